@@ -1,0 +1,126 @@
+//! Blocks: the pieces that turns and answers are made of.
+
+use super::{At, Extra};
+use crate::DialectId;
+use serde_json::Value;
+
+/// One piece of a turn or an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Block {
+    /// What it is.
+    pub kind: Kind,
+    /// Where it stood in the sender's body.
+    pub at: At,
+    /// A wish to cache the prompt up to here.
+    pub cache: Option<Cache>,
+    /// Members that only the sender's dialect knows.
+    pub extra: Extra,
+}
+
+impl Block {
+    /// A block with nothing but its kind.
+    #[must_use]
+    pub fn new(kind: Kind) -> Self {
+        Block { kind, at: At::default(), cache: None, extra: Extra::NONE }
+    }
+}
+
+/// The kinds of blocks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// Words.
+    Text(String),
+    /// The model's words of refusal, where the dialect keeps them apart (OpenAI).
+    Refusal(String),
+    /// A picture.
+    Image(Media),
+    /// Sound.
+    Audio(Media),
+    /// A document.
+    File(Media),
+    /// The model calls a tool.
+    ToolUse {
+        /// The id that the result must name; unique within the answer.
+        id: String,
+        /// The tool's name.
+        name: String,
+        /// The arguments as JSON text, byte for byte as the model wrote them; `""` where it wrote none.
+        input: String,
+    },
+    /// What a tool gave.
+    ToolResult {
+        /// The id of the call.
+        id: String,
+        /// The tool failed, where the dialect can say so.
+        error: Option<bool>,
+        /// What it gave.
+        content: Vec<Block>,
+        /// The content was written as a plain string.
+        plain: bool,
+    },
+    /// The model's thoughts.
+    Reasoning {
+        /// What may be read of them; empty where they are hidden.
+        text: String,
+        /// The issuer's seal over them, which it wants back byte for byte.
+        seal: Option<Seal>,
+    },
+    /// A block that only one dialect knows, whole.
+    Opaque {
+        /// The dialect that knows it.
+        dialect: DialectId,
+        /// The block as it stood.
+        json: Value,
+    },
+}
+
+/// Sealed state: a signature over thoughts, or thoughts that only the issuer can read. Opaque and
+/// byte-exact; it returns to its issuer only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seal {
+    /// The dialect it was issued in.
+    pub issuer: DialectId,
+    /// The seal itself.
+    pub data: String,
+    /// The thoughts themselves are inside the seal (Anthropic's `redacted_thinking`), not beside it.
+    pub redacted: bool,
+}
+
+/// A wish to cache the prompt up to and including a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cache {
+    /// How long, in the words of the API (`5m`, `1h`), where it is said.
+    pub ttl: Option<String>,
+}
+
+/// A picture, a sound or a document.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Media {
+    /// Where its bytes are.
+    pub source: Source,
+    /// A file name or title, where one is given.
+    pub name: Option<String>,
+}
+
+/// Where the bytes of a medium are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In the body, as base64.
+    Base64 {
+        /// Such as `image/png`. For OpenAI's `input_audio` the format (`wav`) becomes `audio/wav`.
+        media_type: String,
+        /// Base64, as it stood.
+        data: String,
+    },
+    /// Plain text in the body (Anthropic's text documents).
+    Text {
+        /// Such as `text/plain`.
+        media_type: String,
+        /// The text.
+        data: String,
+    },
+    /// To be fetched by the provider.
+    Url(String),
+    /// Uploaded before, at this provider.
+    FileId(String),
+}

@@ -1,0 +1,126 @@
+//! The canonical form: where dialects meet. Block-shaped, private to sekisho, and deliberately not
+//! `Serialize`: nobody outside may depend on it.
+
+mod block;
+mod event;
+mod fold;
+mod request;
+mod usage;
+
+pub use block::{Block, Cache, Kind, Media, Seal, Source};
+pub use event::{BlockStart, Delta, Event, Grammar, GrammarError};
+pub use fold::{Fold, fold, unfold};
+pub use request::{
+    At, Choose, Effort, Format, Reasoning, Request, Role, Sampling, Tool, Turn,
+};
+pub use usage::Usage;
+
+use crate::DialectId;
+use serde_json::{Map, Value};
+
+/// Members that only one dialect knows. They are written back in that dialect and are a loss in every
+/// other.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Extra(Option<Box<(DialectId, Map<String, Value>)>>);
+
+impl Extra {
+    /// No members.
+    pub const NONE: Extra = Extra(None);
+
+    /// Members that `dialect` knows; an empty map is none.
+    #[must_use]
+    pub fn new(dialect: DialectId, members: Map<String, Value>) -> Self {
+        if members.is_empty() { Extra(None) } else { Extra(Some(Box::new((dialect, members)))) }
+    }
+
+    /// The members, if `dialect` is the one that knows them.
+    #[must_use]
+    pub fn of(&self, dialect: DialectId) -> Option<&Map<String, Value>> {
+        self.0.as_deref().filter(|(owner, _)| *owner == dialect).map(|(_, members)| members)
+    }
+
+    /// The names of members that are lost when `dialect` writes, because another dialect owns them.
+    pub fn lost_to(&self, dialect: DialectId) -> impl Iterator<Item = &str> {
+        self.0
+            .as_deref()
+            .filter(|(owner, _)| *owner != dialect)
+            .into_iter()
+            .flat_map(|(_, members)| members.keys().map(String::as_str))
+    }
+}
+
+/// Why the model stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// The reason that all dialects share.
+    pub reason: StopReason,
+    /// The stop sequence that was met, where the provider says which.
+    pub sequence: Option<String>,
+    /// The provider's own word, written back in its own dialect.
+    pub native: String,
+}
+
+impl Stop {
+    /// A stop for `reason`, with the provider's own word for it.
+    #[must_use]
+    pub fn new(reason: StopReason, native: impl Into<String>) -> Self {
+        Stop { reason, sequence: None, native: native.into() }
+    }
+}
+
+/// The reasons for which a model stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// It had said all.
+    End,
+    /// The token limit was reached.
+    MaxTokens,
+    /// A stop sequence was met.
+    Sequence,
+    /// It waits for the results of tool calls.
+    ToolUse,
+    /// The provider's filter cut the answer.
+    ContentFilter,
+    /// The model refused.
+    Refusal,
+    /// A long turn was paused and may be continued.
+    Pause,
+    /// The context window is full.
+    ContextWindow,
+    /// A reason that no dialect of ours names; see [`Stop::native`].
+    Other,
+}
+
+/// A whole answer: the fold of its events.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// The dialect it was read from.
+    pub from: DialectId,
+    /// The provider's id of the answer; may be empty.
+    pub id: String,
+    /// The model that the provider names.
+    pub model: String,
+    /// Unix time in seconds, where the provider gives it.
+    pub created: Option<u64>,
+    /// The alternatives; most often one.
+    pub choices: Vec<Choice>,
+    /// What it cost, where the provider says.
+    pub usage: Option<Usage>,
+    /// Members of the answer that only its own dialect knows.
+    pub extra: Extra,
+}
+
+/// One alternative of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    /// Its number, from 0.
+    pub index: u32,
+    /// What was said.
+    pub blocks: Vec<Block>,
+    /// Why it ended. `None` only in an answer that is not whole.
+    pub stop: Option<Stop>,
+    /// Log probabilities in OpenAI's form (`{"content":[…],"refusal":…}`), the only form there is.
+    pub logprobs: Option<Value>,
+    /// Members of the choice or its message that only its own dialect knows.
+    pub extra: Extra,
+}

@@ -1,0 +1,198 @@
+//! Bytes of one LLM API ⇄ canonical form ⇄ bytes of another.
+//!
+//! This crate is pure: it knows no network, no clock, no randomness, no files and no provider. Reading
+//! can fail, and then the caller gets a [`Fault`]. Writing cannot fail, it can only lose, and it says
+//! what it lost ([`Loss`]).
+//!
+//! Each dialect is a folder with the same five files: `wire` (its vocabulary), `read` (requests, answers
+//! and errors into canonical form), `write` (the way back), `stream` (both again, event by event) and
+//! `tests`. No dialect imports another; what they share is `canon`, `frame`, `json`, `fault` and `loss`.
+
+mod anthropic;
+pub mod canon;
+pub mod fault;
+pub mod frame;
+pub mod json;
+pub mod limits;
+pub mod loss;
+mod openai_chat;
+pub mod pipe;
+pub mod splice;
+#[cfg(test)]
+mod tests;
+
+use canon::{Event, Message, Request, Usage};
+pub use fault::{Fault, FaultKind};
+pub use loss::{Carried, Loss, Losses};
+
+/// The dialects, in alphabetical order. A new one is a folder, a `mod` line and a row here.
+macro_rules! dialects {
+    ($($variant:ident = $name:literal => $implementation:expr,)*) => {
+        /// The name of a dialect: the wire format of one family of LLM APIs.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum DialectId { $(#[doc = concat!("`", $name, "`")] $variant,)* }
+
+        impl DialectId {
+            /// Every dialect there is, in the order of their names.
+            pub const ALL: &'static [DialectId] = &[$(DialectId::$variant,)*];
+
+            /// The name as it stands in configuration, logs and folder names.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(DialectId::$variant => $name,)* }
+            }
+
+            /// What reads and writes this dialect.
+            #[must_use]
+            pub fn dialect(self) -> &'static dyn Dialect {
+                match self { $(DialectId::$variant => &$implementation,)* }
+            }
+        }
+    };
+}
+
+dialects! {
+    Anthropic = "anthropic" => anthropic::Anthropic,
+    OpenaiChat = "openai_chat" => openai_chat::OpenaiChat,
+}
+
+impl DialectId {
+    /// The dialect of that name, if there is one.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<DialectId> {
+        DialectId::ALL.iter().copied().find(|id| id.name() == name)
+    }
+}
+
+/// What a dialect must know of the model it writes a request for. Facts come from the plan; a dialect
+/// knows no provider.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target<'a> {
+    /// The model's name as the provider knows it.
+    pub model: &'a str,
+    /// The most tokens the model can write, where that is known. Dialects that demand a limit (Anthropic)
+    /// use it when the caller gave none.
+    pub max_output: Option<u64>,
+}
+
+/// One wire format, both ways, whole and streamed.
+pub trait Dialect: Sync {
+    /// Which one this is.
+    fn id(&self) -> DialectId;
+
+    /// Reads a caller's request.
+    ///
+    /// # Errors
+    /// [`FaultKind::BadRequest`] with a JSON pointer in `param` when the body is not what the dialect says.
+    fn read_request(&self, body: &[u8]) -> Result<Carried<Request>, Fault>;
+
+    /// Writes a request for a provider that speaks this dialect.
+    fn write_request(&self, request: &Request, target: &Target<'_>) -> Carried<Vec<u8>>;
+
+    /// Reads a provider's whole answer (status 2xx).
+    ///
+    /// # Errors
+    /// The provider's own fault where the body is an error in spite of its status, otherwise
+    /// [`FaultKind::UpstreamInvalid`].
+    fn read_response(&self, body: &[u8]) -> Result<Carried<Message>, Fault>;
+
+    /// Writes a whole answer for a caller.
+    fn write_response(&self, message: &Message) -> Carried<Vec<u8>>;
+
+    /// A machine that reads a provider's stream.
+    fn reader(&self) -> Box<dyn Reader>;
+
+    /// A machine that writes a stream for the caller who sent `request`.
+    fn writer(&self, request: &Request) -> Box<dyn Writer>;
+
+    /// A machine that looks at a stream which is relayed untouched: it finds the end, the usage and an
+    /// error, and parses nothing else.
+    fn glance(&self) -> Box<dyn Glance>;
+
+    /// The usage and the stop reason of a whole answer that is relayed untouched. `None` where the body
+    /// holds none.
+    fn read_usage(&self, body: &[u8]) -> Option<Usage>;
+
+    /// Reads a provider's error (status 4xx or 5xx, or an error inside a 200). Never fails: what cannot be
+    /// understood becomes a fault of the kind that the status tells, with the body's text as its message.
+    fn read_fault(&self, status: u16, body: &[u8]) -> Fault;
+
+    /// Writes a fault as this dialect's error body.
+    fn write_fault(&self, fault: &Fault) -> Vec<u8>;
+
+    /// Writes a fault as this dialect's last event of a broken stream. Never a normal terminal event.
+    fn write_stream_fault(&self, fault: &Fault) -> Vec<u8>;
+
+    /// Reads a request to count tokens; canonical form is an ordinary request.
+    ///
+    /// # Errors
+    /// As [`Dialect::read_request`]; [`FaultKind::NotFound`] where the dialect has no such operation.
+    fn read_count_request(&self, _body: &[u8]) -> Result<Carried<Request>, Fault> {
+        Err(Fault::new(FaultKind::NotFound, "this API has no operation that counts tokens"))
+    }
+
+    /// Writes the answer to a request to count tokens.
+    fn write_count(&self, _tokens: u64) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+/// What a [`Reader`] brings forth.
+#[derive(Debug, Default)]
+pub struct Sink {
+    /// Events in the order of the grammar (see [`canon::Event`]).
+    pub events: Vec<Event>,
+    /// What the stream held that canonical form cannot.
+    pub losses: Losses,
+}
+
+/// A push machine from a provider's bytes to events. Any split of the input gives the same events.
+pub trait Reader {
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// The provider's own fault when the stream carries an error, [`FaultKind::UpstreamInvalid`] when a
+    /// frame or line is over its limit. A single frame that cannot be parsed is a loss, not an error, as
+    /// long as what follows is whole.
+    fn feed(&mut self, bytes: &[u8], sink: &mut Sink) -> Result<(), Fault>;
+
+    /// The bytes have ended cleanly. Emits [`Event::End`] if it has not been emitted.
+    ///
+    /// # Errors
+    /// [`FaultKind::UpstreamTruncated`] when the dialect's terminal event was missing.
+    fn finish(&mut self, sink: &mut Sink) -> Result<(), Fault>;
+}
+
+/// A machine from events to a caller's bytes.
+pub trait Writer {
+    /// Writes one event. Nothing is written after [`Event::End`].
+    fn write(&mut self, event: &Event, out: &mut Vec<u8>, losses: &mut Losses);
+
+    /// Ends the stream with an error event in this dialect, never with a normal terminal event. What is
+    /// open is closed first where the dialect's clients need it.
+    fn fault(&mut self, fault: &Fault, out: &mut Vec<u8>);
+}
+
+/// What has been seen of a relayed stream so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// Something of the answer itself has passed (not only lifecycle events or comments): from here on
+    /// the status is committed.
+    pub content: bool,
+    /// The dialect's terminal event has passed: the stream is whole.
+    pub ended: bool,
+    /// The last usage seen.
+    pub usage: Option<Usage>,
+}
+
+/// Looks at the frames of a stream that is relayed untouched.
+pub trait Glance {
+    /// Looks at one whole frame (an SSE event without its blank line, say).
+    ///
+    /// # Errors
+    /// The provider's own fault when the frame is an error event.
+    fn frame(&mut self, frame: &frame::sse::Frame<'_>) -> Result<(), Fault>;
+
+    /// What has been seen so far.
+    fn seen(&self) -> &Seen;
+}

@@ -1,0 +1,22 @@
+//! Every bound of this crate, named, with its reason.
+
+/// Longest line of an event stream, in bytes. A line is one JSON object; an image in base64 fits.
+pub const SSE_LINE_MAX: usize = 4 << 20;
+/// Longest event of a stream, in bytes: all its lines together.
+pub const SSE_EVENT_MAX: usize = 4 << 20;
+/// Deepest nesting of arrays and objects in a request body. `serde_json` stops at 128; weaker parsers
+/// behind us stop earlier, and no real request comes near.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// Most messages in one request.
+pub const TURNS_MAX: usize = 10_000;
+/// Most content parts in one request, over all messages.
+pub const PARTS_MAX: usize = 4_096;
+/// Most tools in one request.
+pub const TOOLS_MAX: usize = 512;
+/// Most losses kept of one exchange; the header that lists them must stay small.
+pub const LOSSES_MAX: usize = 64;
+/// Largest whole answer that is read for its usage while it is relayed, in bytes. A larger one passes
+/// unmetered.
+pub const METERED_BODY_MAX: usize = 4 << 20;
+/// Most choices (`n`) in one request.
+pub const CHOICES_MAX: u32 = 128;

@@ -1,0 +1,1 @@
+//! Relay or translate: the way of an answer's bytes to the caller.

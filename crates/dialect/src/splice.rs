@@ -1,0 +1,1 @@
+//! A body with declared edits and every other byte as it was.

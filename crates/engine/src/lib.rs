@@ -1,0 +1,11 @@
+//! Decides: what a configuration means, where a model name goes, and what one request does from its
+//! first byte to its settlement.
+//!
+//! Pure, like `dialect`: no network, no clock, no randomness, no files. Time and seeds come in as values;
+//! what must be done comes out as orders.
+
+pub mod limits;
+pub mod plan;
+pub mod provider;
+pub mod secret;
+pub mod time;

@@ -1,0 +1,50 @@
+//! Every bound of the system beyond the dialects' own, named, with its reason.
+
+use crate::time::Span;
+
+/// Longest request line and headers together, in bytes. Larger ones get 431.
+pub const HEAD_MAX: usize = 32 << 10;
+/// Most header fields of a request. More get 431.
+pub const HEADERS_MAX: usize = 100;
+/// Largest request body, in bytes. Larger ones get 413.
+pub const BODY_MAX: usize = 32 << 20;
+/// Slowest a request body may come after [`BODY_GRACE`], in bytes a second. Slower ones get 408.
+pub const BODY_RATE_MIN: u64 = 1 << 10;
+/// How long a body may take before its rate is looked at.
+pub const BODY_GRACE: Span = Span::secs(10);
+/// How long the head of a request may take.
+pub const HEAD_TIMEOUT: Span = Span::secs(10);
+/// How long a connection may stand idle between requests; above the 60 s of common load balancers.
+pub const KEEP_ALIVE: Span = Span::secs(75);
+/// Open client connections in all.
+pub const CONNECTIONS_MAX: usize = 10_000;
+/// Requests being served at once.
+pub const IN_FLIGHT_MAX: usize = 1_024;
+/// How long a client may read nothing of an answer before it is taken for gone.
+pub const WRITE_STALL: Span = Span::secs(60);
+
+/// How long a TCP connection to a provider may take.
+pub const CONNECT: Span = Span::secs(3);
+/// How long until the first byte of a provider's answer.
+pub const FIRST_BYTE: Span = Span::secs(120);
+/// How long a provider may be silent between two pieces of an answer.
+pub const IDLE: Span = Span::secs(300);
+/// How long an exchange may take in all.
+pub const TOTAL: Span = Span::secs(30 * 60);
+
+/// Attempts in all for one request, the first included.
+pub const ATTEMPTS_MAX: u32 = 3;
+/// Targets of one alias.
+pub const TARGETS_MAX: usize = 64;
+/// Keys of one provider.
+pub const KEYS_MAX: usize = 1_024;
+
+/// After SIGTERM new requests are still taken for this long, until load balancers have noticed.
+pub const LAME_DUCK: Span = Span::secs(5);
+/// After SIGTERM streams may go on for this long.
+pub const DRAIN: Span = Span::secs(600);
+
+/// Largest configuration file, in bytes.
+pub const CONFIG_MAX: usize = 4 << 20;
+/// Shortest client key that is accepted, in characters.
+pub const CLIENT_KEY_MIN: usize = 16;
