@@ -20,3 +20,7 @@ pub const LOSSES_MAX: usize = 64;
 pub const METERED_BODY_MAX: usize = 4 << 20;
 /// Most choices (`n`) in one request.
 pub const CHOICES_MAX: u32 = 128;
+/// Most bytes of a provider's error text that are kept.
+pub const FAULT_TEXT_MAX: usize = 4 << 10;
+/// Most bytes of thoughts that a stream's writer keeps until their seal comes.
+pub const SEALED_TEXT_MAX: usize = 1 << 20;
