@@ -27,6 +27,7 @@ pub(super) fn request(body: &[u8]) -> Result<Carried<Request>, Fault> {
 /// Reads a request to count tokens: the same, but it needs no `max_tokens`.
 pub(super) fn count_request(body: &[u8]) -> Result<Carried<Request>, Fault> {
     let mut body = Object::new(json::parse(body)?, "")?;
+    let mut form = empty_lists(&mut body);
     let mut request = Request::new(ID, body.need_string("model")?);
     request.turns = turns(&mut body)?;
     request.tools = tools(&mut body)?;
@@ -36,13 +37,28 @@ pub(super) fn count_request(body: &[u8]) -> Result<Carried<Request>, Fault> {
     request.reasoning = nested(&mut body, "thinking", thinking)?;
     nested(&mut body, "output_config", |config| output_config(config, &mut request))?;
     if request.format.is_none() {
-        // Older name of `output_config.format`; its own name tells the writer where it stood.
-        request.format = format(&mut body, "output_format", Some("output_format"))?;
+        // The older name of `output_config.format`.
+        let older = body.peek("output_format").cloned();
+        request.format = format(&mut body, "output_format")?;
+        form.extend(
+            older.filter(|_| request.format.is_some()).map(|older| ("output_format".to_owned(), older)),
+        );
     }
     request.stream = body.boolean("stream")?;
     request.user = nested(&mut body, "metadata", |metadata| metadata.string("user_id"))?;
-    request.extra = body.extra(ID);
+    request.extra = Extra::with_form(ID, body.rest(), form);
     Ok(Carried::whole(request))
+}
+
+/// Empty lists, which mean the same as none.
+fn empty_lists(body: &mut Object) -> Map<String, Value> {
+    let mut form = Map::new();
+    for name in ["tools", "stop_sequences"] {
+        if body.peek(name).and_then(Value::as_array).is_some_and(Vec::is_empty) {
+            form.extend(body.take(name).map(|empty| (name.to_owned(), empty)));
+        }
+    }
+    form
 }
 
 /// Takes the inner object `name` apart. What `take` leaves of it stays in `parent` under the same name,
@@ -73,7 +89,14 @@ fn turns(body: &mut Object) -> Result<Vec<Turn>, Fault> {
     let mut turns = Vec::new();
     if let Some(system) = body.take("system") {
         let (blocks, plain) = content(system, "/system", |part| At { turn: None, part: Some(part) })?;
-        turns.push(Turn { role: Role::System, blocks, plain, at: At::default(), name: None, extra: Extra::NONE });
+        turns.push(Turn {
+            role: Role::System,
+            blocks,
+            plain,
+            at: At::default(),
+            name: None,
+            extra: Extra::NONE,
+        });
     }
     let Some(messages) = body.list("messages")? else {
         return Err(Fault::bad("/messages", "`messages` is missing"));
@@ -157,7 +180,16 @@ pub(super) fn block(value: Value, at: At, pointer: &str) -> Result<Block, Fault>
         _ => Kind::Text(object.need_string("text")?),
     };
     let cache = cache(&mut object)?;
-    Ok(Block { kind, at, cache, extra: object.extra(ID) })
+    // A call that the model made by itself, as nearly all are: newer models say so in every one.
+    let form = object.peek("caller").is_some_and(is_direct).then(|| object.take("caller")).flatten();
+    let form = form.map(|direct| ("caller".to_owned(), direct)).into_iter().collect();
+    Ok(Block { kind, at, cache, extra: Extra::with_form(ID, object.rest(), form) })
+}
+
+/// The caller of a tool is the model itself, which is what no caller at all means too.
+pub(super) fn is_direct(caller: &Value) -> bool {
+    let members = caller.as_object().filter(|members| members.len() == 1);
+    members.and_then(|members| members.get("type")).and_then(Value::as_str) == Some("direct")
 }
 
 fn is_known(block: &Value) -> bool {
@@ -203,9 +235,6 @@ fn tool_use(block: &mut Object) -> Result<Kind, Fault> {
         Some(Value::String(text)) => text,
         Some(other) => return Err(wrong(&block.at("input"), "an object", &other)),
     };
-    if block.peek("caller").is_some_and(wire::is_direct) {
-        block.take("caller");
-    }
     Ok(Kind::ToolUse { id, name, input })
 }
 
@@ -233,11 +262,7 @@ fn cache(object: &mut Object) -> Result<Option<Cache>, Fault> {
 }
 
 fn tools(body: &mut Object) -> Result<Vec<Tool>, Fault> {
-    let list = body.list("tools")?;
-    if list.as_ref().is_some_and(Vec::is_empty) {
-        body.put("tools", Value::Array(Vec::new()));
-    }
-    let list = list.unwrap_or_default();
+    let list = body.list("tools")?.unwrap_or_default();
     at_most(TOOLS_MAX, list.len(), "/tools", "tools")?;
     list.into_iter().enumerate().map(|(index, value)| tool(value, index)).collect()
 }
@@ -260,13 +285,13 @@ fn tool(value: Value, index: usize) -> Result<Tool, Fault> {
         return Ok(tool);
     }
     let mut object = Object::new(value, format!("/tools/{index}"))?;
-    object.string("type")?;
+    let form = object.string("type")?.map(|custom| ("type".to_owned(), Value::String(custom)));
     tool.name = object.need_string("name")?;
     tool.description = object.string("description")?;
     tool.schema = object.take("input_schema");
     tool.strict = object.boolean("strict")?;
     tool.cache = cache(&mut object)?;
-    tool.extra = object.extra(ID);
+    tool.extra = Extra::with_form(ID, object.rest(), form.into_iter().collect());
     Ok(tool)
 }
 
@@ -285,12 +310,10 @@ fn tool_choice(choice: &mut Object) -> Result<(Option<Choose>, Option<bool>), Fa
 
 fn sampling(body: &mut Object) -> Result<Sampling, Fault> {
     let mut stop = Vec::new();
-    if body.peek("stop_sequences") != Some(&Value::Array(Vec::new())) {
-        for (index, word) in body.list("stop_sequences")?.into_iter().flatten().enumerate() {
-            match word {
-                Value::String(word) => stop.push(word),
-                other => return Err(wrong(&format!("/stop_sequences/{index}"), "a string", &other)),
-            }
+    for (index, word) in body.list("stop_sequences")?.into_iter().flatten().enumerate() {
+        match word {
+            Value::String(word) => stop.push(word),
+            other => return Err(wrong(&format!("/stop_sequences/{index}"), "a string", &other)),
         }
     }
     Ok(Sampling {
@@ -317,7 +340,7 @@ fn thinking(thinking: &mut Object) -> Result<Option<Reasoning>, Fault> {
 }
 
 fn output_config(config: &mut Object, request: &mut Request) -> Result<(), Fault> {
-    request.format = format(config, "format", None)?;
+    request.format = format(config, "format")?;
     // Beside a budget, and beside no thinking at all, an effort means something that only Anthropic knows.
     let meant = matches!(request.reasoning, None | Some(Reasoning::Adaptive(_)));
     if meant && let Some(word) = config.string("effort")? {
@@ -330,14 +353,14 @@ fn output_config(config: &mut Object, request: &mut Request) -> Result<(), Fault
     Ok(())
 }
 
-fn format(parent: &mut Object, member: &str, name: Option<&str>) -> Result<Option<Format>, Fault> {
+fn format(parent: &mut Object, member: &str) -> Result<Option<Format>, Fault> {
     nested(parent, member, |format| {
         if kind(format) != Some("json_schema") || format.peek("schema").is_none_or(Value::is_null) {
             return Ok(None);
         }
         format.take("type");
         let schema = format.take("schema").unwrap_or_default();
-        Ok(Some(Format::Schema { name: name.map(str::to_owned), description: None, schema, strict: None }))
+        Ok(Some(Format::Schema { name: None, description: None, schema, strict: None }))
     })
 }
 

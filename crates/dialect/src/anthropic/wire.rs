@@ -91,7 +91,8 @@ pub(super) fn effort_budget(effort: &Effort) -> Option<u64> {
 
 /// The stop that a word and a sequence mean.
 pub(super) fn stop(word: &str, sequence: Option<String>) -> Stop {
-    let reason = STOPS.iter().find(|(name, _)| *name == word).map_or(StopReason::Other, |(_, reason)| *reason);
+    let reason =
+        STOPS.iter().find(|(name, _)| *name == word).map_or(StopReason::Other, |(_, reason)| *reason);
     Stop { reason, sequence, native: word.to_owned() }
 }
 
@@ -184,10 +185,4 @@ impl UsageSoFar {
         }
         Some(usage(self.0.clone()))
     }
-}
-
-/// A tool call that the model made by itself, as nearly all are; newer models say so in every call, and
-/// it means the same as nothing.
-pub(super) fn is_direct(caller: &Value) -> bool {
-    caller.as_object().is_some_and(|caller| caller.len() == 1) && caller.get("type") == Some(&json!("direct"))
 }
