@@ -1,2 +1,57 @@
-//! placeholder
-fn main() {}
+//! Chores in Rust. `cargo xtask` alone lists them.
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a chore talks to whoever runs it, and may stop at the first thing that is wrong"
+)]
+
+mod corpus;
+mod job;
+mod supply;
+mod test;
+mod tidy;
+mod tools;
+mod wasm;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+const HELP: &str = "\
+usage: cargo xtask CHORE
+
+  test [--only STEP] [--list] [--json] [--allow-skips]
+                 the whole test run with its own set-up; ends with `N passed, N failed, N skipped`
+  corpus DIR [--json]
+                 replays recorded exchanges through every reader and writer and checks the laws
+  tidy           the rules of the house, without building anything
+";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["test", options @ ..] => test::main(&root(), options),
+        ["corpus", options @ ..] => corpus::main(options),
+        ["tidy"] => tidy::main(&root()),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        [other, ..] => misused(&format!("no chore is called `{other}`")),
+    }
+}
+
+/// Says what was wrong with the command line, and how it is used.
+fn misused(what: &str) -> ExitCode {
+    eprint!("{what}\n\n{HELP}");
+    ExitCode::from(2)
+}
+
+/// The top of the checkout.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).expect("the crate lies two folders deep").to_path_buf()
+}
