@@ -66,13 +66,16 @@ impl DialectId {
 
 /// What a dialect must know of the model it writes a request for. Facts come from the plan; a dialect
 /// knows no provider.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Target<'a> {
     /// The model's name as the provider knows it.
     pub model: &'a str,
     /// The most tokens the model can write, where that is known. Dialects that demand a limit (Anthropic)
     /// use it when the caller gave none.
     pub max_output: Option<u64>,
+    /// The provider wants OpenAI's newer name for the limit, `max_completion_tokens`: OpenAI's reasoning
+    /// models refuse `max_tokens`, most compatible servers know only that.
+    pub completion_limit: bool,
 }
 
 /// One wire format, both ways, whole and streamed.

@@ -18,7 +18,7 @@ pub struct Losses(Vec<Loss>);
 impl Losses {
     /// None yet.
     #[must_use]
-    pub fn new() -> Self {
+    pub const fn new() -> Self {
         Losses(Vec::new())
     }
 

@@ -1,1 +1,173 @@
 //! Relay or translate: the way of an answer's bytes to the caller.
+//!
+//! A pipe is pure: bytes in, bytes out. It writes what it has at once; whoever wants to be able to ask
+//! another target holds back what comes out until [`Pipe::content`] is true.
+
+mod relay;
+#[cfg(test)]
+mod tests;
+mod translate;
+
+use crate::{
+    DialectId, Fault, Losses,
+    canon::{Request, Usage},
+};
+use bytes::Bytes;
+use relay::{Meter, Relay};
+use translate::Translate;
+
+/// The way of one answer.
+pub struct Pipe {
+    way: Way,
+    content: bool,
+    /// A fault has been written: nothing comes after it.
+    over: bool,
+}
+
+enum Way {
+    Raw,
+    Relay(Relay),
+    Meter(Meter),
+    Translate(Box<Translate>),
+}
+
+impl Pipe {
+    /// Untouched bytes of which nothing is understood.
+    #[must_use]
+    pub fn raw() -> Pipe {
+        Pipe::new(Way::Raw)
+    }
+
+    /// Caller and provider speak the same dialect, and the answer has the form that the caller wants:
+    /// untouched bytes, looked at from the side. `streamed` is the form of the answer.
+    #[must_use]
+    pub fn relay(dialect: DialectId, streamed: bool) -> Pipe {
+        Pipe::new(if streamed {
+            Way::Relay(Relay::new(dialect.dialect()))
+        } else {
+            Way::Meter(Meter::new(dialect.dialect()))
+        })
+    }
+
+    /// The provider speaks another dialect than the caller who sent `request`, or answers in another form
+    /// than the caller wants. `streamed` is the form of the provider's answer.
+    #[must_use]
+    pub fn translate(provider: DialectId, streamed: bool, request: &Request) -> Pipe {
+        Pipe::new(Way::Translate(Box::new(Translate::new(provider.dialect(), streamed, request))))
+    }
+
+    fn new(way: Way) -> Pipe {
+        Pipe { way, content: false, over: false }
+    }
+
+    /// Takes the provider's next bytes. After an error only [`Pipe::fault`] may follow.
+    ///
+    /// # Errors
+    /// The provider's own fault, where the answer is or holds an error and nothing of the answer itself
+    /// has passed; then nothing of these bytes is in `out`. In a relay an error that comes later passes like
+    /// everything else and is remembered ([`Pipe::failed`]). [`crate::FaultKind::UpstreamInvalid`] where the
+    /// answer breaks a limit or cannot be understood.
+    pub fn feed(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        if self.over || chunk.is_empty() {
+            return Ok(());
+        }
+        match &mut self.way {
+            Way::Raw => {
+                self.content = true;
+                out.push(chunk);
+            }
+            Way::Meter(meter) => {
+                self.content = true;
+                meter.feed(&chunk);
+                out.push(chunk);
+            }
+            Way::Relay(relay) => {
+                relay.feed(chunk, out)?;
+                self.content = relay.seen().content;
+            }
+            Way::Translate(translate) => {
+                let fed = translate.feed(&chunk, out);
+                self.content = translate.content();
+                fed?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The provider's bytes have ended cleanly.
+    ///
+    /// # Errors
+    /// [`crate::FaultKind::UpstreamTruncated`] when the answer was not whole; otherwise as [`Pipe::feed`].
+    pub fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        if self.over {
+            return Ok(());
+        }
+        match &mut self.way {
+            Way::Raw => {}
+            Way::Meter(meter) => meter.finish(),
+            Way::Relay(relay) => {
+                relay.finish(out)?;
+                self.content = relay.seen().content;
+            }
+            Way::Translate(translate) => {
+                let finished = translate.finish(out);
+                self.content = translate.content();
+                finished?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The answer breaks here: a stream ends with the error event of the caller's dialect. A whole answer
+    /// gets nothing. After it nothing more is written.
+    pub fn fault(&mut self, fault: &Fault, out: &mut Vec<Bytes>) {
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
+        let text = match &mut self.way {
+            Way::Raw | Way::Meter(_) => Vec::new(),
+            Way::Relay(relay) => relay.fault(fault),
+            Way::Translate(translate) => translate.fault(fault),
+        };
+        if !text.is_empty() {
+            out.push(Bytes::from(text));
+        }
+    }
+
+    /// Something of the answer itself has passed, more than lifecycle events and comments: from here on the
+    /// status is committed.
+    #[must_use]
+    pub fn content(&self) -> bool {
+        self.content
+    }
+
+    /// The error that passed through a relay after content, unchanged.
+    #[must_use]
+    pub fn failed(&self) -> Option<&Fault> {
+        match &self.way {
+            Way::Relay(relay) => relay.failed(),
+            Way::Raw | Way::Meter(_) | Way::Translate(_) => None,
+        }
+    }
+
+    /// The last usage that was seen.
+    #[must_use]
+    pub fn usage(&self) -> Option<&Usage> {
+        match &self.way {
+            Way::Raw => None,
+            Way::Relay(relay) => relay.seen().usage.as_ref(),
+            Way::Meter(meter) => meter.usage(),
+            Way::Translate(translate) => translate.usage(),
+        }
+    }
+
+    /// What was lost on the way. A relay loses nothing.
+    #[must_use]
+    pub fn losses(&self) -> &Losses {
+        static NONE: Losses = Losses::new();
+        match &self.way {
+            Way::Raw | Way::Relay(_) | Way::Meter(_) => &NONE,
+            Way::Translate(translate) => translate.losses(),
+        }
+    }
+}

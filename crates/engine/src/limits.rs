@@ -39,6 +39,14 @@ pub const TARGETS_MAX: usize = 64;
 /// Keys of one provider.
 pub const KEYS_MAX: usize = 1_024;
 
+/// Most bytes of an answer that are held back before its head is committed: as long as nothing of the answer
+/// has been sent, another target may be asked.
+pub const HOLD_MAX: usize = 256 << 10;
+/// Most bytes of a provider's error that are read.
+pub const ERROR_BODY_MAX: usize = 64 << 10;
+/// Longest value of `x-sekisho-loss`, in bytes.
+pub const LOSS_HEADER_MAX: usize = 2 << 10;
+
 /// After SIGTERM new requests are still taken for this long, until load balancers have noticed.
 pub const LAME_DUCK: Span = Span::secs(5);
 /// After SIGTERM streams may go on for this long.

@@ -21,7 +21,14 @@ use serde_json::{Map, Value};
 /// Members that only one dialect knows. They are written back in that dialect and are a loss in every
 /// other.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Extra(Option<Box<(DialectId, Map<String, Value>)>>);
+pub struct Extra(Option<Box<Known>>);
+
+#[derive(Clone, Debug, PartialEq)]
+struct Known {
+    dialect: DialectId,
+    members: Map<String, Value>,
+    form: Map<String, Value>,
+}
 
 impl Extra {
     /// No members.
@@ -30,22 +37,43 @@ impl Extra {
     /// Members that `dialect` knows; an empty map is none.
     #[must_use]
     pub fn new(dialect: DialectId, members: Map<String, Value>) -> Self {
-        if members.is_empty() { Extra(None) } else { Extra(Some(Box::new((dialect, members)))) }
+        Extra::with_form(dialect, members, Map::new())
+    }
+
+    /// The same, with members whose meaning canonical form carries but whose form it does not (a string
+    /// where others have a list, say): `dialect` writes these as they were, and elsewhere they are no loss.
+    #[must_use]
+    pub fn with_form(dialect: DialectId, members: Map<String, Value>, form: Map<String, Value>) -> Self {
+        if members.is_empty() && form.is_empty() {
+            return Extra::NONE;
+        }
+        Extra(Some(Box::new(Known { dialect, members, form })))
     }
 
     /// The members, if `dialect` is the one that knows them.
     #[must_use]
     pub fn of(&self, dialect: DialectId) -> Option<&Map<String, Value>> {
-        self.0.as_deref().filter(|(owner, _)| *owner == dialect).map(|(_, members)| members)
+        self.known(dialect).map(|known| &known.members)
     }
 
-    /// The names of members that are lost when `dialect` writes, because another dialect owns them.
+    /// The members whose form is kept, if `dialect` is the one that wrote them.
+    #[must_use]
+    pub fn form(&self, dialect: DialectId) -> Option<&Map<String, Value>> {
+        self.known(dialect).map(|known| &known.form)
+    }
+
+    /// The names of members that are lost when `dialect` writes, because another dialect owns them. A
+    /// `null` says nothing, so it is no loss.
     pub fn lost_to(&self, dialect: DialectId) -> impl Iterator<Item = &str> {
-        self.0
-            .as_deref()
-            .filter(|(owner, _)| *owner != dialect)
-            .into_iter()
-            .flat_map(|(_, members)| members.keys().map(String::as_str))
+        let lost = self.0.as_deref().filter(|known| known.dialect != dialect);
+        lost.into_iter()
+            .flat_map(|known| &known.members)
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, _)| name.as_str())
+    }
+
+    fn known(&self, dialect: DialectId) -> Option<&Known> {
+        self.0.as_deref().filter(|known| known.dialect == dialect)
     }
 }
 

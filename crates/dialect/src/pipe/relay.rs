@@ -1,0 +1,116 @@
+//! Untouched bytes, looked at from the side.
+
+use crate::{
+    Dialect, Fault, FaultKind, Glance, Seen, canon::Usage, frame::sse::Frame, frame::sse::Frames,
+    limits::METERED_BODY_MAX,
+};
+use bytes::Bytes;
+use std::mem;
+
+/// A stream. Only whole events go on, so that an error event can follow at any time.
+pub(super) struct Relay {
+    dialect: &'static dyn Dialect,
+    frames: Frames,
+    glance: Box<dyn Glance>,
+    /// The beginning of an event whose end has not come.
+    held: Vec<u8>,
+    failed: Option<Fault>,
+}
+
+impl Relay {
+    pub(super) fn new(dialect: &'static dyn Dialect) -> Relay {
+        Relay { dialect, frames: Frames::default(), glance: dialect.glance(), held: Vec::new(), failed: None }
+    }
+
+    pub(super) fn feed(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        let (glance, failed) = (&mut self.glance, &mut self.failed);
+        self.frames.feed(&chunk, &mut |frame| look(glance.as_mut(), failed, frame))?;
+        // Where an event has ended, it ended in this chunk: what was held is part of it.
+        let closed = chunk.len().saturating_sub(self.frames.open());
+        if closed > 0 {
+            self.flush(out);
+            out.push(chunk.slice(..closed));
+        }
+        self.held.extend_from_slice(chunk.get(closed..).unwrap_or_default());
+        Ok(())
+    }
+
+    pub(super) fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        let (glance, failed) = (&mut self.glance, &mut self.failed);
+        self.frames.finish(&mut |frame| look(glance.as_mut(), failed, frame))?;
+        if !self.seen().ended && self.failed.is_none() {
+            return Err(Fault::new(
+                FaultKind::UpstreamTruncated,
+                "the provider's stream ended before its last event",
+            ));
+        }
+        self.flush(out);
+        Ok(())
+    }
+
+    pub(super) fn fault(&self, fault: &Fault) -> Vec<u8> {
+        self.dialect.write_stream_fault(fault)
+    }
+
+    pub(super) fn failed(&self) -> Option<&Fault> {
+        self.failed.as_ref()
+    }
+
+    pub(super) fn seen(&self) -> &Seen {
+        self.glance.seen()
+    }
+
+    fn flush(&mut self, out: &mut Vec<Bytes>) {
+        if !self.held.is_empty() {
+            out.push(Bytes::from(mem::take(&mut self.held)));
+        }
+    }
+}
+
+/// An error after content passes on unchanged and is remembered; before it, another target may be asked.
+fn look(glance: &mut dyn Glance, failed: &mut Option<Fault>, frame: Frame<'_>) -> Result<(), Fault> {
+    match glance.frame(&frame) {
+        Ok(()) => Ok(()),
+        Err(fault) if glance.seen().content => {
+            failed.get_or_insert(fault);
+            Ok(())
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// A whole answer. It is read for its usage when it has passed, up to [`METERED_BODY_MAX`].
+pub(super) struct Meter {
+    dialect: &'static dyn Dialect,
+    /// Handles on what has passed; empty once it is over the limit.
+    passed: Vec<Bytes>,
+    size: usize,
+    usage: Option<Usage>,
+}
+
+impl Meter {
+    pub(super) fn new(dialect: &'static dyn Dialect) -> Meter {
+        Meter { dialect, passed: Vec::new(), size: 0, usage: None }
+    }
+
+    pub(super) fn feed(&mut self, chunk: &Bytes) {
+        self.size = self.size.saturating_add(chunk.len());
+        if self.size > METERED_BODY_MAX {
+            self.passed = Vec::new();
+        } else {
+            self.passed.push(chunk.clone());
+        }
+    }
+
+    pub(super) fn finish(&mut self) {
+        self.usage = match mem::take(&mut self.passed).as_slice() {
+            [] => None,
+            [whole] => self.dialect.read_usage(whole),
+            pieces => self.dialect.read_usage(&pieces.concat()),
+        };
+    }
+
+    pub(super) fn usage(&self) -> Option<&Usage> {
+        self.usage.as_ref()
+    }
+}

@@ -1,0 +1,60 @@
+//! Who may call.
+
+use crate::plan::Plan;
+use dialect::{Fault, FaultKind};
+use http::{HeaderMap, header};
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
+
+/// A caller who may call. Without client keys there is only one, and he is nobody in particular.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller(pub Option<usize>);
+
+/// The headers that may hold a caller's key, in the order in which they are asked. The first that is there
+/// decides: a wrong one is not rescued by a right one behind it.
+pub const CREDENTIAL_HEADERS: [&str; 4] = ["authorization", "x-api-key", "x-goog-api-key", "api-key"];
+
+/// Says who calls.
+///
+/// # Errors
+/// [`FaultKind::Unauthorized`], in the same words for every cause.
+pub fn admit(plan: &Plan, headers: &HeaderMap) -> Result<Caller, Fault> {
+    if plan.access.keys.is_empty() {
+        return Ok(Caller(None));
+    }
+    let presented = credential(headers).unwrap_or_default();
+    let hash: [u8; 32] = Sha256::digest(presented).into();
+    find(&plan.access.keys, &hash)
+        .map(|index| Caller(Some(index)))
+        .ok_or_else(|| Fault::new(FaultKind::Unauthorized, "Incorrect API key provided."))
+}
+
+/// The key in the headers: the token of `Authorization: Bearer` (whatever the case of the scheme), or the
+/// value of one of the others.
+fn credential(headers: &HeaderMap) -> Option<&[u8]> {
+    let (name, value) = CREDENTIAL_HEADERS.iter().find_map(|name| Some((*name, headers.get(*name)?)))?;
+    let value = value.as_bytes().trim_ascii();
+    if name != header::AUTHORIZATION.as_str() {
+        return Some(value);
+    }
+    let (scheme, token) = value.split_at_checked("bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then_some(token.trim_ascii())
+}
+
+/// The index of `hash`, looking at every key whatever is found, so that time tells nothing.
+fn find(keys: &[[u8; 32]], hash: &[u8; 32]) -> Option<usize> {
+    let mut found = None;
+    for (index, key) in keys.iter().enumerate() {
+        let same: Choice = key.ct_eq(hash);
+        if bool::from(same) {
+            found = Some(index);
+        }
+    }
+    found
+}
+
+/// The SHA-256 of a client key, as [`crate::plan::Access`] keeps it.
+#[must_use]
+pub fn hash(key: &str) -> [u8; 32] {
+    Sha256::digest(key).into()
+}

@@ -1,0 +1,334 @@
+//! The transitions.
+
+use super::{
+    Answering, Attempt, Exchange, Io, Order, Report, State, Task, Upstream, UpstreamHead, render, reply,
+};
+use crate::{
+    ledger::{Answer, Command},
+    limits,
+    record::{Outcome, Trial},
+    time::Instant,
+};
+use bytes::Bytes;
+use dialect::{Fault, FaultKind};
+use std::mem;
+
+impl Exchange {
+    /// Takes a report. One that belongs to an attempt which was given up says nothing.
+    pub fn report(&mut self, report: Report, now: Instant) {
+        if matches!(self.state, State::Over) {
+            return;
+        }
+        match report {
+            Report::Answer(answer) => self.answered(answer, now),
+            Report::ClientGone => self.client_gone(now),
+            Report::Woke => self.woke(now),
+            Report::Head(attempt, head) if self.is_live(attempt) => self.head(head, now),
+            Report::Body(attempt, bytes) if self.is_live(attempt) => self.body(bytes, now),
+            Report::End(attempt) if self.is_live(attempt) => self.end(now),
+            Report::Failed(attempt, io) if self.is_live(attempt) => self.failed(&fault_of(io), now),
+            Report::Head(..) | Report::Body(..) | Report::End(_) | Report::Failed(..) => {}
+        }
+    }
+
+    fn is_live(&self, attempt: Attempt) -> bool {
+        !self.trials.is_empty() && attempt == self.attempt()
+    }
+
+    fn answered(&mut self, answer: Answer, now: Instant) {
+        match (&self.state, answer) {
+            (State::Admitting, Answer::Admitted) => {
+                self.admitted = true;
+                self.begin(now);
+            }
+            (State::Admitting, Answer::Refused(fault)) => self.tell(&fault, now),
+            (State::Choosing, Answer::Key(key)) => self.send(key, now),
+            _ => {}
+        }
+    }
+
+    /// Turns to the next target.
+    fn begin(&mut self, now: Instant) {
+        let Some(aim) = self.aims.pop_front() else {
+            return self.tell(&Fault::new(FaultKind::Unavailable, "no target is left to ask"), now);
+        };
+        let provider = aim.provider;
+        let keys = self.plan.providers.get(provider).map_or(0, |p| p.keys.len());
+        self.aim = Some(aim);
+        if keys > 1 {
+            self.state = State::Choosing;
+            self.orders.push_back(Order::Ask(Command::NextKey { provider, keys }));
+        } else {
+            self.send(0, now);
+        }
+    }
+
+    fn send(&mut self, key: usize, now: Instant) {
+        match self.render(key) {
+            Ok(upstream) => {
+                self.trials.push(self.trial(&upstream));
+                self.orders.push_back(Order::Send(self.attempt(), Box::new(upstream)));
+                self.state = State::Asked { until: now.after(self.plan.timeouts.first_byte) };
+            }
+            Err(fault) => self.tell(&fault, now),
+        }
+    }
+
+    fn render(&mut self, key: usize) -> Result<Upstream, Fault> {
+        let missing = || Fault::new(FaultKind::Internal, "the plan does not hold its own target");
+        let aim = self.aim.as_ref().ok_or_else(missing)?;
+        let provider = self.plan.providers.get(aim.provider).ok_or_else(missing)?;
+        match &mut self.task {
+            Task::Pass { uri } => render::pass(provider, aim, uri.clone(), key, &self.inbound),
+            Task::Call(call) => {
+                let (upstream, losses) = render::call(provider, aim, call, key, &self.inbound)?;
+                if call.strict && !losses.is_empty() {
+                    return Err(render::strict(&losses));
+                }
+                self.losses = losses;
+                Ok(upstream)
+            }
+        }
+    }
+
+    fn trial(&self, upstream: &Upstream) -> Trial {
+        let provider = self.plan.providers.get(upstream.provider).map_or(String::new(), |p| p.name.clone());
+        let model = self.aim.as_ref().map_or(String::new(), |aim| aim.model.clone());
+        Trial { provider, model, status: None, fault: None }
+    }
+
+    fn head(&mut self, head: UpstreamHead, now: Instant) {
+        if let Some(trial) = self.trials.last_mut() {
+            trial.status = Some(head.status.as_u16());
+        }
+        let until = now.after(self.plan.timeouts.idle);
+        if matches!(self.task, Task::Call(_)) && !head.status.is_success() {
+            self.state = State::Refused { head, body: Vec::new(), until };
+            return;
+        }
+        match self.open(&head) {
+            Ok(way) => {
+                let answering = Answering {
+                    head,
+                    way,
+                    held: Vec::new(),
+                    held_len: 0,
+                    committed: false,
+                    until,
+                };
+                self.state = State::Answering(Box::new(answering));
+                if matches!(self.task, Task::Pass { .. }) {
+                    self.commit(now);
+                }
+            }
+            Err(fault) => self.failed(&fault, now),
+        }
+    }
+
+    fn body(&mut self, bytes: Bytes, now: Instant) {
+        let until = now.after(self.plan.timeouts.idle);
+        match &mut self.state {
+            State::Refused { body, until: limit, .. } => {
+                *limit = until;
+                let room = limits::ERROR_BODY_MAX.saturating_sub(body.len());
+                body.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
+                if body.len() == limits::ERROR_BODY_MAX {
+                    self.orders.push_back(Order::Cancel(self.attempt()));
+                    self.refused(now);
+                }
+            }
+            State::Answering(answering) => {
+                answering.until = until;
+                let mut out = Vec::new();
+                let fed = answering.way.pipe.feed(bytes, &mut out);
+                self.bring(out, now);
+                if let Err(fault) = fed {
+                    self.orders.push_back(Order::Cancel(self.attempt()));
+                    self.failed(&fault, now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Asked { .. } => self.failed(&fault_of(Io::Broken), now),
+            State::Refused { .. } => self.refused(now),
+            State::Answering(answering) => {
+                let mut out = Vec::new();
+                let finished = answering.way.pipe.finish(&mut out);
+                self.bring(out, now);
+                match finished {
+                    Ok(()) => self.complete(now),
+                    Err(fault) => self.failed(&fault, now),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Bytes for the caller: held until something of the answer has come, then sent.
+    fn bring(&mut self, out: Vec<Bytes>, now: Instant) {
+        let State::Answering(answering) = &mut self.state else { return };
+        if answering.committed {
+            self.orders.extend(out.into_iter().map(Order::Body));
+            return;
+        }
+        answering.held_len += out.iter().map(Bytes::len).sum::<usize>();
+        answering.held.extend(out);
+        // A stream waits for its first content, a whole answer for its end: until then another target may
+        // still be asked. Either waits no longer than the hold is large.
+        let ripe = answering.way.streamed && answering.way.pipe.content();
+        if ripe || answering.held_len > limits::HOLD_MAX {
+            self.commit(now);
+        }
+    }
+
+    /// Sends the head and what was held behind it. From here on there is no way back.
+    fn commit(&mut self, now: Instant) {
+        let State::Answering(answering) = &mut self.state else { return };
+        if mem::replace(&mut answering.committed, true) {
+            return;
+        }
+        let held = mem::take(&mut answering.held);
+        let State::Answering(answering) = &self.state else { return };
+        let reply = reply::success(self, &answering.head, answering.way.relayed, answering.way.streamed);
+        self.first_byte = Some(now);
+        self.status = Some(reply.status.as_u16());
+        self.orders.push_back(Order::Head(Box::new(reply)));
+        self.orders.extend(held.into_iter().map(Order::Body));
+    }
+
+    fn complete(&mut self, now: Instant) {
+        if let State::Answering(answering) = &self.state {
+            self.losses.absorb(answering.way.pipe.losses().clone());
+        }
+        self.commit(now);
+        let broken = match &self.state {
+            State::Answering(answering) => answering.way.pipe.failed().map(|fault| fault.kind),
+            _ => None,
+        };
+        self.note(broken);
+        self.finish(broken.map_or(Outcome::Whole, Outcome::Fault), now);
+    }
+
+    /// A provider has refused, and what it said has been read.
+    fn refused(&mut self, now: Instant) {
+        let State::Refused { head, body, .. } = mem::replace(&mut self.state, State::Over) else { return };
+        let dialect = self.provider_dialect();
+        let mut fault = dialect.dialect().read_fault(head.status.as_u16(), &body);
+        fault.retry_after_ms = fault.retry_after_ms.or_else(|| reply::retry_after(&head.headers));
+        if self.goes_on(&fault, now) {
+            return self.begin(now);
+        }
+        let same = matches!(&self.task, Task::Call(call) if call.dialect == dialect);
+        if !same {
+            return self.tell(&fault, now);
+        }
+        // The provider's own words in the caller's own dialect: verbatim.
+        let mut reply = reply::success(self, &head, true, false);
+        reply.length = u64::try_from(body.len()).ok();
+        self.status = Some(reply.status.as_u16());
+        self.orders.push_back(Order::Head(Box::new(reply)));
+        self.orders.push_back(Order::Body(body.into()));
+        self.finish(Outcome::Fault(fault.kind), now);
+    }
+
+    /// An attempt has failed.
+    fn failed(&mut self, fault: &Fault, now: Instant) {
+        let committed = matches!(&self.state, State::Answering(answering) if answering.committed);
+        if committed {
+            return self.break_off(fault, now);
+        }
+        if self.goes_on(fault, now) {
+            return self.begin(now);
+        }
+        self.tell(fault, now);
+    }
+
+    /// Notes the fault, and says whether the next target is asked.
+    fn goes_on(&mut self, fault: &Fault, now: Instant) -> bool {
+        self.note(Some(fault.kind));
+        let tried = u32::try_from(self.trials.len()).unwrap_or(u32::MAX);
+        fault.kind.meaning().next && !self.aims.is_empty() && tried < self.plan.attempts && now < self.deadline
+    }
+
+    fn note(&mut self, kind: Option<FaultKind>) {
+        if let Some(trial) = self.trials.last_mut() {
+            trial.fault = kind;
+        }
+    }
+
+    /// The answer breaks after its first byte: a truthful error where the dialect has one, a broken
+    /// connection where it has not.
+    fn break_off(&mut self, fault: &Fault, now: Instant) {
+        self.note(Some(fault.kind));
+        if let State::Answering(answering) = &mut self.state {
+            let mut out = Vec::new();
+            if answering.way.streamed {
+                answering.way.pipe.fault(fault, &mut out);
+            }
+            if out.is_empty() {
+                self.orders.push_back(Order::Abort);
+            }
+            self.orders.extend(out.into_iter().map(Order::Body));
+        }
+        self.finish(Outcome::Fault(fault.kind), now);
+    }
+
+    /// Tells the caller of a fault before the first byte.
+    pub(super) fn tell(&mut self, fault: &Fault, now: Instant) {
+        let (reply, body) = reply::fault(self, fault);
+        self.status = Some(reply.status.as_u16());
+        self.orders.push_back(Order::Head(Box::new(reply)));
+        self.orders.push_back(Order::Body(body));
+        self.finish(Outcome::Fault(fault.kind), now);
+    }
+
+    fn woke(&mut self, now: Instant) {
+        let Some(Order::Wait { until, pull }) = self.wait() else { return };
+        if now < until {
+            return;
+        }
+        self.orders.push_back(Order::Cancel(pull));
+        let what = if now >= self.deadline {
+            "the exchange took longer than it may"
+        } else if matches!(self.state, State::Asked { .. }) {
+            "the provider did not answer in time"
+        } else {
+            "the provider fell silent in the middle of its answer"
+        };
+        self.failed(&Fault::new(FaultKind::UpstreamTimeout, what), now);
+    }
+
+    fn client_gone(&mut self, now: Instant) {
+        if matches!(self.state, State::Asked { .. } | State::Refused { .. } | State::Answering(_)) {
+            self.orders.push_back(Order::Cancel(self.attempt()));
+        }
+        self.finish(Outcome::ClientGone, now);
+    }
+
+    /// The one end of every exchange.
+    fn finish(&mut self, outcome: Outcome, now: Instant) {
+        let usage = match &self.state {
+            State::Answering(answering) => answering.way.pipe.usage().cloned(),
+            _ => None,
+        };
+        let record = self.record(outcome, usage, now);
+        self.orders.push_back(Order::Done(Box::new(record)));
+        self.state = State::Over;
+    }
+}
+
+/// How an attempt failed, as a fault.
+fn fault_of(io: Io) -> Fault {
+    match io {
+        Io::Connect => Fault::new(FaultKind::UpstreamUnreachable, "the provider could not be reached"),
+        Io::ConnectTimeout => {
+            Fault::new(FaultKind::UpstreamUnreachable, "the provider could not be reached in time")
+        }
+        Io::Tls => Fault::new(FaultKind::UpstreamUnreachable, "no TLS connection to the provider"),
+        Io::Broken => Fault::new(FaultKind::UpstreamTruncated, "the provider's answer broke off"),
+    }
+}

@@ -1,0 +1,287 @@
+//! One request as a machine: reports in, orders out.
+//!
+//! A door makes an [`Exchange`], obeys its [`Order`]s one by one and reports what came of them. The machine
+//! knows no network and no clock; the door knows no policy. The only way back is before the first byte of
+//! the answer: a failed attempt returns to rendering with the next target.
+
+mod machine;
+mod render;
+mod reply;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    access::Caller,
+    ledger::{Answer, Command},
+    plan::{Aim, Plan},
+    provider::Operation,
+    record::{Outcome, Record, Trial},
+    time::Instant,
+};
+use bytes::Bytes;
+use dialect::{Carried, DialectId, Fault, Losses, canon, splice::Outline};
+use http::{HeaderMap, Method, StatusCode, Uri};
+use std::{collections::VecDeque, sync::Arc};
+
+/// A request as the door received it, its caller known and its body read.
+#[derive(Clone, Debug)]
+pub struct Inbound {
+    /// The id that the caller will be told.
+    pub id: String,
+    /// Who calls.
+    pub caller: Caller,
+    /// The method.
+    pub method: Method,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+    /// When it arrived.
+    pub arrived: Instant,
+}
+
+/// The number of an attempt, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Attempt(pub u32);
+
+/// What the door must do.
+pub enum Order {
+    /// Ask the ledger, and report the answer.
+    Ask(Command),
+    /// Send this request to a provider.
+    Send(Attempt, Box<Upstream>),
+    /// Give up an attempt: the provider must see it at once.
+    Cancel(Attempt),
+    /// Send this head to the caller. Once, before any body.
+    Head(Box<Reply>),
+    /// Send these bytes to the caller, and take no more from the provider before they are gone.
+    Body(Bytes),
+    /// Break the caller's connection: the answer is not whole, and the dialect has no other way to say so.
+    Abort,
+    /// Report what comes of this attempt, or that it is `until`.
+    Wait {
+        /// The attempt from which a byte is wanted.
+        pull: Attempt,
+        /// When to wake, if nothing has come.
+        until: Instant,
+    },
+    /// It is over: settle it and keep the record.
+    Done(Box<Record>),
+}
+
+/// What the door has to tell.
+#[derive(Debug)]
+pub enum Report {
+    /// The ledger's answer.
+    Answer(Answer),
+    /// The head of a provider's answer.
+    Head(Attempt, UpstreamHead),
+    /// A piece of its body.
+    Body(Attempt, Bytes),
+    /// Its body has ended, cleanly.
+    End(Attempt),
+    /// The attempt failed.
+    Failed(Attempt, Io),
+    /// It is the time that [`Order::Wait`] named.
+    Woke,
+    /// The caller has gone.
+    ClientGone,
+}
+
+/// A request to a provider.
+pub struct Upstream {
+    /// Index into [`Plan::providers`].
+    pub provider: usize,
+    /// The method.
+    pub method: Method,
+    /// The address.
+    pub uri: Uri,
+    /// The headers, the provider's key among them.
+    pub headers: HeaderMap,
+    /// The body, in pieces that share the caller's buffer.
+    pub body: Vec<Bytes>,
+}
+
+/// The head of a provider's answer.
+#[derive(Clone, Debug)]
+pub struct UpstreamHead {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+}
+
+/// The head of our answer.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers, without those that the door knows itself (length, connection, date).
+    pub headers: HeaderMap,
+    /// The length of the body, where it is known before it is sent.
+    pub length: Option<u64>,
+}
+
+/// How an attempt failed before or between bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Io {
+    /// No connection: the name is unknown, or nobody listens.
+    Connect,
+    /// No connection in time.
+    ConnectTimeout,
+    /// No TLS with this peer.
+    Tls,
+    /// The connection broke.
+    Broken,
+}
+
+/// What is asked for.
+enum Task {
+    /// An operation that is understood.
+    Call(Box<Call>),
+    /// A request that goes to one provider untouched.
+    Pass { uri: Uri },
+}
+
+/// An operation that is understood.
+struct Call {
+    dialect: DialectId,
+    operation: Operation,
+    outline: Outline,
+    model: String,
+    stream: bool,
+    strict: bool,
+    /// The body in canonical form, once a target needed it.
+    canonical: Option<Carried<canon::Request>>,
+}
+
+/// One request, from its arrival to its settlement.
+pub struct Exchange {
+    plan: Arc<Plan>,
+    inbound: Inbound,
+    task: Task,
+    state: State,
+    orders: VecDeque<Order>,
+    aims: VecDeque<Aim>,
+    /// The target that is being asked, or was asked last.
+    aim: Option<Aim>,
+    trials: Vec<Trial>,
+    losses: Losses,
+    admitted: bool,
+    deadline: Instant,
+    status: Option<u16>,
+    first_byte: Option<Instant>,
+}
+
+/// Where the machine stands.
+enum State {
+    /// The ledger has been asked whether the caller may.
+    Admitting,
+    /// The ledger has been asked for the turn's key.
+    Choosing,
+    /// A provider has been asked and has not answered.
+    Asked { until: Instant },
+    /// A provider has refused; its body is being read, as far as it matters.
+    Refused { head: UpstreamHead, body: Vec<u8>, until: Instant },
+    /// A provider is answering.
+    Answering(Box<Answering>),
+    /// It is over.
+    Over,
+}
+
+/// An answer on its way.
+struct Answering {
+    head: UpstreamHead,
+    way: reply::Way,
+    /// What has been brought forth before the head was committed.
+    held: Vec<Bytes>,
+    held_len: usize,
+    committed: bool,
+    until: Instant,
+}
+
+impl Exchange {
+    /// A request for an operation that is understood. Whatever is wrong with it is told through the orders,
+    /// like everything else.
+    #[must_use]
+    pub fn call(plan: Arc<Plan>, dialect: DialectId, operation: Operation, inbound: Inbound) -> Self {
+        match render::read_call(&plan, dialect, operation, &inbound) {
+            Ok((call, aims)) => Exchange::new(plan, inbound, Task::Call(Box::new(call)), aims),
+            Err(fault) => Exchange::refuse(plan, dialect, inbound, &fault),
+        }
+    }
+
+    /// A request that goes to `provider` untouched, at `path` (with its query) behind the provider's base.
+    #[must_use]
+    pub fn pass(plan: Arc<Plan>, provider: usize, path: &str, inbound: Inbound) -> Self {
+        let aim = Aim { provider, model: String::new() };
+        let uri = plan.providers.get(provider).and_then(|p| format!("{}{path}", p.base).parse::<Uri>().ok());
+        match uri {
+            Some(uri) => Exchange::new(plan, inbound, Task::Pass { uri }, VecDeque::from([aim])),
+            None => {
+                let fault = Fault::bad("", "the path cannot stand behind the provider's address");
+                Exchange::refuse(plan, DialectId::OpenaiChat, inbound, &fault)
+            }
+        }
+    }
+
+    /// What to do next.
+    pub fn next(&mut self) -> Option<Order> {
+        self.orders.pop_front().or_else(|| self.wait())
+    }
+
+    fn new(plan: Arc<Plan>, inbound: Inbound, task: Task, aims: VecDeque<Aim>) -> Self {
+        let deadline = inbound.arrived.after(plan.timeouts.total);
+        let orders = VecDeque::from([Order::Ask(Command::Admit(inbound.caller))]);
+        Exchange {
+            plan,
+            inbound,
+            task,
+            state: State::Admitting,
+            orders,
+            aims,
+            aim: None,
+            trials: Vec::new(),
+            losses: Losses::new(),
+            admitted: false,
+            deadline,
+            status: None,
+            first_byte: None,
+        }
+    }
+
+    fn wait(&self) -> Option<Order> {
+        let until = match &self.state {
+            State::Admitting | State::Choosing | State::Over => return None,
+            State::Asked { until } | State::Refused { until, .. } => *until,
+            State::Answering(answering) => answering.until,
+        };
+        Some(Order::Wait { pull: self.attempt(), until: until.min(self.deadline) })
+    }
+
+    /// The attempt that is under way, or was last.
+    fn attempt(&self) -> Attempt {
+        Attempt(u32::try_from(self.trials.len()).unwrap_or(u32::MAX).saturating_sub(1))
+    }
+
+    fn record(&self, outcome: Outcome, usage: Option<canon::Usage>, now: Instant) -> Record {
+        let (dialect, model) = match &self.task {
+            Task::Call(call) => (call.dialect, call.model.clone()),
+            Task::Pass { .. } => (DialectId::OpenaiChat, String::new()),
+        };
+        Record {
+            id: self.inbound.id.clone(),
+            caller: self.inbound.caller,
+            admitted: self.admitted,
+            dialect,
+            model,
+            trials: self.trials.clone(),
+            status: self.status,
+            outcome,
+            usage,
+            ttft: self.first_byte.map(|at| at.since(self.inbound.arrived)),
+            took: now.since(self.inbound.arrived),
+            losses: self.losses.clone(),
+        }
+    }
+}

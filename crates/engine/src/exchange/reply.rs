@@ -1,0 +1,141 @@
+//! The head of our answer, and which way its body goes.
+
+use super::{Exchange, Reply, Task, UpstreamHead, render};
+use crate::{headers, limits};
+use bytes::Bytes;
+use dialect::{DialectId, Fault, FaultKind, Losses, pipe::Pipe};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TARGET: HeaderName = HeaderName::from_static("x-sekisho-target");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-sekisho-attempts");
+const LOSS: HeaderName = HeaderName::from_static("x-sekisho-loss");
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+
+/// The way of an answer's body to the caller.
+pub(super) struct Way {
+    pub(super) pipe: Pipe,
+    /// The caller gets a stream of events.
+    pub(super) streamed: bool,
+    /// Nothing is rewritten.
+    pub(super) relayed: bool,
+}
+
+impl Exchange {
+    pub(super) fn provider_dialect(&self) -> DialectId {
+        let provider = self.aim.as_ref().and_then(|aim| self.plan.providers.get(aim.provider));
+        provider.map_or(DialectId::OpenaiChat, |provider| provider.dialect)
+    }
+
+    /// Chooses the way of an answer whose head has come.
+    pub(super) fn open(&mut self, head: &UpstreamHead) -> Result<Way, Fault> {
+        let provider = self.provider_dialect();
+        let Task::Call(call) = &mut self.task else {
+            return Ok(Way { pipe: Pipe::raw(), streamed: false, relayed: true });
+        };
+        let same = provider == call.dialect;
+        if is_compressed(&head.headers) {
+            // We asked for plain bytes. What cannot be read can still be relayed, but not translated.
+            let fault = Fault::new(FaultKind::UpstreamInvalid, "the provider compressed its answer unasked");
+            return if same { Ok(Way { pipe: Pipe::raw(), streamed: false, relayed: true }) } else { Err(fault) };
+        }
+        let events = is_events(&head.headers);
+        if same && events == call.stream {
+            return Ok(Way { pipe: Pipe::relay(provider, events), streamed: events, relayed: true });
+        }
+        let streamed = call.stream;
+        let request = render::canonical(call, &self.inbound.body)?;
+        Ok(Way { pipe: Pipe::translate(provider, events, request), streamed, relayed: false })
+    }
+}
+
+/// The head of an answer that a provider gave.
+pub(super) fn success(exchange: &Exchange, from: &UpstreamHead, relayed: bool, streamed: bool) -> Reply {
+    let mut headers = if relayed { headers::backward(&from.headers) } else { HeaderMap::with_capacity(8) };
+    if !relayed {
+        headers.insert(header::CONTENT_TYPE, if streamed { EVENTS } else { JSON });
+    }
+    if streamed {
+        // Proxies on the way to the caller must not gather events.
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    }
+    ours(exchange, &mut headers);
+    let length = if relayed { content_length(&from.headers) } else { None };
+    Reply { status: from.status, headers, length }
+}
+
+/// The head and the body that tell a fault.
+pub(super) fn fault(exchange: &Exchange, fault: &Fault) -> (Reply, Bytes) {
+    let dialect = match &exchange.task {
+        Task::Call(call) => call.dialect,
+        Task::Pass { .. } => exchange.provider_dialect(),
+    };
+    let body: Bytes = dialect.dialect().write_fault(fault).into();
+    let mut headers = HeaderMap::with_capacity(6);
+    headers.insert(header::CONTENT_TYPE, JSON);
+    if let Some(ms) = fault.retry_after_ms {
+        headers.insert(header::RETRY_AFTER, ms.div_ceil(1_000).into());
+    }
+    ours(exchange, &mut headers);
+    let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let length = u64::try_from(body.len()).ok();
+    (Reply { status, headers, length }, body)
+}
+
+/// When a provider wants to be asked again, in milliseconds.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<u64> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
+    let ms = number("retry-after-ms").or_else(|| Some(number("retry-after")? * 1_000.0))?;
+    // The cast saturates, and a negative number becomes 0.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturating by definition")]
+    ms.is_finite().then_some(ms as u64)
+}
+
+/// What every answer says of us.
+fn ours(exchange: &Exchange, headers: &mut HeaderMap) {
+    if let Ok(id) = HeaderValue::from_str(&exchange.inbound.id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    let (Task::Call(_), Some(last)) = (&exchange.task, exchange.trials.last()) else { return };
+    headers.insert(TARGET, legible(&format!("{}/{}", last.provider, last.model)));
+    headers.insert(ATTEMPTS, exchange.trials.len().into());
+    if !exchange.losses.is_empty() {
+        headers.insert(LOSS, loss_header(&exchange.losses));
+    }
+}
+
+fn loss_header(losses: &Losses) -> HeaderValue {
+    let mut list = String::new();
+    for loss in losses.iter() {
+        if list.len() + loss.pointer.len() >= limits::LOSS_HEADER_MAX {
+            break;
+        }
+        if !list.is_empty() {
+            list.push(';');
+        }
+        list.push_str(&loss.pointer);
+    }
+    legible(&list)
+}
+
+/// Text as a header can hold it: what is not visible ASCII becomes `?`.
+fn legible(text: &str) -> HeaderValue {
+    let legible: String = text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+    HeaderValue::from_str(&legible).unwrap_or(HeaderValue::from_static("?"))
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn is_events(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind.get(..EVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENTS.as_bytes()))
+}
+
+fn is_compressed(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}

@@ -1,0 +1,107 @@
+//! Which headers cross the gateway, and which end here.
+
+use crate::{access::CREDENTIAL_HEADERS, plan::Provider, provider::Auth};
+use dialect::{Fault, FaultKind};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// Headers that concern one connection only (RFC 9110 §7.6.1), never the next.
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Request headers that end here: they are about the caller's way to us.
+const ENDS_HERE: [&str; 9] = [
+    "host",
+    "content-length",
+    "cookie",
+    "expect",
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-request-id",
+    "true-client-ip",
+];
+
+/// Prefixes of request headers that end here. Cloudflare answers error 1000 to its own `cf-*`.
+const ENDS_HERE_PREFIXES: [&str; 4] = ["cf-", "x-forwarded-", "x-sekisho-", "sec-"];
+
+/// The caller's headers as they go to the provider: less credentials, hop-by-hop headers and those about
+/// the caller's way to us.
+#[must_use]
+pub fn forward(from: &HeaderMap) -> HeaderMap {
+    let named = named_by_connection(from);
+    let mut out = HeaderMap::with_capacity(from.len() + 4);
+    for (name, value) in from {
+        if crosses(name) && !named.contains(&name.as_str()) {
+            out.append(name.clone(), value.clone());
+        }
+    }
+    out
+}
+
+/// The provider's headers as they go to the caller: less hop-by-hop headers, cookies, and the length, which
+/// the door knows itself.
+#[must_use]
+pub fn backward(from: &HeaderMap) -> HeaderMap {
+    let named = named_by_connection(from);
+    let mut out = HeaderMap::with_capacity(from.len() + 4);
+    for (name, value) in from {
+        let text = name.as_str();
+        let stays = HOP_BY_HOP.contains(&text)
+            || matches!(text, "content-length" | "set-cookie" | "alt-svc" | "strict-transport-security")
+            || text.starts_with("access-control-")
+            || text.starts_with("x-sekisho-")
+            || text == "x-request-id"
+            || named.contains(&text);
+        if !stays {
+            out.append(name.clone(), value.clone());
+        }
+    }
+    out
+}
+
+/// Puts the provider's key and its own headers in. A header that the row gives does not replace what the
+/// caller sent (`anthropic-version`); the key does.
+///
+/// # Errors
+/// [`FaultKind::Internal`] when the key cannot stand in a header; the plan has checked that it can.
+pub fn credentials(out: &mut HeaderMap, provider: &Provider, key: usize) -> Result<(), Fault> {
+    for (name, value) in &provider.headers {
+        if !out.contains_key(name) {
+            out.insert(name.clone(), value.clone());
+        }
+    }
+    let Some(secret) = provider.keys.get(key) else { return Ok(()) };
+    let (name, text) = match &provider.auth {
+        Auth::None => return Ok(()),
+        Auth::Bearer => (header::AUTHORIZATION, format!("Bearer {}", secret.expose())),
+        Auth::Header(name) => (HeaderName::from_static(name), secret.expose().to_owned()),
+    };
+    let mut value = HeaderValue::from_str(&text)
+        .map_err(|_| Fault::new(FaultKind::Internal, "the provider's key cannot stand in a header"))?;
+    value.set_sensitive(true);
+    out.insert(name, value);
+    Ok(())
+}
+
+fn crosses(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    !(HOP_BY_HOP.contains(&name)
+        || CREDENTIAL_HEADERS.contains(&name)
+        || ENDS_HERE.contains(&name)
+        || ENDS_HERE_PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+}
+
+/// The headers that `Connection` names: hop-by-hop by the sender's own word.
+fn named_by_connection(headers: &HeaderMap) -> Vec<&str> {
+    let values = headers.get_all(header::CONNECTION).into_iter();
+    values.filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(',').map(str::trim)).collect()
+}

@@ -1,0 +1,57 @@
+//! What is kept of one exchange.
+
+use crate::{access::Caller, time::Span};
+use dialect::{DialectId, FaultKind, Losses, canon::Usage};
+
+/// One exchange, told at its end. Holds no secret and no word of a prompt or an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// The id that the caller was told.
+    pub id: String,
+    /// Who called.
+    pub caller: Caller,
+    /// The ledger admitted it, and so it must be settled.
+    pub admitted: bool,
+    /// The dialect he spoke.
+    pub dialect: DialectId,
+    /// The model's name as he wrote it; empty for a pass-through.
+    pub model: String,
+    /// What was tried, in order.
+    pub trials: Vec<Trial>,
+    /// The status he got; `None` where he left before there was one.
+    pub status: Option<u16>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it cost, where the provider said.
+    pub usage: Option<Usage>,
+    /// From the request's arrival until the first byte of the answer's body.
+    pub ttft: Option<Span>,
+    /// From the request's arrival until the end.
+    pub took: Span,
+    /// What could not be carried.
+    pub losses: Losses,
+}
+
+/// One attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trial {
+    /// The provider's name.
+    pub provider: String,
+    /// The model as that provider knows it; empty for a pass-through.
+    pub model: String,
+    /// The status that it answered.
+    pub status: Option<u16>,
+    /// What went wrong.
+    pub fault: Option<FaultKind>,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// With the whole answer.
+    Whole,
+    /// With a fault, told before the first byte or in the dialect's error event.
+    Fault(FaultKind),
+    /// The caller left.
+    ClientGone,
+}

@@ -1,0 +1,210 @@
+//! The native door: accepts connections, refuses what must not come in, and hands the rest to the engine.
+
+mod body;
+mod cors;
+pub(crate) mod filter;
+pub(crate) mod io;
+mod reply;
+pub(crate) mod worker;
+
+use crate::{
+    drive::{Drive, Step},
+    limits::{CONNECTION_BUFFER, H2_CLIENT_WINDOWS, H2_STREAMS_MAX},
+    models,
+    upstream::LocalExec,
+};
+use dialect::{DialectId, Fault, FaultKind};
+use engine::{
+    access::{self, Caller},
+    exchange::{Exchange, Inbound},
+    limits::{HEAD_MAX, HEADERS_MAX},
+    plan::Plan,
+    surface::{self, Means},
+};
+use http::{HeaderValue, Method, Request, Response, header, request::Parts};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{rt::TokioIo, server::conn::auto};
+use io::ClientIo;
+use reply::{Driven, ReplyBody};
+use std::{future::poll_fn, pin::pin, rc::Rc, sync::Arc};
+use tokio::net::TcpStream;
+use worker::{Stage, Worker};
+
+/// The connection broke before there was an answer.
+#[derive(Debug)]
+pub(crate) struct Gone;
+
+impl std::fmt::Display for Gone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the client has gone")
+    }
+}
+
+impl std::error::Error for Gone {}
+
+/// Serves one client connection until it ends.
+pub(crate) async fn connection(worker: Rc<Worker>, stream: TcpStream) {
+    // Small answers must not wait for the client's acknowledgement of the piece before.
+    let _ = stream.set_nodelay(true);
+    let client = ClientIo::new(stream);
+    let mut builder = auto::Builder::new(LocalExec);
+    builder.http1().max_buf_size(CONNECTION_BUFFER).max_headers(HEADERS_MAX).header_read_timeout(None);
+    let (stream_window, connection_window) = H2_CLIENT_WINDOWS;
+    builder
+        .http2()
+        .initial_stream_window_size(stream_window)
+        .initial_connection_window_size(connection_window)
+        .max_concurrent_streams(u32::try_from(H2_STREAMS_MAX).ok())
+        .max_header_list_size(u32::try_from(HEAD_MAX).unwrap_or(u32::MAX));
+    let service = service_fn(|request| serve(worker.clone(), client.clone(), request));
+    let mut stage = worker.shared.stage.clone();
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(client.clone()), service));
+    let mut expired = pin!(client.expired());
+    let mut told = false;
+    loop {
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            () = expired.as_mut() => return,
+            changed = stage.changed() => {
+                let now = *stage.borrow_and_update();
+                if changed.is_err() { return }
+                if now > Stage::Serving && !told {
+                    told = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+}
+
+/// Serves one request.
+async fn serve(worker: Rc<Worker>, client: ClientIo, request: Request<Incoming>) -> Result<Response<ReplyBody>, Gone> {
+    client.served();
+    let plan = worker.plan();
+    let (parts, body) = request.into_parts();
+    let origin = parts.headers.get(header::ORIGIN).cloned();
+    let mut response = match route(&worker, &client, &plan, parts, body).await? {
+        Ok(response) => response,
+        Err((dialect, fault)) => reply::fault(&worker, &client, dialect, &fault),
+    };
+    cors::allow(plan.cors.as_ref(), origin.as_ref(), response.headers_mut());
+    if worker.stage() > Stage::Serving {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+type Routed = Result<Response<ReplyBody>, (DialectId, Fault)>;
+
+async fn route(
+    worker: &Rc<Worker>,
+    client: &ClientIo,
+    plan: &Arc<Plan>,
+    parts: Parts,
+    body: Incoming,
+) -> Result<Routed, Gone> {
+    let dialect = surface::dialect(parts.uri.path());
+    let refuse = |fault| Ok(Err((dialect, fault)));
+    let chunks = parts.headers.contains_key(header::TRANSFER_ENCODING);
+    let both = chunks && client.head_names("content-length");
+    let allowed = filter::check(&parts, both).and_then(|()| worker.guard(plan, &parts));
+    if let Err(fault) = allowed {
+        return refuse(fault);
+    }
+    if parts.method == Method::OPTIONS && plan.cors.is_some() {
+        return Ok(Ok(cors::preflight(worker, client, &parts)));
+    }
+    let (means, rest) = match surface::identify(&parts.method, parts.uri.path()) {
+        Ok((means, rest)) => (means, rest.to_owned()),
+        Err(fault) => return refuse(fault),
+    };
+    let caller = access::admit(plan, &parts.headers);
+    match (means, caller) {
+        (Means::Home | Means::Live, _) => Ok(Ok(reply::health(worker, client, false, false))),
+        (Means::Ready, caller) => Ok(Ok(reply::health(worker, client, true, caller.is_ok()))),
+        (_, Err(fault)) => refuse(fault),
+        (Means::Models, Ok(_)) => Ok(Ok(models::list(worker, client, plan, &parts).await)),
+        (Means::Model, Ok(_)) => Ok(models::one(worker, client, plan, &parts, &rest).await.map_err(|f| (dialect, f))),
+        (Means::Call(dialect, operation), Ok(caller)) => {
+            let inbound = match inbound(worker, plan, caller, parts, body).await {
+                Ok(inbound) => inbound,
+                Err(fault) => return refuse(fault),
+            };
+            let exchange = Exchange::call(plan.clone(), dialect, operation, inbound);
+            drive(worker, client, exchange).await.map(Ok)
+        }
+        (Means::PassThrough, Ok(caller)) => pass(worker, client, plan, caller, parts, body).await,
+    }
+}
+
+async fn pass(
+    worker: &Rc<Worker>,
+    client: &ClientIo,
+    plan: &Arc<Plan>,
+    caller: Caller,
+    parts: Parts,
+    body: Incoming,
+) -> Result<Routed, Gone> {
+    let (provider, path) = match plan.pass_through(parts.uri.path(), parts.uri.query()) {
+        Ok(found) => found,
+        Err(fault) => return Ok(Err((DialectId::OpenaiChat, fault))),
+    };
+    let dialect = plan.providers.get(provider).map_or(DialectId::OpenaiChat, |provider| provider.dialect);
+    match inbound(worker, plan, caller, parts, body).await {
+        Ok(inbound) => {
+            let exchange = Exchange::pass(plan.clone(), provider, &path, inbound);
+            drive(worker, client, exchange).await.map(Ok)
+        }
+        Err(fault) => Ok(Err((dialect, fault))),
+    }
+}
+
+async fn inbound(
+    worker: &Rc<Worker>,
+    plan: &Plan,
+    caller: Caller,
+    parts: Parts,
+    body: Incoming,
+) -> Result<Inbound, Fault> {
+    let arrived = worker.now();
+    let body = body::read(body, &parts.headers, plan.body_max).await?;
+    Ok(Inbound { id: worker.id(), caller, method: parts.method, headers: parts.headers, body, arrived })
+}
+
+/// Drives an exchange up to its head; the body drives it on.
+async fn drive(worker: &Rc<Worker>, client: &ClientIo, exchange: Exchange) -> Result<Response<ReplyBody>, Gone> {
+    let mut drive = Drive::new(exchange, worker.clone(), client.clone());
+    match poll_fn(|cx| drive.poll_step(cx)).await {
+        Step::Head(head) => {
+            let mut response = Response::new(ReplyBody::driven(Driven::new(drive, head.length), client));
+            *response.status_mut() = head.status;
+            *response.headers_mut() = head.headers;
+            Ok(response)
+        }
+        Step::Body(_) | Step::Abort | Step::Over => Err(Gone),
+    }
+}
+
+impl Worker {
+    /// Without client keys this gateway is open to its own machine, and a web page must not borrow that: a
+    /// name that only resolves to this machine (DNS rebinding) and a page of another origin are refused.
+    fn guard(&self, plan: &Plan, parts: &Parts) -> Result<(), Fault> {
+        if !self.shared.loopback_only || !plan.access.keys.is_empty() {
+            return Ok(());
+        }
+        let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let host = host.or(parts.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default();
+        if !filter::is_loopback(host) {
+            let fault = Fault::new(FaultKind::Misdirected, "`Host` must name this machine while there are no client keys");
+            return Err(fault.hint("use `127.0.0.1` or `localhost`, or set `SEKISHO_KEYS`"));
+        }
+        match parts.headers.get(header::ORIGIN) {
+            Some(origin) if !cors::is_own(plan.cors.as_ref(), origin) => {
+                let fault = Fault::new(FaultKind::Forbidden, "web pages may not call while there are no client keys");
+                Err(fault.hint("set `SEKISHO_KEYS`, or name the page's origin in `cors`"))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Answers on their way to the client.
+
+use super::{
+    io::ClientIo,
+    worker::{Stage, Worker},
+};
+use crate::drive::{Drive, Step};
+use bytes::Bytes;
+use dialect::{DialectId, Fault, FaultKind};
+
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body::{Body, Frame, SizeHint};
+use serde_json::{Value, json};
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+/// The body of an answer.
+pub(crate) struct ReplyBody {
+    kind: Kind,
+    client: ClientIo,
+}
+
+enum Kind {
+    Whole(Option<Bytes>),
+    Driven(Box<Driven>),
+}
+
+/// A body that comes from an exchange as it is driven.
+pub(crate) struct Driven {
+    drive: Drive,
+    length: Option<u64>,
+    /// The first piece has just gone: let it be flushed before the next one is looked at, however fast the
+    /// provider is. A reader waits for the first word, not for the tenth.
+    flush: bool,
+    begun: bool,
+}
+
+impl Driven {
+    pub(super) fn new(drive: Drive, length: Option<u64>) -> Self {
+        Driven { drive, length, flush: false, begun: false }
+    }
+}
+
+impl ReplyBody {
+    pub(super) fn driven(driven: Driven, client: &ClientIo) -> Self {
+        ReplyBody { kind: Kind::Driven(Box::new(driven)), client: client.clone() }
+    }
+
+    fn whole(bytes: Bytes, client: &ClientIo) -> Self {
+        ReplyBody { kind: Kind::Whole(Some(bytes)), client: client.clone() }
+    }
+}
+
+impl Drop for ReplyBody {
+    fn drop(&mut self) {
+        self.client.idle();
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let driven = match &mut self.kind {
+            Kind::Whole(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Driven(driven) => driven,
+        };
+        if std::mem::take(&mut driven.flush) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        match ready!(driven.drive.poll_step(cx)) {
+            Step::Body(bytes) => {
+                driven.flush = !std::mem::replace(&mut driven.begun, true) && driven.length.is_none();
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Step::Over => Poll::Ready(None),
+            Step::Abort | Step::Head(_) => Poll::Ready(Some(Err(io::ErrorKind::BrokenPipe.into()))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(&self.kind, Kind::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Kind::Driven(driven) => driven.length.map(SizeHint::with_exact).unwrap_or_default(),
+        }
+    }
+}
+
+/// An answer without a body.
+pub(super) fn empty(worker: &Worker, client: &ClientIo, status: StatusCode) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody { kind: Kind::Whole(None), client: client.clone() });
+    *response.status_mut() = status;
+    mark(worker, &mut response);
+    response
+}
+
+/// An answer in JSON.
+pub(crate) fn json(worker: &Worker, client: &ClientIo, status: StatusCode, value: &Value) -> Response<ReplyBody> {
+    bytes(worker, client, status, value.to_string().into())
+}
+
+/// A refusal that no exchange has told.
+pub(super) fn fault(worker: &Worker, client: &ClientIo, dialect: DialectId, fault: &Fault) -> Response<ReplyBody> {
+    let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = bytes(worker, client, status, dialect.dialect().write_fault(fault).into());
+    let headers = response.headers_mut();
+    match fault.kind {
+        FaultKind::MethodNotAllowed => {
+            if let Ok(allowed) = HeaderValue::from_str(fault.param.as_deref().unwrap_or("GET, POST")) {
+                headers.insert(header::ALLOW, allowed);
+            }
+        }
+        FaultKind::Unauthorized => {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        // What is left of the request is not read, so the connection cannot be used again.
+        FaultKind::TooLarge | FaultKind::HeadTooLarge | FaultKind::RequestTimeout | FaultKind::BadRequest => {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        _ => {}
+    }
+    response
+}
+
+/// The gateway's health. `ready` asks whether it takes requests, `detail` is for who has a key.
+pub(super) fn health(worker: &Worker, client: &ClientIo, ready: bool, detail: bool) -> Response<ReplyBody> {
+    let serving = worker.stage() == Stage::Serving;
+    let red = ready && !serving;
+    let mut body = json!({ "status": if red { "draining" } else { "ok" }, "ok": !red, "service": "sekisho" });
+    if detail && let Some(members) = body.as_object_mut() {
+        let providers: Vec<_> = worker.plan().providers.iter().map(|provider| provider.name.clone()).collect();
+        members.insert("version".into(), env!("CARGO_PKG_VERSION").into());
+        members.insert("providers".into(), providers.into());
+        members.insert("in_flight".into(), worker.ledger().in_flight().into());
+    }
+    json(worker, client, if red { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, &body)
+}
+
+fn bytes(worker: &Worker, client: &ClientIo, status: StatusCode, body: Bytes) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::whole(body, client));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    mark(worker, &mut response);
+    response
+}
+
+fn mark(worker: &Worker, response: &mut Response<ReplyBody>) {
+    if let Ok(id) = HeaderValue::from_str(&worker.id()) {
+        response.headers_mut().insert("x-request-id", id);
+    }
+}

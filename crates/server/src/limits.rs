@@ -1,0 +1,23 @@
+//! The native door's own bounds; those of the system are in `engine::limits`.
+
+/// Flow-control window of one HTTP/2 stream to a provider, in bytes: what a stalled client can keep us from
+/// reading is held here and no more.
+pub(crate) const H2_STREAM_WINDOW: u32 = 64 << 10;
+/// Flow-control window of a whole HTTP/2 connection to a provider, in bytes: the largest there is, so that
+/// stalled streams starve no other. Memory stays bounded by streams times [`H2_STREAM_WINDOW`].
+pub(crate) const H2_CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// Streams on one HTTP/2 connection, in either direction.
+pub(crate) const H2_STREAMS_MAX: usize = 100;
+/// Idle connections to one provider, on one core.
+pub(crate) const IDLE_CONNECTIONS_MAX: usize = 256;
+/// Bytes that a client may send ahead while its request is being served. Beyond it, its leaving is noticed
+/// when we write.
+pub(crate) const READ_AHEAD_MAX: usize = 64 << 10;
+/// Buffer of one client connection, in bytes; a head must fit in it.
+pub(crate) const CONNECTION_BUFFER: usize = 64 << 10;
+/// Flow-control windows of HTTP/2 from clients: of one stream, and of the connection.
+pub(crate) const H2_CLIENT_WINDOWS: (u32, u32) = (64 << 10, 1 << 20);
+/// Connections that wait to be accepted by the kernel's count.
+pub(crate) const BACKLOG: u32 = 4_096;
+/// Accepted connections that wait for their core.
+pub(crate) const HANDOVER_MAX: usize = 1_024;
