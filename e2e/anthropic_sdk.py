@@ -150,7 +150,7 @@ def _(provider):
 def _(provider):
     for status, kind in [(400, anthropic.BadRequestError), (429, anthropic.RateLimitError), (500, anthropic.APIStatusError)]:
         error = raises(kind, lambda: ask(provider, f"[[kit status={status}]]"))
-        assert error.request_id, error
+        assert error.response.headers["x-request-id"], error.response.headers
         raises(kind, lambda: list(ask(provider, f"[[kit status={status}]]", stream=True)))
 
 

@@ -64,8 +64,9 @@ class Report:
         try:
             with limited(CHECK_LIMIT):
                 function(*arguments)
-        except Exception:
-            self.add(name, "FAILED", time.monotonic() - begun, traceback.format_exc(limit=-4))
+        except Exception as error:
+            why = "".join(traceback.format_exception(error, limit=-4, chain=False))
+            self.add(name, "FAILED", time.monotonic() - begun, why)
         else:
             self.add(name, "ok", time.monotonic() - begun)
 

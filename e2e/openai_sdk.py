@@ -172,7 +172,7 @@ def _(provider):
     for status, kind in [(400, openai.BadRequestError), (429, openai.RateLimitError), (500, openai.APIStatusError)]:
         for stream in [False, True]:
             error = raises(kind, lambda: ask(provider, f"[[kit status={status}]]", stream=stream))
-            assert error.request_id, error
+            assert error.request_id, error.response.headers
 
 
 @check("openai: wrong key, unknown model, broken request")
