@@ -11,7 +11,7 @@ mod sse;
 #[cfg(test)]
 mod tests;
 
-use crate::limits;
+use crate::{limits, proc};
 use bytes::Bytes;
 use connection::Connection;
 use hdrhistogram::Histogram;
@@ -43,6 +43,8 @@ pub struct Load {
     pub run: Duration,
     /// Slow readers: bytes a second each connection reads at most.
     pub read_rate: Option<u32>,
+    /// Processes whose processor time is taken while the run counts.
+    pub watch: Vec<u32>,
 }
 
 /// When requests are made.
@@ -85,6 +87,10 @@ pub struct Outcome {
     pub connects: u64,
     /// Planned requests still waiting for a connection at the end (open loop).
     pub waiting: usize,
+    /// Processor time of each watched process.
+    pub cpu: Vec<Duration>,
+    /// Processor time of the whole machine.
+    pub machine_cpu: Duration,
 }
 
 /// A request with a JSON body as it goes over the wire.
@@ -139,10 +145,28 @@ async fn counted(shared: Rc<Shared>) -> io::Result<Outcome> {
     }
     tokio::time::sleep(shared.load.warm).await;
     shared.tally.take();
-    let started = Instant::now();
+    let (started, before) = (Instant::now(), Clocks::read(&shared.load.watch));
     tokio::time::sleep(shared.load.run).await;
+    let (wall, after) = (started.elapsed(), Clocks::read(&shared.load.watch));
     shared.over.set(true);
-    Ok(shared.tally.take().outcome(started.elapsed(), plan.due.borrow().len()))
+    let mut outcome = shared.tally.take().outcome(wall, plan.due.borrow().len());
+    let watched = after.watched.iter().zip(before.watched);
+    outcome.cpu = watched.map(|(after, before)| after.saturating_sub(before)).collect();
+    outcome.machine_cpu = after.machine.saturating_sub(before.machine);
+    Ok(outcome)
+}
+
+/// Processor time at one moment.
+struct Clocks {
+    watched: Vec<Duration>,
+    machine: Duration,
+}
+
+impl Clocks {
+    fn read(watch: &[u32]) -> Self {
+        let watched = watch.iter().map(|pid| proc::cpu(*pid).unwrap_or_default()).collect();
+        Self { watched, machine: proc::machine_cpu().unwrap_or_default() }
+    }
 }
 
 /// One connection of a closed loop.
@@ -289,6 +313,8 @@ impl Tally {
             failures: self.failures,
             connects: self.connects,
             waiting,
+            cpu: Vec::new(),
+            machine_cpu: Duration::ZERO,
         }
     }
 }

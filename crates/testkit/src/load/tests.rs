@@ -18,6 +18,7 @@ fn load(provider: &Provider, body: &str, arrival: Arrival) -> Load {
         warm: Duration::from_millis(50),
         run: Duration::from_millis(300),
         read_rate: None,
+        watch: vec![std::process::id()],
     }
 }
 
@@ -51,6 +52,7 @@ fn a_closed_loop_keeps_its_connections_and_counts() {
     assert!(outcome.ok > 3, "{outcome:?}");
     assert_eq!((outcome.statuses.get(&200), outcome.latency.len()), (Some(&outcome.ok), outcome.ok));
     assert!(outcome.failures.is_empty());
+    assert!(outcome.cpu[0] > Duration::ZERO && outcome.machine_cpu > Duration::ZERO);
     let connections = provider.log().iter().map(|seen| seen.connection).max();
     assert_eq!(connections, Some(2));
 
