@@ -23,10 +23,6 @@ pub const METERED_BODY_MAX: usize = 4 << 20;
 pub const ANSWER_MAX: usize = 32 << 20;
 /// Most choices (`n`) in one request.
 pub const CHOICES_MAX: u32 = 128;
-/// Most bytes of a provider's error text that are kept.
-pub const FAULT_TEXT_MAX: usize = 4 << 10;
-/// Most bytes of thoughts that a stream's writer keeps until their seal comes.
-pub const SEALED_TEXT_MAX: usize = 1 << 20;
 /// Longest text of a provider's error that is no JSON, in characters; the rest says no more.
 pub const FAULT_TEXT_MAX: usize = 2_000;
 /// Tokens of an answer where a dialect demands a limit and neither the caller nor the model's data gives one.
