@@ -32,5 +32,3 @@ pub const THINKING_BUDGET_MIN: u64 = 1_024;
 /// Most bytes of a stream that are held back: pieces of blocks that overlap, where a dialect wants them
 /// one after the other, and blocks that must be whole before they can be told.
 pub const STREAM_HELD_MAX: usize = 4 << 20;
-/// Most bytes of thoughts that a stream's writer keeps until their seal comes.
-pub const SEALED_TEXT_MAX: usize = 1 << 20;

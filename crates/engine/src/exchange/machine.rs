@@ -242,9 +242,14 @@ impl Exchange {
 
     /// An attempt has failed.
     fn failed(&mut self, fault: &Fault, now: Instant) {
-        let committed = matches!(&self.state, State::Answering(answering) if answering.committed);
-        if committed {
-            return self.break_off(fault, now);
+        if let State::Answering(answering) = &mut self.state
+            && answering.committed
+        {
+            // What breaks behind the last word of a stream breaks nothing.
+            let mut out = Vec::new();
+            let whole = answering.way.streamed && answering.way.pipe.finish(&mut out).is_ok();
+            self.bring(out, now);
+            return if whole { self.complete(now) } else { self.break_off(fault, now) };
         }
         if self.goes_on(fault, now) {
             return self.begin(now);
