@@ -5,6 +5,7 @@ use crate::{
     canon::{Event, Grammar, Kind, Message, Request, Usage},
     frame::sse::Frames,
 };
+use serde_json::Value;
 
 /// What a reader makes of a stream.
 #[derive(Debug, PartialEq)]
@@ -69,8 +70,7 @@ pub(super) fn said(message: &Message) -> Said {
         match &block.kind {
             Kind::Text(text) | Kind::Refusal(text) => said.text += text,
             Kind::ToolUse { name, input, .. } => {
-                let input = if input.is_empty() { "{}" } else { input };
-                said.tools.push((name.clone(), input.to_owned()));
+                said.tools.push((name.clone(), arguments(input)));
             }
             _ => {}
         }
@@ -78,9 +78,17 @@ pub(super) fn said(message: &Message) -> Said {
     said
 }
 
-/// The tokens of a usage, without the provider's own object.
-pub(super) fn tokens(usage: Option<&Usage>) -> Option<(u64, u64)> {
-    usage.map(|usage| (usage.all_input(), usage.all_output()))
+/// Arguments as far as every dialect carries them: some have them as an object and not as its text, so
+/// white space may go, and what is no object cannot be said.
+fn arguments(input: &str) -> String {
+    let object = serde_json::from_str(input).ok().filter(Value::is_object);
+    object.map_or_else(|| "{}".to_owned(), |object| object.to_string())
+}
+
+/// The tokens of a usage, without the provider's own object. Some dialects always have one, so none is the
+/// same as nothing counted.
+pub(super) fn tokens(usage: Option<&Usage>) -> (u64, u64) {
+    usage.map_or((0, 0), |usage| (usage.all_input(), usage.all_output()))
 }
 
 /// The last usage among events.
