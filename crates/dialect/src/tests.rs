@@ -24,13 +24,11 @@
 //!
 //! What cannot be read gives a line `fault: KIND POINTER: MESSAGE`; in a stream it stands behind the
 //! caller's error event. `UPDATE_EXPECT=1 cargo test -p dialect cases` writes what is into the files, for
-//! `git diff` to show. Every file is also taken to every other dialect (see `matrix`), and its input is the
+//! `git diff` to show. Every file is also taken to every other dialect (see `crate::laws`), and its input is the
 //! seed of the laws.
 
 mod case;
 mod laws;
-mod machine;
-mod matrix;
 
 use case::Case;
 

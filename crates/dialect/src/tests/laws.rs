@@ -1,16 +1,11 @@
 //! What holds for every dialect and any bytes.
 
-use super::{
-    case::{self, Case},
-    machine::{read_stream, said, write_stream},
-    matrix,
-};
+use super::case::{self, Case};
 use crate::{
-    DialectId, Fault, FaultKind, Target,
-    canon::{Block, Choice, Extra, Kind, Message, Request, Stop, StopReason, Usage, fold, unfold},
-    pipe::Pipe,
+    DialectId, Fault, FaultKind,
+    canon::{Block, Choice, Extra, Kind, Message, Stop, StopReason, Usage},
+    laws::{self, Broken},
 };
-use bytes::Bytes;
 use proptest::{prelude::*, sample::Index};
 use serde_json::{Value, json};
 use std::sync::LazyLock;
@@ -19,31 +14,6 @@ static CASES: LazyLock<Vec<Case>> = LazyLock::new(case::all);
 
 fn dialects() -> impl Strategy<Value = DialectId> {
     prop::sample::select(DialectId::ALL)
-}
-
-/// Reads `bytes` in every way there is.
-fn read_all(dialect: DialectId, bytes: &[u8], status: u16) {
-    let implementation = dialect.dialect();
-    if let Ok(read) = implementation.read_request(bytes) {
-        for to in DialectId::ALL {
-            to.dialect().write_request(&read.value, &Target::default());
-        }
-    }
-    if let Ok(read) = implementation.read_response(bytes) {
-        for to in DialectId::ALL {
-            to.dialect().write_response(&read.value);
-            write_stream(*to, &unfold(&read.value), None);
-        }
-    }
-    let _ = implementation.read_count_request(bytes);
-    let _ = implementation.read_usage(bytes);
-    for to in DialectId::ALL {
-        to.dialect().write_fault(&implementation.read_fault(status, bytes));
-    }
-    let read = read_stream(dialect, &[bytes]);
-    for to in DialectId::ALL {
-        write_stream(*to, &read.events, read.ended.as_ref().err());
-    }
 }
 
 /// Cuts `bytes` at these places.
@@ -57,19 +27,6 @@ fn split<'a>(bytes: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
     }
     pieces.push(&bytes[at..]);
     pieces
-}
-
-/// What a pipe from `from` to a caller of `to` makes of a stream in pieces.
-fn piped(from: DialectId, to: DialectId, pieces: &[&[u8]]) -> (Vec<u8>, Result<(), Fault>) {
-    let mut request = Request::new(to, "model");
-    request.stream = Some(true);
-    let mut pipe = Pipe::translate(from, true, &request);
-    let mut out = Vec::new();
-    let fed = pieces.iter().try_for_each(|piece| pipe.feed(Bytes::copy_from_slice(piece), &mut out));
-    let ended = fed.and_then(|()| pipe.finish(&mut out));
-    // Before content nothing is sent, so what came before an error does not count.
-    let text = if ended.is_err() && !pipe.content() { Vec::new() } else { out.concat() };
-    (text, ended)
 }
 
 fn a_case() -> impl Strategy<Value = &'static Case> {
@@ -217,15 +174,34 @@ fn message() -> impl Strategy<Value = Message> {
     })
 }
 
+/// Checks what must hold of this input, be it good or bad.
+fn check(kind: &str, from: DialectId, text: &str, status: u16, to: DialectId) -> Result<(), Broken> {
+    match kind {
+        "request" => laws::request(from, text.as_bytes(), to),
+        "response" => laws::response(from, text.as_bytes(), to),
+        "stream" => laws::stream(from, text.as_bytes(), to),
+        "fault" => laws::error(from, status, text.as_bytes(), to),
+        _ => Ok(()),
+    }
+}
+
 #[test]
-fn every_fault_can_be_read_in_every_dialect() {
-    for dialect in DialectId::ALL.iter().map(|id| id.dialect()) {
+fn every_case_says_the_same_in_every_dialect() {
+    for case in CASES.iter() {
+        for to in DialectId::ALL {
+            if let Err(broken) = check(case.kind(), case.from, &case.input, case.status(), *to) {
+                panic!("{} to {}: {broken}", case.name(), to.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_fault_is_told_in_every_dialect() {
+    for to in DialectId::ALL {
         for kind in FaultKind::ALL {
             let fault = Fault::new(*kind, "words of `ours`").hint("try again");
-            let again = dialect.read_fault(fault.status(), &dialect.write_fault(&fault));
-            assert!(again.message.contains("words of `ours`"), "{:?} {kind:?}: {again:?}", dialect.id());
-            let told = read_stream(dialect.id(), &[&dialect.write_stream_fault(&fault)]).ended.unwrap_err();
-            assert!(told.message.contains("words of `ours`"), "{:?} {kind:?}: {told:?}", dialect.id());
+            assert_eq!(laws::fault_is_told(&fault, *to), Ok(()), "{kind:?} in {}", to.name());
         }
     }
 }
@@ -233,7 +209,9 @@ fn every_fault_can_be_read_in_every_dialect() {
 proptest! {
     #[test]
     fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), status: u16) {
-        DialectId::ALL.iter().for_each(|dialect| read_all(*dialect, &bytes, status));
+        for dialect in DialectId::ALL {
+            prop_assert_eq!(laws::any_bytes(*dialect, &bytes, status), Ok(()));
+        }
     }
 
     #[test]
@@ -247,7 +225,9 @@ proptest! {
         if as_event {
             text = format!("data: {text}\n\n");
         }
-        DialectId::ALL.iter().for_each(|dialect| read_all(*dialect, text.as_bytes(), status));
+        for dialect in DialectId::ALL {
+            prop_assert_eq!(laws::any_bytes(*dialect, text.as_bytes(), status), Ok(()), "{}", text);
+        }
     }
 
     #[test]
@@ -261,7 +241,7 @@ proptest! {
             "stream" => derail(&case.input, &mishaps),
             _ => disturb(&case.input, &changes),
         };
-        matrix::carry(case.kind(), case.from, text.as_bytes(), case.status(), to, &text);
+        prop_assert_eq!(check(case.kind(), case.from, &text, case.status(), to), Ok(()), "{}", text);
     }
 
     #[test]
@@ -272,27 +252,13 @@ proptest! {
         to in dialects(),
     ) {
         let stream = derail(&case.input, &mishaps);
-        let pieces = split(stream.as_bytes(), &cuts);
         let bytes: Vec<&[u8]> = stream.as_bytes().chunks(1).collect();
-        let whole = read_stream(case.from, &[stream.as_bytes()]);
-        prop_assert_eq!(&read_stream(case.from, &pieces), &whole);
-        prop_assert_eq!(&read_stream(case.from, &bytes), &whole);
-        let whole = piped(case.from, to, &[stream.as_bytes()]);
-        prop_assert_eq!(&piped(case.from, to, &pieces), &whole);
-        prop_assert_eq!(&piped(case.from, to, &bytes), &whole);
+        prop_assert_eq!(laws::split(case.from, &split(stream.as_bytes(), &cuts), to), Ok(()), "{}", stream);
+        prop_assert_eq!(laws::split(case.from, &bytes, to), Ok(()), "{}", stream);
     }
 
     #[test]
-    fn a_stream_says_what_the_whole_says(message in message(), dialect in dialects()) {
-        let whole = dialect.dialect().read_response(&dialect.dialect().write_response(&message).value).unwrap().value;
-        let text = write_stream(dialect, &unfold(&message), None);
-        let read = read_stream(dialect, &[&text]);
-        prop_assert_eq!(&read.ended, &Ok(()));
-        let streamed = fold(dialect, read.events);
-        prop_assert_eq!(said(&whole), said(&message));
-        prop_assert_eq!(said(&streamed), said(&message));
-        prop_assert_eq!(&streamed.choices[0].stop, &whole.choices[0].stop);
-        prop_assert_eq!(&streamed.usage, &whole.usage);
-        prop_assert_eq!((&streamed.id, &streamed.model), (&whole.id, &whole.model));
+    fn a_message_says_the_same_whole_and_streamed(message in message(), to in dialects()) {
+        prop_assert_eq!(laws::whole_and_streamed(&message, to), Ok(()));
     }
 }

@@ -13,6 +13,9 @@ const DIALECT_MAX: usize = 1_500;
 const GROUND: &[(&str, &[&str])] =
     &[("canon", &["canon", "DialectId"]), ("frame", &["frame", "fault", "Fault", "FaultKind", "limits"])];
 
+/// Folders of cases that are not about dialects: one file a row of the provider table.
+const OTHER_CASES: &[&str] = &["provider"];
+
 /// Each dialect is a folder with the same files, and small.
 pub(super) fn rooms(tree: &Tree) -> Vec<String> {
     let mut found = Vec::new();
@@ -60,7 +63,7 @@ pub(super) fn ground(tree: &Tree) -> Vec<String> {
     found
 }
 
-/// Folders of cases say from which dialect to which.
+/// Folders of cases say from which dialect to which, or hold those of [`OTHER_CASES`].
 pub(super) fn case_folders(tree: &Tree) -> Vec<String> {
     let cases =
         tree.below("cases/").filter_map(|(path, _)| Some(path.strip_prefix("cases/")?.split_once('/')?.0));
@@ -68,7 +71,7 @@ pub(super) fn case_folders(tree: &Tree) -> Vec<String> {
     let is_dialect = |name: &str| DialectId::from_name(name).is_some();
     let is_pair =
         |folder: &str| folder.split_once("-to-").is_some_and(|(from, to)| is_dialect(from) && is_dialect(to));
-    let strange = folders.into_iter().filter(|folder| !is_pair(folder));
+    let strange = folders.into_iter().filter(|folder| !is_pair(folder) && !OTHER_CASES.contains(folder));
     strange
         .map(|folder| format!("cases/{folder} is not `FROM-to-TO` with the names of two dialects"))
         .collect()
@@ -81,7 +84,9 @@ fn folders(tree: &Tree) -> BTreeMap<&str, BTreeMap<&str, &str>> {
         let Some((folder, file)) = path.strip_prefix(SOURCE).and_then(|path| path.split_once('/')) else {
             continue;
         };
-        if !GROUND.iter().any(|(ground, _)| *ground == folder) {
+        // A folder beside a file of its name is the rest of that file.
+        let rest_of_file = tree.files.contains_key(&format!("{SOURCE}{folder}.rs"));
+        if !rest_of_file && !GROUND.iter().any(|(ground, _)| *ground == folder) {
             folders.entry(folder).or_default().insert(file, text);
         }
     }

@@ -64,6 +64,8 @@ fn a_dialect_has_its_five_files_and_knows_no_sibling() {
     let (wide, tests) = ("a\n".repeat(1_501), "t\n".repeat(9_000));
     files[0].1 = &wide;
     files[3].1 = &tests;
+    files.insert(0, ("crates/dialect/src/pipe/relay.rs", ""));
+    files.insert(0, ("crates/dialect/src/pipe.rs", ""));
     check("dialect-rooms", &files, &["crates/dialect/src/one has 1501 lines without tests, most is 1500"]);
     files.pop();
     assert_eq!((RULES[3].find)(&tree(&files)).len(), 2, "a room is missing, too");
@@ -86,7 +88,11 @@ fn the_ground_of_the_dialects_knows_only_itself() {
 
 #[test]
 fn a_folder_of_cases_is_a_pair_of_dialects() {
-    check("case-folders", &[("cases/anthropic-to-openai_chat/a.txt", "")], &[]);
+    check(
+        "case-folders",
+        &[("cases/anthropic-to-openai_chat/a.txt", ""), ("cases/provider/groq.txt", "")],
+        &[],
+    );
     let breach = ["cases/anthropic-to-mars is not `FROM-to-TO` with the names of two dialects"];
     check("case-folders", &[("cases/anthropic-to-mars/a.txt", "")], &breach);
 }

@@ -1,0 +1,63 @@
+"""The house under test: sekisho with a scripted provider of each dialect and a real llama server."""
+
+import contextlib
+import dataclasses
+import pathlib
+import secrets
+import sys
+import tempfile
+
+import tiny_model
+from harness import Program, bare, free_port
+
+HERE = pathlib.Path(__file__).parent
+
+
+@dataclasses.dataclass
+class World:
+    """Where things are. The checks read it; `set_up` fills it in."""
+
+    url: str = ""
+    key: str = ""
+    binaries: pathlib.Path = pathlib.Path()
+    node_modules: pathlib.Path | None = None
+
+    def model(self, provider):
+        return {"llamacpp": "llamacpp/tiny"}.get(provider, f"{provider}/kit-large")
+
+
+WORLD = World()
+
+
+@contextlib.contextmanager
+def set_up():
+    """Everything started, until the block ends."""
+    with contextlib.ExitStack() as stack:
+        provider = stack.enter_context(Program([WORLD.binaries / "testkit-provider"]))
+        provider_url = "http://" + provider.printed(r"127\.0\.0\.1:\d+").group()
+        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        llama_url, llama_key = start_llama(stack, folder)
+        WORLD.key = "sk-e2e-" + secrets.token_hex(16)
+        environment = bare(
+            SEKISHO_KEYS=WORLD.key,
+            OPENAI_API_KEY="sk-provider-openai", OPENAI_BASE_URL=f"{provider_url}/v1",
+            ANTHROPIC_API_KEY="sk-provider-anthropic", ANTHROPIC_BASE_URL=provider_url,
+            LLAMACPP_API_KEY=llama_key, LLAMACPP_BASE_URL=f"{llama_url}/v1",
+        )
+        start_sekisho(stack, folder, environment)
+        yield
+
+
+def start_llama(stack, folder):
+    model, port, key = folder / "tiny.gguf", free_port(), secrets.token_hex(8)
+    tiny_model.write(model)
+    server = Program([sys.executable, HERE / "llama_server.py", model, port, key])
+    stack.enter_context(server).answering(f"http://127.0.0.1:{port}/health")
+    return f"http://127.0.0.1:{port}", key
+
+
+def start_sekisho(stack, folder, environment):
+    address = f"127.0.0.1:{free_port()}"
+    command = [WORLD.binaries / "sekisho", "serve", "--listen", address]
+    WORLD.url = f"http://{address}"
+    stack.enter_context(Program(command, environment, folder)).answering(f"{WORLD.url}/health")
