@@ -252,7 +252,7 @@ fn secrets_reach_the_plan_though_no_message_shows_them() {
     let env = |name: &str| case.environment.get(name).cloned();
     let world = World { env: &env, read_file: &|_| Err(String::new()) };
     let source = Source { name: "x", text: case.text.as_bytes() };
-    let (plan, _) = load(Some(source), &world, &Overrides::default()).ok().expect("a plan");
+    let (plan, _) = load(Some(source), &world, &Overrides::default()).expect("a plan");
     let groq = &plan.providers[plan.provider("groq").expect("groq")];
     let keys: Vec<&str> = groq.keys.iter().map(|key| key.expose()).collect();
     assert_eq!(keys, ["QZXJQZXJQZXJ", "a", "0123"]);
