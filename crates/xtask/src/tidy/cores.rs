@@ -1,7 +1,18 @@
 //! Rules for the two cores: pure, and with few friends.
 
 use super::{Tree, rust};
-use std::collections::BTreeSet;
+use crate::supply;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+/// What a core depends on.
+#[derive(Default)]
+pub(super) struct Built {
+    pub(super) direct: Vec<String>,
+    pub(super) all: Vec<String>,
+}
 
 /// What each core may depend on directly. A new name here is a decision, not a detail.
 const FRIENDS: &[(&str, &[&str])] = &[
@@ -35,19 +46,31 @@ const ENVIRONMENT: &[&str] = &["crates/server/src/env.rs", "crates/server/src/lo
 pub(super) fn dependencies(tree: &Tree) -> Vec<String> {
     let mut found = Vec::new();
     for (core, friends) in FRIENDS {
-        let Some(package) = tree.metadata.own(core) else {
+        let Some(built) = tree.cores.get(*core) else {
             found.push(format!("there is no package `{core}`"));
             continue;
         };
-        let ordinary =
-            package.dependencies.iter().filter(|dependency| dependency.kind.as_deref() != Some("dev"));
-        let new = ordinary.filter(|dependency| !friends.contains(&dependency.name.as_str()));
-        found.extend(new.map(|dependency| format!("`{core}` may not depend on `{}`", dependency.name)));
-        let built_in = tree.metadata.built_into(core);
-        let strangers = STRANGERS.iter().filter(|name| built_in.contains(*name));
+        let new = built.direct.iter().filter(|name| !friends.contains(&name.as_str()));
+        found.extend(new.map(|name| format!("`{core}` may not depend on `{name}`")));
+        let strangers = built.all.iter().filter(|name| STRANGERS.contains(&name.as_str()));
         found.extend(strangers.map(|name| format!("`{name}` is built into `{core}`")));
     }
     found
+}
+
+/// The names of both cores, with what is built into each.
+pub(super) fn built(root: &Path) -> Result<BTreeMap<&'static str, Built>, String> {
+    let mut cores = BTreeMap::new();
+    for (core, _) in FRIENDS {
+        let names = |depth: &[&str]| {
+            let options = [&["--package", core, "--edges", "normal,build"], depth].concat();
+            let packages = supply::packages(root, &options)?;
+            let names = packages.into_iter().map(|package| package.name);
+            Ok::<_, String>(names.filter(|name| name != core).collect())
+        };
+        cores.insert(*core, Built { direct: names(&["--depth", "1"])?, all: names(&[])? });
+    }
+    Ok(cores)
 }
 
 /// The cores know no clock, no files, no network, no threads.
