@@ -58,8 +58,12 @@ macro_rules! faults {
 }
 
 macro_rules! flag {
-    (yes) => { true };
-    (no) => { false };
+    (yes) => {
+        true
+    };
+    (no) => {
+        false
+    };
 }
 
 #[rustfmt::skip]

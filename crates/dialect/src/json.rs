@@ -9,7 +9,8 @@ use serde_json::{Map, Number, Value};
 /// # Errors
 /// [`crate::FaultKind::BadRequest`] with the line and column.
 pub fn parse(body: &[u8]) -> Result<Value, Fault> {
-    serde_json::from_slice(body).map_err(|error| Fault::bad("", format!("the body is not valid JSON: {error}")))
+    serde_json::from_slice(body)
+        .map_err(|error| Fault::bad("", format!("the body is not valid JSON: {error}")))
 }
 
 /// An object that is being taken apart.

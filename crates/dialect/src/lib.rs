@@ -13,6 +13,7 @@ pub mod canon;
 pub mod fault;
 pub mod frame;
 pub mod json;
+pub mod laws;
 pub mod limits;
 pub mod loss;
 mod openai_chat;

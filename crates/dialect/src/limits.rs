@@ -23,3 +23,14 @@ pub const METERED_BODY_MAX: usize = 4 << 20;
 pub const ANSWER_MAX: usize = 32 << 20;
 /// Most choices (`n`) in one request.
 pub const CHOICES_MAX: u32 = 128;
+/// Longest text of a provider's error that is no JSON, in characters; the rest says no more.
+pub const FAULT_TEXT_MAX: usize = 2_000;
+/// Tokens of an answer where a dialect demands a limit and neither the caller nor the model's data gives one.
+pub const OUTPUT_TOKENS_DEFAULT: u64 = 4_096;
+/// Smallest thinking budget that Anthropic takes, in tokens.
+pub const THINKING_BUDGET_MIN: u64 = 1_024;
+/// Most bytes of a stream that are held back: pieces of blocks that overlap, where a dialect wants them
+/// one after the other, and blocks that must be whole before they can be told.
+pub const STREAM_HELD_MAX: usize = 4 << 20;
+/// Most bytes of thoughts that a stream's writer keeps until their seal comes.
+pub const SEALED_TEXT_MAX: usize = 1 << 20;

@@ -148,7 +148,7 @@ impl Outline {
         let mut pieces = Vec::with_capacity(2 * (changes.len() + edits.len()) + 2);
         let mut put = |piece: Bytes| {
             if !piece.is_empty() {
-                pieces.push(piece)
+                pieces.push(piece);
             }
         };
         put(self.body.slice(..self.open));

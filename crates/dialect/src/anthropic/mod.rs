@@ -1,17 +1,74 @@
-//! placeholder
-use crate::*;
+//! Anthropic's Messages API: <https://docs.anthropic.com/en/api/messages>
+
+mod read;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod wire;
+mod write;
+
+use crate::{
+    Carried, Dialect, DialectId, Fault, Glance, Reader, Target, Writer,
+    canon::{Message, Request, Usage},
+};
+
+/// The dialect of `/v1/messages`.
 pub(crate) struct Anthropic;
+
 impl Dialect for Anthropic {
-    fn id(&self) -> DialectId { DialectId::Anthropic }
-    fn read_request(&self, _: &[u8]) -> Result<Carried<Request>, Fault> { unimplemented!() }
-    fn write_request(&self, _: &Request, _: &Target<'_>) -> Carried<Vec<u8>> { unimplemented!() }
-    fn read_response(&self, _: &[u8]) -> Result<Carried<Message>, Fault> { unimplemented!() }
-    fn write_response(&self, _: &Message) -> Carried<Vec<u8>> { unimplemented!() }
-    fn reader(&self) -> Box<dyn Reader> { unimplemented!() }
-    fn writer(&self, _: &Request) -> Box<dyn Writer> { unimplemented!() }
-    fn glance(&self) -> Box<dyn Glance> { unimplemented!() }
-    fn read_usage(&self, _: &[u8]) -> Option<Usage> { unimplemented!() }
-    fn read_fault(&self, _: u16, _: &[u8]) -> Fault { unimplemented!() }
-    fn write_fault(&self, _: &Fault) -> Vec<u8> { unimplemented!() }
-    fn write_stream_fault(&self, _: &Fault) -> Vec<u8> { unimplemented!() }
+    fn id(&self) -> DialectId {
+        wire::ID
+    }
+
+    fn read_request(&self, body: &[u8]) -> Result<Carried<Request>, Fault> {
+        read::request(body)
+    }
+
+    fn write_request(&self, request: &Request, target: &Target<'_>) -> Carried<Vec<u8>> {
+        write::request(request, target)
+    }
+
+    fn read_response(&self, body: &[u8]) -> Result<Carried<Message>, Fault> {
+        read::response(body)
+    }
+
+    fn write_response(&self, message: &Message) -> Carried<Vec<u8>> {
+        write::response(message)
+    }
+
+    fn reader(&self) -> Box<dyn Reader> {
+        Box::new(stream::EventReader::default())
+    }
+
+    fn writer(&self, request: &Request) -> Box<dyn Writer> {
+        Box::new(stream::EventWriter::new(request))
+    }
+
+    fn glance(&self) -> Box<dyn Glance> {
+        Box::new(stream::EventGlance::default())
+    }
+
+    fn read_usage(&self, body: &[u8]) -> Option<Usage> {
+        read::usage(body)
+    }
+
+    fn read_fault(&self, status: u16, body: &[u8]) -> Fault {
+        read::fault(status, body)
+    }
+
+    fn write_fault(&self, fault: &Fault) -> Vec<u8> {
+        write::fault(fault)
+    }
+
+    fn write_stream_fault(&self, fault: &Fault) -> Vec<u8> {
+        stream::fault_event(fault)
+    }
+
+    fn read_count_request(&self, body: &[u8]) -> Result<Carried<Request>, Fault> {
+        read::count_request(body)
+    }
+
+    fn write_count(&self, tokens: u64) -> Vec<u8> {
+        format!(r#"{{"input_tokens":{tokens}}}"#).into_bytes()
+    }
 }

@@ -152,7 +152,10 @@ impl Grammar {
             Event::BlockStart { choice, block, start } => {
                 let state = self.choices.entry(*choice).or_default();
                 rule(!state.finished, "no block begins after `Finish`")?;
-                rule(*block as usize == state.blocks.len(), "blocks are numbered in the order of `BlockStart`")?;
+                rule(
+                    *block as usize == state.blocks.len(),
+                    "blocks are numbered in the order of `BlockStart`",
+                )?;
                 state.blocks.push(Some(letter(start)));
             }
             Event::Delta { choice, block, delta } => {
@@ -175,11 +178,17 @@ impl Grammar {
             Event::Finish { choice, .. } => {
                 let state = self.choices.entry(*choice).or_default();
                 rule(!state.finished, "`Finish` comes once a choice")?;
-                rule(state.blocks.iter().all(Option::is_none), "`Finish` comes when every block has stopped")?;
+                rule(
+                    state.blocks.iter().all(Option::is_none),
+                    "`Finish` comes when every block has stopped",
+                )?;
                 state.finished = true;
             }
             Event::End => {
-                rule(self.choices.values().all(|state| state.finished), "`End` comes when every choice has finished")?;
+                rule(
+                    self.choices.values().all(|state| state.finished),
+                    "`End` comes when every choice has finished",
+                )?;
                 self.ended = true;
             }
             Event::Start { .. } | Event::Logprobs { .. } | Event::Usage(_) | Event::Opaque { .. } => {}

@@ -38,7 +38,9 @@ impl Fold {
                     grow(&mut block.kind, delta);
                 }
             }
-            Event::Logprobs { choice, logprobs } => join_logprobs(&mut self.choice(choice).logprobs, logprobs),
+            Event::Logprobs { choice, logprobs } => {
+                join_logprobs(&mut self.choice(choice).logprobs, logprobs)
+            }
             Event::Finish { choice, stop } => self.choice(choice).stop = Some(stop),
             Event::Usage(usage) => self.message.usage = Some(usage),
             Event::BlockStop { .. } | Event::Opaque { .. } | Event::End => {}

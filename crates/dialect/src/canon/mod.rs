@@ -10,9 +10,7 @@ mod usage;
 pub use block::{Block, Cache, Kind, Media, Seal, Source};
 pub use event::{BlockStart, Delta, Event, Grammar, GrammarError};
 pub use fold::{Fold, fold, unfold};
-pub use request::{
-    At, Choose, Effort, Format, Reasoning, Request, Role, Sampling, Tool, Turn,
-};
+pub use request::{At, Choose, Effort, Format, Reasoning, Request, Role, Sampling, Tool, Turn};
 pub use usage::Usage;
 
 use crate::DialectId;

@@ -1,17 +1,74 @@
-//! placeholder
-use crate::*;
+//! OpenAI's Chat Completions, as OpenAI documents them and as some thirty compatible servers speak them:
+//! <https://platform.openai.com/docs/api-reference/chat>
+//!
+//! What this dialect adds to the documented one, because servers and clients in the field do it:
+//! `reasoning_content` (DeepSeek and others), `reasoning` and `reasoning_details` (OpenRouter), lists as
+//! content of an answer (Mistral), `top_k`, `cache_control` on parts and tools (OpenRouter), the legacy
+//! `functions`, and a good dozen shapes of error.
+
+mod read;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod wire;
+mod write;
+
+use crate::{
+    Carried, Dialect, DialectId, Fault, Glance, Reader, Target, Writer,
+    canon::{Message, Request, Usage},
+};
+
+/// The dialect `openai_chat`.
 pub(crate) struct OpenaiChat;
+
 impl Dialect for OpenaiChat {
-    fn id(&self) -> DialectId { DialectId::OpenaiChat }
-    fn read_request(&self, _: &[u8]) -> Result<Carried<Request>, Fault> { unimplemented!() }
-    fn write_request(&self, _: &Request, _: &Target<'_>) -> Carried<Vec<u8>> { unimplemented!() }
-    fn read_response(&self, _: &[u8]) -> Result<Carried<Message>, Fault> { unimplemented!() }
-    fn write_response(&self, _: &Message) -> Carried<Vec<u8>> { unimplemented!() }
-    fn reader(&self) -> Box<dyn Reader> { unimplemented!() }
-    fn writer(&self, _: &Request) -> Box<dyn Writer> { unimplemented!() }
-    fn glance(&self) -> Box<dyn Glance> { unimplemented!() }
-    fn read_usage(&self, _: &[u8]) -> Option<Usage> { unimplemented!() }
-    fn read_fault(&self, _: u16, _: &[u8]) -> Fault { unimplemented!() }
-    fn write_fault(&self, _: &Fault) -> Vec<u8> { unimplemented!() }
-    fn write_stream_fault(&self, _: &Fault) -> Vec<u8> { unimplemented!() }
+    fn id(&self) -> DialectId {
+        wire::ME
+    }
+
+    fn read_request(&self, body: &[u8]) -> Result<Carried<Request>, Fault> {
+        read::request(body).map(Carried::whole)
+    }
+
+    fn write_request(&self, request: &Request, target: &Target<'_>) -> Carried<Vec<u8>> {
+        write::request(request, target)
+    }
+
+    fn read_response(&self, body: &[u8]) -> Result<Carried<Message>, Fault> {
+        read::response(body).map(Carried::whole)
+    }
+
+    fn write_response(&self, message: &Message) -> Carried<Vec<u8>> {
+        write::response(message)
+    }
+
+    fn reader(&self) -> Box<dyn Reader> {
+        Box::<stream::ChunkReader>::default()
+    }
+
+    fn writer(&self, request: &Request) -> Box<dyn Writer> {
+        Box::new(stream::ChunkWriter::new(request.stream_usage == Some(true)))
+    }
+
+    fn glance(&self) -> Box<dyn Glance> {
+        Box::new(stream::ChunkGlance::new())
+    }
+
+    fn read_usage(&self, body: &[u8]) -> Option<Usage> {
+        wire::usage_of(&wire::members(body, &["usage", "x_groq"])?)
+    }
+
+    fn read_fault(&self, status: u16, body: &[u8]) -> Fault {
+        read::fault(status, body)
+    }
+
+    fn write_fault(&self, fault: &Fault) -> Vec<u8> {
+        crate::json::bytes(&write::fault(fault))
+    }
+
+    fn write_stream_fault(&self, fault: &Fault) -> Vec<u8> {
+        let mut out = Vec::new();
+        stream::fault_frame(fault, &mut out);
+        out
+    }
 }

@@ -87,7 +87,7 @@ impl Scan<'_> {
             return Ok(true);
         }
         self.depth += 1;
-        self.objects = self.objects << 1 | u64::from(object);
+        self.objects = (self.objects << 1) | u64::from(object);
         if object {
             self.key()?;
         }
@@ -327,6 +327,6 @@ fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const HIGHS: u64 = ONES << 7;
     let less = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word;
-    let equal = |byte: u8| less(word ^ ONES * u64::from(byte), 1);
+    let equal = |byte: u8| less(word ^ (ONES * u64::from(byte)), 1);
     (less(word, 0x20) | equal(b'"') | equal(b'\\')) & HIGHS
 }

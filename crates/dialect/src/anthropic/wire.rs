@@ -1,0 +1,188 @@
+//! The words of the Messages API, as tables, and the two shapes that reading and writing share: usage and
+//! stop reasons.
+
+use crate::{
+    DialectId, FaultKind,
+    canon::{Effort, Extra, Stop, StopReason, Usage},
+};
+use serde_json::{Map, Value, json};
+
+/// This dialect.
+pub(super) const ID: DialectId = DialectId::Anthropic;
+
+/// Blocks that canonical form knows. All others are carried whole and opaque: server tools with their
+/// results, search results, container uploads, MCP calls, and those that are yet to come.
+pub(super) const BLOCKS: &[&str] =
+    &["text", "image", "document", "tool_use", "tool_result", "thinking", "redacted_thinking"];
+
+/// Where the bytes of an image or a document can be. A document whose source is a list of blocks
+/// (`content`) is carried opaque.
+pub(super) const SOURCES: &[&str] = &["base64", "text", "url", "file"];
+
+/// Why the model stopped: <https://docs.anthropic.com/en/api/handling-stop-reasons>. The first row of a
+/// word reads it, the first row of a reason writes it.
+const STOPS: &[(&str, StopReason)] = &[
+    ("end_turn", StopReason::End),
+    ("max_tokens", StopReason::MaxTokens),
+    ("stop_sequence", StopReason::Sequence),
+    ("tool_use", StopReason::ToolUse),
+    ("pause_turn", StopReason::Pause),
+    ("refusal", StopReason::Refusal),
+    ("refusal", StopReason::ContentFilter),
+    ("model_context_window_exceeded", StopReason::ContextWindow),
+];
+
+/// Errors by their type: <https://docs.anthropic.com/en/api/errors>. The last row is llama.cpp's, which
+/// speaks this dialect too.
+pub(super) const ERRORS: &[(&str, FaultKind)] = &[
+    ("invalid_request_error", FaultKind::BadRequest),
+    ("authentication_error", FaultKind::UpstreamAuth),
+    ("permission_error", FaultKind::UpstreamAuth),
+    ("billing_error", FaultKind::UpstreamQuota),
+    ("not_found_error", FaultKind::UpstreamNotFound),
+    ("request_too_large", FaultKind::TooLarge),
+    ("rate_limit_error", FaultKind::UpstreamLimited),
+    ("timeout_error", FaultKind::UpstreamTimeout),
+    ("api_error", FaultKind::UpstreamFailed),
+    ("overloaded_error", FaultKind::UpstreamOverloaded),
+    ("exceed_context_size_error", FaultKind::ContextTooLong),
+];
+
+/// Errors by what their message says, where the type is only `invalid_request_error`.
+pub(super) const PHRASES: &[(&str, FaultKind)] = &[
+    (TOO_LONG, FaultKind::ContextTooLong),
+    ("exceed context limit", FaultKind::ContextTooLong),
+    ("maximum context length", FaultKind::ContextTooLong),
+    ("credit balance is too low", FaultKind::UpstreamQuota),
+    ("specified api usage limits", FaultKind::UpstreamQuota),
+];
+
+/// Words by which Claude Code knows that it must compact the conversation.
+pub(super) const TOO_LONG: &str = "prompt is too long";
+
+/// Efforts: the word of `output_config.effort`, and the thinking budget in tokens that stands for it on
+/// models that know budgets alone. There is no word below `low`.
+const EFFORTS: &[(&str, Effort, u64)] = &[
+    ("low", Effort::Low, 2_048),
+    ("medium", Effort::Medium, 8_192),
+    ("high", Effort::High, 16_384),
+    ("max", Effort::Max, 32_000),
+    ("low", Effort::Minimal, 1_024),
+];
+
+/// The effort that a word means.
+pub(super) fn effort(word: &str) -> Effort {
+    let row = EFFORTS.iter().find(|(name, ..)| *name == word);
+    row.map_or_else(|| Effort::Other(word.to_owned()), |(_, effort, _)| effort.clone())
+}
+
+/// The word for an effort.
+pub(super) fn effort_word(effort: &Effort) -> &str {
+    match effort {
+        Effort::Other(word) => word,
+        known => EFFORTS.iter().find(|(_, row, _)| row == known).map_or("high", |(word, ..)| word),
+    }
+}
+
+/// The thinking budget for an effort, in tokens; `None` for a word that we do not know.
+pub(super) fn effort_budget(effort: &Effort) -> Option<u64> {
+    EFFORTS.iter().find(|(_, row, _)| row == effort).map(|(.., budget)| *budget)
+}
+
+/// The stop that a word and a sequence mean.
+pub(super) fn stop(word: &str, sequence: Option<String>) -> Stop {
+    let reason =
+        STOPS.iter().find(|(name, _)| *name == word).map_or(StopReason::Other, |(_, reason)| *reason);
+    Stop { reason, sequence, native: word.to_owned() }
+}
+
+/// The word for a stop. A reason that we do not know is told in the provider's own word, which is truer
+/// than `end_turn`.
+pub(super) fn stop_word(stop: &Stop) -> &str {
+    match STOPS.iter().find(|(_, reason)| *reason == stop.reason) {
+        Some((word, _)) => word,
+        None if stop.native.is_empty() => "end_turn",
+        None => &stop.native,
+    }
+}
+
+/// Usage in disjoint buckets. Anthropic counts cached input apart from `input_tokens`, and thoughts within
+/// `output_tokens`. A compaction is a call of its own to the same model, billed but not in the totals:
+/// <https://docs.anthropic.com/en/docs/build-with-claude/compaction>.
+pub(super) fn usage(native: Map<String, Value>) -> Usage {
+    let mut usage = buckets(&native);
+    let calls = native.get("iterations").and_then(Value::as_array).into_iter().flatten();
+    for call in calls.filter_map(Value::as_object) {
+        if call.get("type").and_then(Value::as_str) == Some("compaction") {
+            let more = buckets(call);
+            usage.input = usage.input.saturating_add(more.input);
+            usage.cache_read = usage.cache_read.saturating_add(more.cache_read);
+            usage.cache_write = usage.cache_write.saturating_add(more.cache_write);
+            usage.cache_write_1h = usage.cache_write_1h.saturating_add(more.cache_write_1h);
+            usage.output = usage.output.saturating_add(more.output);
+        }
+    }
+    Usage { native: Extra::new(ID, native), ..usage }
+}
+
+fn buckets(native: &Map<String, Value>) -> Usage {
+    let count = |name: &str| native.get(name).and_then(Value::as_u64);
+    let inner = |object: &str, name: &str| native.get(object)?.get(name)?.as_u64();
+    let hour = inner("cache_creation", "ephemeral_1h_input_tokens").unwrap_or(0);
+    let minutes = inner("cache_creation", "ephemeral_5m_input_tokens").unwrap_or(0);
+    let thought = inner("output_tokens_details", "thinking_tokens").unwrap_or(0);
+    let written = count("cache_creation_input_tokens").unwrap_or_else(|| minutes.saturating_add(hour));
+    let output = count("output_tokens").unwrap_or(0);
+    Usage {
+        input: count("input_tokens").unwrap_or(0),
+        cache_read: count("cache_read_input_tokens").unwrap_or(0),
+        cache_write: written.saturating_sub(hour),
+        cache_write_1h: hour.min(written),
+        output: output.saturating_sub(thought),
+        reasoning: thought.min(output),
+        ..Usage::default()
+    }
+}
+
+/// Usage as Anthropic writes it. It is never absent: official clients fail without it.
+pub(super) fn usage_json(usage: Option<&Usage>) -> Map<String, Value> {
+    let none = Usage::default();
+    let usage = usage.unwrap_or(&none);
+    if let Some(native) = usage.native.of(ID) {
+        return native.clone();
+    }
+    let mut json = Map::new();
+    let written = usage.cache_write.saturating_add(usage.cache_write_1h);
+    json.insert("input_tokens".to_owned(), json!(usage.input.saturating_add(usage.audio_in)));
+    json.insert("cache_creation_input_tokens".to_owned(), json!(written));
+    json.insert("cache_read_input_tokens".to_owned(), json!(usage.cache_read));
+    json.insert("output_tokens".to_owned(), json!(usage.all_output()));
+    if usage.cache_write_1h > 0 {
+        let split = json!({
+            "ephemeral_5m_input_tokens": usage.cache_write,
+            "ephemeral_1h_input_tokens": usage.cache_write_1h,
+        });
+        json.insert("cache_creation".to_owned(), split);
+    }
+    if usage.reasoning > 0 {
+        json.insert("output_tokens_details".to_owned(), json!({ "thinking_tokens": usage.reasoning }));
+    }
+    json
+}
+
+/// Usage that comes in pieces (`message_start`, then `message_delta`, cumulative): a count that a later
+/// piece leaves out, or gives as `null`, keeps its earlier value.
+#[derive(Debug, Default)]
+pub(super) struct UsageSoFar(Map<String, Value>);
+
+impl UsageSoFar {
+    /// Takes the next piece and gives the whole so far; `None` where `piece` is not an object.
+    pub(super) fn take(&mut self, piece: Option<&Value>) -> Option<Usage> {
+        for (name, value) in piece?.as_object()? {
+            if !value.is_null() || !self.0.contains_key(name) {
+                self.0.insert(name.clone(), value.clone());
+            }
+        }
+        Some(usage(self.0.clone()))
+    }
+}

@@ -1,0 +1,293 @@
+//! The dialect's vocabulary: its words, its usage and its thoughts, and a look at a few members of a body.
+
+use crate::{
+    DialectId, FaultKind,
+    canon::{Effort, Extra, Seal, Stop, StopReason, Usage},
+};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::{Map, Value, json};
+use std::fmt;
+
+/// This dialect.
+pub(super) const ME: DialectId = DialectId::OpenaiChat;
+/// Most stop sequences: <https://platform.openai.com/docs/api-reference/chat/create#chat-create-stop>
+pub(super) const STOPS_MAX: usize = 4;
+/// The object of a whole answer.
+pub(super) const WHOLE: &str = "chat.completion";
+
+const FINISH: &[(&str, StopReason)] = &[
+    ("stop", StopReason::End),
+    ("length", StopReason::MaxTokens),
+    ("tool_calls", StopReason::ToolUse),
+    ("content_filter", StopReason::ContentFilter),
+    ("function_call", StopReason::ToolUse),
+    // xAI, Together and Text Generation Inference.
+    ("end_turn", StopReason::End),
+    ("eos", StopReason::End),
+    ("eos_token", StopReason::End),
+    ("stop_sequence", StopReason::Sequence),
+    // Mistral.
+    ("model_length", StopReason::ContextWindow),
+];
+
+const EFFORTS: &[(&str, Effort)] = &[
+    ("minimal", Effort::Minimal),
+    ("low", Effort::Low),
+    ("medium", Effort::Medium),
+    ("high", Effort::High),
+    ("xhigh", Effort::Max),
+    ("max", Effort::Max),
+];
+
+/// What a provider's code or type of error tells, to the letter.
+pub(super) const FAULT_WORDS: &[(&str, FaultKind)] = &[
+    ("context_length_exceeded", FaultKind::ContextTooLong),
+    ("exceed_context_size_error", FaultKind::ContextTooLong),
+    ("too_many_prompt_tokens", FaultKind::ContextTooLong),
+    ("too_many_tokens", FaultKind::ContextTooLong),
+    ("content_filter", FaultKind::ContentFiltered),
+    ("content_policy_violation", FaultKind::ContentFiltered),
+    ("responsibleaipolicyviolation", FaultKind::ContentFiltered),
+    ("insufficient_quota", FaultKind::UpstreamQuota),
+    ("insufficient_balance", FaultKind::UpstreamQuota),
+    ("billing_hard_limit_reached", FaultKind::UpstreamQuota),
+    ("billing_not_active", FaultKind::UpstreamQuota),
+    ("model_not_found", FaultKind::UpstreamNotFound),
+    ("invalid_model", FaultKind::UpstreamNotFound),
+    ("deploymentnotfound", FaultKind::UpstreamNotFound),
+    ("invalid_api_key", FaultKind::UpstreamAuth),
+    ("authentication_error", FaultKind::UpstreamAuth),
+    ("rate_limit_exceeded", FaultKind::UpstreamLimited),
+    ("rate_limit_error", FaultKind::UpstreamLimited),
+    ("rate_limited", FaultKind::UpstreamLimited),
+    ("ratelimitreached", FaultKind::UpstreamLimited),
+    ("too_many_requests_error", FaultKind::UpstreamLimited),
+    ("overloaded_error", FaultKind::UpstreamOverloaded),
+];
+
+/// What Cloudflare's numbers tell:
+/// <https://developers.cloudflare.com/workers-ai/platform/errors/>
+pub(super) const CLOUDFLARE_CODES: &[(&str, FaultKind)] = &[
+    ("3007", FaultKind::UpstreamTimeout),
+    ("3036", FaultKind::UpstreamQuota),
+    ("3040", FaultKind::UpstreamOverloaded),
+    ("3050", FaultKind::UpstreamOverloaded),
+    ("4006", FaultKind::UpstreamQuota),
+    ("5007", FaultKind::UpstreamNotFound),
+    ("5028", FaultKind::UpstreamNotFound),
+    ("5035", FaultKind::UpstreamQuota),
+    ("7003", FaultKind::UpstreamNotFound),
+    ("8007", FaultKind::ContextTooLong),
+];
+
+/// What a message tells where code and type tell nothing: DeepSeek, xAI, Ollama, OpenRouter and others
+/// give no better sign. In small letters.
+pub(super) const FAULT_PHRASES: &[(&str, FaultKind)] = &[
+    ("available credits", FaultKind::UpstreamQuota),
+    ("spending limit", FaultKind::UpstreamQuota),
+    ("insufficient balance", FaultKind::UpstreamQuota),
+    ("exceeded your current quota", FaultKind::UpstreamQuota),
+    ("daily free allocation", FaultKind::UpstreamQuota),
+    ("context length", FaultKind::ContextTooLong),
+    ("context window", FaultKind::ContextTooLong),
+    ("context size", FaultKind::ContextTooLong),
+    ("prompt is too long", FaultKind::ContextTooLong),
+    ("content management policy", FaultKind::ContentFiltered),
+    ("incorrect api key", FaultKind::UpstreamAuth),
+    ("invalid api key", FaultKind::UpstreamAuth),
+    ("model not found", FaultKind::UpstreamNotFound),
+    ("not a valid model", FaultKind::UpstreamNotFound),
+    ("invalid model", FaultKind::UpstreamNotFound),
+];
+
+/// Reads a `finish_reason`.
+pub(super) fn read_stop(word: &str) -> Stop {
+    let known = FINISH.iter().find(|(name, _)| *name == word);
+    Stop::new(known.map_or(StopReason::Other, |(_, reason)| *reason), word)
+}
+
+/// The documented `finish_reason` for a reason of any dialect.
+pub(super) fn write_stop(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::End | StopReason::Sequence | StopReason::Pause | StopReason::Other => "stop",
+        StopReason::MaxTokens | StopReason::ContextWindow => "length",
+        StopReason::ToolUse => "tool_calls",
+        StopReason::ContentFilter | StopReason::Refusal => "content_filter",
+    }
+}
+
+/// Reads a `reasoning_effort` other than `none`.
+pub(super) fn read_effort(word: &str) -> Effort {
+    let known = EFFORTS.iter().find(|(name, _)| *name == word);
+    known.map_or_else(|| Effort::Other(word.to_owned()), |(_, effort)| effort.clone())
+}
+
+/// Writes a `reasoning_effort`.
+pub(super) fn write_effort(effort: &Effort) -> &str {
+    match effort {
+        Effort::Other(word) => word,
+        known => EFFORTS.iter().find(|(_, effort)| effort == known).map_or("medium", |(name, _)| name),
+    }
+}
+
+/// The usage among the members of an answer or a chunk. Groq puts it into `x_groq` too.
+pub(super) fn usage_of(members: &Map<String, Value>) -> Option<Usage> {
+    let groq = || members.get("x_groq").and_then(|groq| groq.get("usage"));
+    read_usage(members.get("usage").filter(|usage| usage.is_object()).or_else(groq)?)
+}
+
+/// Reads a usage object: <https://platform.openai.com/docs/api-reference/completions/object>
+///
+/// OpenAI counts cached and audio tokens within `prompt_tokens` and thoughts within `completion_tokens`.
+/// xAI counts thoughts beside them (<https://docs.x.ai/docs/guides/reasoning>), Mistral sound: there the
+/// total tells.
+pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
+    let members = usage.as_object()?;
+    let count = |paths: &[&str]| {
+        paths.iter().find_map(|path| usage.pointer(path).and_then(Value::as_u64)).unwrap_or(0)
+    };
+    let (prompt, completion) = (count(&["/prompt_tokens"]), count(&["/completion_tokens"]));
+    let cache_read = count(&[
+        "/prompt_tokens_details/cached_tokens",
+        "/prompt_cache_hit_tokens",
+        "/cached_tokens",
+        "/cache_read_input_tokens",
+    ]);
+    let cache_write = count(&["/prompt_tokens_details/cache_write_tokens", "/cache_creation_input_tokens"]);
+    let audio_in = count(&["/prompt_tokens_details/audio_tokens"]);
+    let audio_out = count(&["/completion_tokens_details/audio_tokens"]);
+    let thought = count(&["/completion_tokens_details/reasoning_tokens"]);
+    let beside = count(&["/total_tokens"]).saturating_sub(prompt.saturating_add(completion));
+    let is_beside = |tokens: u64| {
+        beside > 0 && tokens > 0 && (beside == tokens || beside == audio_in.saturating_add(thought))
+    };
+    let (audio_within, thought_within) = (!is_beside(audio_in), !is_beside(thought));
+    // OpenRouter has reported more thoughts than it reported output in all.
+    let reasoning = if thought_within { thought.min(completion) } else { thought };
+    let within = |tokens: u64, is_within: bool| if is_within { tokens } else { 0 };
+    Some(Usage {
+        input: [cache_read, cache_write, within(audio_in, audio_within)]
+            .into_iter()
+            .fold(prompt, u64::saturating_sub),
+        cache_read,
+        cache_write,
+        cache_write_1h: 0,
+        audio_in,
+        output: completion.saturating_sub(within(reasoning, thought_within)).saturating_sub(audio_out),
+        reasoning,
+        audio_out,
+        native: Extra::new(ME, members.clone()),
+    })
+}
+
+/// Writes a usage object, or gives back the one that was read.
+pub(super) fn write_usage(usage: &Usage) -> Value {
+    if let Some(native) = usage.native.of(ME) {
+        return Value::Object(native.clone());
+    }
+    let (prompt, completion) = (usage.all_input(), usage.all_output());
+    let written = usage.cache_write.saturating_add(usage.cache_write_1h);
+    json!({
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt.saturating_add(completion),
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read,
+            "cache_write_tokens": written,
+            "audio_tokens": usage.audio_in,
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.reasoning,
+            "audio_tokens": usage.audio_out,
+        },
+    })
+}
+
+/// One entry of `reasoning_details`:
+/// <https://openrouter.ai/docs/use-cases/reasoning-tokens#preserving-reasoning-blocks>
+pub(super) struct Detail<'a> {
+    /// What may be read.
+    pub(super) text: &'a str,
+    /// The seal, where its issuer is a dialect of ours.
+    pub(super) seal: Option<Seal>,
+    /// It holds a seal of an issuer that we do not know.
+    pub(super) foreign: bool,
+}
+
+impl<'a> Detail<'a> {
+    /// Reads an entry; one of a type that we do not know counts as foreign.
+    pub(super) fn read(entry: &'a Value) -> Self {
+        let word = |name: &str| entry.get(name).and_then(Value::as_str).filter(|word| !word.is_empty());
+        let (text, sealed, redacted) = match word("type") {
+            Some("reasoning.text") => (word("text"), word("signature"), false),
+            Some("reasoning.summary") => (word("summary"), None, false),
+            Some("reasoning.encrypted") => (None, word("data"), true),
+            _ => return Detail { text: "", seal: None, foreign: true },
+        };
+        let issuer = word("format").and_then(issuer);
+        let seal = sealed.zip(issuer).map(|(data, issuer)| Seal { issuer, data: data.to_owned(), redacted });
+        Detail { text: text.unwrap_or(""), foreign: sealed.is_some() && seal.is_none(), seal }
+    }
+}
+
+/// The dialect that a `format` names: our own names, and OpenRouter's name for Anthropic's.
+fn issuer(format: &str) -> Option<DialectId> {
+    match format {
+        "anthropic-claude-v1" => Some(DialectId::Anthropic),
+        other => DialectId::from_name(other),
+    }
+}
+
+/// Writes an entry of `reasoning_details` for sealed thoughts, so that they come back to their issuer
+/// with the client's next request.
+pub(super) fn write_detail(text: &str, seal: &Seal, index: usize) -> Value {
+    let format = seal.issuer.name();
+    if seal.redacted {
+        return json!({"type": "reasoning.encrypted", "data": seal.data, "format": format, "index": index});
+    }
+    json!({"type": "reasoning.text", "text": text, "signature": seal.data, "format": format, "index": index})
+}
+
+/// The beginning of ids for tool calls that came without one: unique over the turns of a conversation as
+/// far as the provider's ids of answers are.
+pub(super) fn call_id(answer: &str, choice: u32) -> String {
+    let answer: String = answer.chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("call_{answer}_{choice}")
+}
+
+/// The `wanted` members of an object; all others are skipped, of one that comes twice the last counts.
+/// `None` where the body is not one JSON object.
+pub(super) fn members(body: &[u8], wanted: &[&str]) -> Option<Map<String, Value>> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    Wanted(wanted).deserialize(&mut json).ok()
+}
+
+struct Wanted<'a>(&'a [&'a str]);
+
+impl<'de> DeserializeSeed<'de> for Wanted<'_> {
+    type Value = Map<String, Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Wanted<'_> {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut found = Map::new();
+        while let Some(name) = access.next_key::<String>()? {
+            if self.0.contains(&name.as_str()) {
+                found.insert(name, access.next_value()?);
+            } else {
+                access.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+}

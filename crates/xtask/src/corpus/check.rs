@@ -1,0 +1,186 @@
+//! The laws, applied to one recorded exchange.
+
+use super::{Exchange, Received};
+use dialect::{
+    DialectId,
+    laws::{self, Broken},
+    splice::Outline,
+};
+use serde_json::Value;
+use std::panic::catch_unwind;
+
+/// Which endpoints speak which dialect.
+const DIALECTS: &[(&str, DialectId)] = &[
+    ("chat", DialectId::OpenaiChat),
+    ("count_tokens", DialectId::Anthropic),
+    ("messages", DialectId::Anthropic),
+];
+/// Providers that call an endpoint so and mean something else.
+const OTHERS: &[(&str, &str)] = &[
+    ("bedrock", "count_tokens"),
+    ("cohere", "chat"),
+    ("gemini", "count_tokens"),
+    ("vertex", "count_tokens"),
+];
+/// Members that must stand once, as in a gateway.
+const POLICY: &[&str] = &["model", "stream", "max_tokens", "max_completion_tokens", "stream_options", "n"];
+/// The status of an answer that holds an error in spite of it.
+const ERROR_IN_200: &str = "error_in_200";
+/// Longest piece of a stream that is split at random, in bytes.
+const PIECE_MAX: u64 = 100;
+
+/// What was checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Request,
+    Answer,
+    Stream,
+    Error,
+    NotYet,
+}
+
+/// What was found in one exchange.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) kinds: Vec<Kind>,
+    /// Each law that does not hold, with what was found.
+    pub(super) broken: Vec<(String, String)>,
+}
+
+/// Checks everything of an exchange.
+pub(super) fn exchange(exchange: &Exchange) -> Outcome {
+    let Some(dialect) = dialect_of(exchange) else {
+        return Outcome { kinds: vec![Kind::NotYet], broken: Vec::new() };
+    };
+    let mut outcome = Outcome::default();
+    let body = exchange.request.as_ref().map(|request| &request.body);
+    if let Some(body @ Value::Object(_)) = body {
+        let body = body.to_string().into_bytes();
+        outcome.take(Kind::Request, || request(exchange, dialect, &body));
+    }
+    if exchange.endpoint == "count_tokens" && exchange.response.status < 400 {
+        return outcome;
+    }
+    let kind = kind_of(&exchange.response);
+    outcome.take(kind, || match kind {
+        Kind::Error => error(exchange, dialect),
+        Kind::Stream => stream(exchange, dialect),
+        _ => answer(exchange, dialect),
+    });
+    outcome
+}
+
+impl Outcome {
+    /// Runs a check; a panic is a law that does not hold.
+    fn take(&mut self, kind: Kind, check: impl Fn() -> Result<(), Broken>) {
+        self.kinds.push(kind);
+        match catch_unwind(std::panic::AssertUnwindSafe(check)) {
+            Ok(Ok(())) => {}
+            Ok(Err(Broken { law, found })) => self.broken.push((law.to_owned(), found)),
+            Err(_) => self.broken.push(("nothing panics".to_owned(), format!("{kind:?}"))),
+        }
+    }
+}
+
+fn dialect_of(exchange: &Exchange) -> Option<DialectId> {
+    let other = |(provider, endpoint): &(&str, &str)| {
+        *provider == exchange.provider.as_str() && *endpoint == exchange.endpoint.as_str()
+    };
+    if OTHERS.iter().any(other) || exchange.response.body_encoding == "base64" {
+        return None;
+    }
+    DIALECTS.iter().find(|(endpoint, _)| *endpoint == exchange.endpoint).map(|(_, dialect)| *dialect)
+}
+
+fn kind_of(response: &Received) -> Kind {
+    let is_stream = |(name, value): (&String, &Value)| {
+        name.eq_ignore_ascii_case("content-type") && value.to_string().contains("text/event-stream")
+    };
+    match response.status {
+        400.. => Kind::Error,
+        _ if response.headers.iter().any(is_stream) => Kind::Stream,
+        _ => Kind::Answer,
+    }
+}
+
+fn request(exchange: &Exchange, dialect: DialectId, body: &[u8]) -> Result<(), Broken> {
+    let implementation = dialect.dialect();
+    let read = match exchange.endpoint.as_str() {
+        "count_tokens" => implementation.read_count_request(body),
+        _ => implementation.read_request(body),
+    };
+    if let (Err(fault), 0..400) = (&read, exchange.response.status) {
+        return broken("a request that the provider took can be read", fault.to_string());
+    }
+    spliced(body)?;
+    DialectId::ALL.iter().try_for_each(|to| laws::request(dialect, body, *to))
+}
+
+fn spliced(body: &[u8]) -> Result<(), Broken> {
+    match Outline::read(&body.to_vec().into(), POLICY) {
+        Err(fault) => broken("a request can be spliced", fault.to_string()),
+        Ok(outline) if outline.apply(&[]).concat() == body => Ok(()),
+        Ok(_) => broken("a splice without edits changes nothing", String::new()),
+    }
+}
+
+fn answer(exchange: &Exchange, dialect: DialectId) -> Result<(), Broken> {
+    let body = exchange.response.body.as_bytes();
+    expect(exchange, dialect.dialect().read_response(body).map(|_| ()))?;
+    DialectId::ALL.iter().try_for_each(|to| laws::response(dialect, body, *to))
+}
+
+fn stream(exchange: &Exchange, dialect: DialectId) -> Result<(), Broken> {
+    let body = exchange.response.body.as_bytes();
+    expect(exchange, laws::read_stream(dialect, &[body])?.ended)?;
+    let bytes: Vec<&[u8]> = body.chunks(1).collect();
+    let pieces = pieces(body, seed(&exchange.id));
+    DialectId::ALL.iter().try_for_each(|to| {
+        laws::stream(dialect, body, *to)?;
+        laws::split(dialect, &pieces, *to)?;
+        laws::split(dialect, &bytes, *to)
+    })
+}
+
+fn error(exchange: &Exchange, dialect: DialectId) -> Result<(), Broken> {
+    let Received { status, body, .. } = &exchange.response;
+    DialectId::ALL.iter().try_for_each(|to| laws::error(dialect, *status, body.as_bytes(), *to))
+}
+
+/// A recorded answer can be read; one that is tagged as an error cannot.
+fn expect(exchange: &Exchange, read: Result<(), dialect::Fault>) -> Result<(), Broken> {
+    let tagged = exchange.tags.iter().any(|tag| tag == ERROR_IN_200);
+    match read {
+        Ok(()) if tagged => broken("an error inside a 200 is an error", String::new()),
+        Err(fault) if !tagged => {
+            broken("a recorded answer can be read", format!("{:?}: {fault}", fault.kind))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn broken(law: &'static str, found: String) -> Result<(), Broken> {
+    Err(Broken { law, found })
+}
+
+/// A seed that is the same in every run (FNV-1a).
+fn seed(id: &str) -> u64 {
+    id.bytes()
+        .fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+}
+
+/// The body in pieces of random length.
+fn pieces(body: &[u8], mut seed: u64) -> Vec<&[u8]> {
+    let (mut pieces, mut rest) = (Vec::new(), body);
+    while !rest.is_empty() {
+        // xorshift64; the seed is never zero as FNV's is not.
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        let length = usize::try_from(1 + seed % PIECE_MAX).unwrap_or(1).min(rest.len());
+        let (piece, behind) = rest.split_at(length);
+        pieces.push(piece);
+        rest = behind;
+    }
+    pieces
+}

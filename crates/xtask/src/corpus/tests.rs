@@ -1,0 +1,44 @@
+use super::*;
+
+fn exchange(line: Value) -> Exchange {
+    serde_json::from_value(line).unwrap()
+}
+
+fn chat(status: u16, kind: &str, body: &str, tags: &[&str]) -> Exchange {
+    exchange(json!({
+        "id": "one", "provider": "openai", "endpoint": "chat", "tags": tags,
+        "request": { "body": { "model": "m", "messages": [{ "role": "user", "content": "hi" }] } },
+        "response": { "status": status, "headers": { "content-type": kind }, "body_encoding": "utf8", "body": body },
+    }))
+}
+
+const ANSWER: &str = r#"{"id":"a","object":"chat.completion","created":1,"model":"m","choices":[
+    {"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}]}"#;
+
+#[track_caller]
+fn check(exchange: &Exchange, numbers: [usize; 7]) -> Vec<Fault> {
+    let mut replay = Replay::default();
+    replay.take(exchange);
+    assert_eq!(replay.total().numbers(), numbers, "{:?}", replay.faults);
+    replay.faults
+}
+
+#[test]
+fn exchanges_are_counted_by_what_they_hold() {
+    check(&chat(200, "application/json", ANSWER, &[]), [1, 1, 1, 0, 0, 0, 0]);
+    check(&chat(429, "application/json", r#"{"error":{"message":"slow down"}}"#, &[]), [1, 1, 0, 0, 1, 0, 0]);
+    let stream = "data: {\"id\":\"a\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    check(&chat(200, "text/event-stream", stream, &[]), [1, 1, 0, 1, 0, 0, 0]);
+    let mut cohere = chat(200, "application/json", "{}", &[]);
+    cohere.provider = "cohere".to_owned();
+    check(&cohere, [1, 0, 0, 0, 0, 1, 0]);
+}
+
+#[test]
+fn what_is_wrong_is_named_by_its_id() {
+    let faults =
+        check(&chat(200, "text/event-stream", "data: {\"choices\":[]}\n\n", &[]), [1, 1, 0, 1, 0, 0, 1]);
+    assert_eq!((faults[0].id.as_str(), faults[0].law.as_str()), ("one", "a recorded answer can be read"));
+    let faults = check(&chat(200, "application/json", ANSWER, &["error_in_200"]), [1, 1, 1, 0, 0, 0, 1]);
+    assert_eq!(faults[0].law, "an error inside a 200 is an error");
+}
