@@ -9,16 +9,16 @@ fn read(body: &str) -> Result<Outline, Fault> {
     Outline::read(&Bytes::copy_from_slice(body.as_bytes()), POLICY)
 }
 
-fn set(name: &'static str, json: &'static str) -> Edit {
+fn set(name: &'static str, json: &'static str) -> Edit<'static> {
     Edit::Set { name, json: Bytes::from_static(json.as_bytes()) }
 }
 
-fn rename(from: &'static str, to: &'static str) -> Edit {
+fn rename(from: &'static str, to: &'static str) -> Edit<'static> {
     Edit::Rename { from, to }
 }
 
 #[track_caller]
-fn check(body: &str, edits: &[Edit], expected: &str) {
+fn check(body: &str, edits: &[Edit<'_>], expected: &str) {
     let pieces = read(body).unwrap().apply(edits);
     assert_eq!(String::from_utf8(pieces.concat()).unwrap(), expected, "{edits:?}");
 }
@@ -235,7 +235,7 @@ fn edit() -> impl Strategy<Value = Edit> {
     })
 }
 
-fn edited(body: &str, edits: &[Edit]) -> Value {
+fn edited(body: &str, edits: &[Edit<'_>]) -> Value {
     let mut tree: Value = serde_json::from_str(body).unwrap();
     let members = tree.as_object_mut().unwrap();
     for edit in edits {

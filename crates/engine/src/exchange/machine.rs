@@ -22,6 +22,7 @@ impl Exchange {
         match report {
             Report::Answer(answer) => self.answered(answer, now),
             Report::ClientGone => self.client_gone(now),
+            Report::ShuttingDown => self.shut(now),
             Report::Woke => self.woke(now),
             Report::Head(attempt, head) if self.is_live(attempt) => self.head(head, now),
             Report::Body(attempt, bytes) if self.is_live(attempt) => self.body(bytes, now),
@@ -42,7 +43,10 @@ impl Exchange {
                 self.begin(now);
             }
             (State::Admitting, Answer::Refused(fault)) => self.tell(&fault, now),
-            (State::Choosing, Answer::Key(key)) => self.send(key, now),
+            (State::Choosing { keys }, Answer::Key(turn)) => {
+                let key = self.inbound.key.pick(*keys, turn, self.inbound.roll);
+                self.send(key, now);
+            }
             _ => {}
         }
     }
@@ -56,7 +60,7 @@ impl Exchange {
         let keys = self.plan.providers.get(provider).map_or(0, |p| p.keys.len());
         self.aim = Some(aim);
         if keys > 1 {
-            self.state = State::Choosing;
+            self.state = State::Choosing { keys };
             self.orders.push_back(Order::Ask(Command::NextKey { provider, keys }));
         } else {
             self.send(0, now);
@@ -79,6 +83,7 @@ impl Exchange {
         let aim = self.aim.as_ref().ok_or_else(missing)?;
         let provider = self.plan.providers.get(aim.provider).ok_or_else(missing)?;
         match &mut self.task {
+            Task::Refused(_) => Err(missing()),
             Task::Pass { uri } => render::pass(provider, aim, uri.clone(), key, &self.inbound),
             Task::Call(call) => {
                 let (upstream, losses) = render::call(provider, aim, call, key, &self.inbound)?;
@@ -300,6 +305,12 @@ impl Exchange {
             "the provider fell silent in the middle of its answer"
         };
         self.failed(&Fault::new(FaultKind::UpstreamTimeout, what), now);
+    }
+
+    fn shut(&mut self, now: Instant) {
+        self.orders.push_back(Order::Cancel(self.attempt()));
+        self.aims.clear();
+        self.failed(&Fault::new(FaultKind::ShuttingDown, "the gateway is shutting down"), now);
     }
 
     fn client_gone(&mut self, now: Instant) {

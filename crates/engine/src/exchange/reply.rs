@@ -72,6 +72,7 @@ pub(super) fn fault(exchange: &Exchange, fault: &Fault) -> (Reply, Bytes) {
     let dialect = match &exchange.task {
         Task::Call(call) => call.dialect,
         Task::Pass { .. } => exchange.provider_dialect(),
+        Task::Refused(dialect) => *dialect,
     };
     let body: Bytes = dialect.dialect().write_fault(fault).into();
     let mut headers = HeaderMap::with_capacity(6);
