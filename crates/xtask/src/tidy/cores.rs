@@ -37,8 +37,12 @@ const FRIENDS: &[(&str, &[&str])] = &[
 ];
 /// What does not end up in a core at any distance: it would bring a network, a clock or threads.
 const STRANGERS: &[&str] = &["getrandom", "hyper", "mio", "rand", "rustls", "socket2", "tokio"];
-/// Parts of the standard library that do IO or know more than their arguments.
-const IMPURE: &[&str] = &["env", "fs", "net", "os", "process", "thread"];
+/// Names of the standard library that do IO, or know more than their arguments.
+#[rustfmt::skip]
+const IMPURE: &[&str] = &[
+    "Instant", "SystemTime", "TcpListener", "TcpStream", "ToSocketAddrs", "UdpSocket", "env", "fs", "os", "process",
+    "thread",
+];
 /// The only places that read environment variables.
 const ENVIRONMENT: &[&str] = &["crates/server/src/env.rs", "crates/server/src/load.rs"];
 
@@ -135,7 +139,5 @@ fn standard_paths(code: &str) -> BTreeSet<Vec<&str>> {
 }
 
 fn is_impure(words: &[&str]) -> bool {
-    let clock = |word: &&str| ["Instant", "SystemTime"].contains(word);
-    let first = words.first().copied().unwrap_or("");
-    IMPURE.contains(&first) || (words.iter().any(clock) && (first == "time" || words.len() == 1))
+    words.iter().any(|word| IMPURE.contains(word))
 }
