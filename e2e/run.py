@@ -14,6 +14,7 @@ import first_command  # noqa: F401
 import llama  # noqa: F401
 import node  # noqa: F401
 import openai_sdk  # noqa: F401
+import secrets_kept  # noqa: F401  (last: it looks at what the others made sekisho write)
 from harness import CHECKS, Report
 from world import WORLD, set_up
 

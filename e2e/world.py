@@ -21,6 +21,8 @@ class World:
     key: str = ""
     binaries: pathlib.Path = pathlib.Path()
     node_modules: pathlib.Path | None = None
+    sekisho: Program | None = None
+    secrets: list[str] = dataclasses.field(default_factory=list)
 
     def model(self, provider):
         return {"llamacpp": "llamacpp/tiny"}.get(provider, f"{provider}/kit-large")
@@ -44,6 +46,7 @@ def set_up():
             ANTHROPIC_API_KEY="sk-provider-anthropic", ANTHROPIC_BASE_URL=provider_url,
             LLAMACPP_API_KEY=llama_key, LLAMACPP_BASE_URL=f"{llama_url}/v1",
         )
+        WORLD.secrets = [value for name, value in environment.items() if name.endswith(("_KEY", "_KEYS"))]
         start_sekisho(stack, folder, environment)
         yield
 
@@ -60,4 +63,5 @@ def start_sekisho(stack, folder, environment):
     address = f"127.0.0.1:{free_port()}"
     command = [WORLD.binaries / "sekisho", "serve", "--listen", address]
     WORLD.url = f"http://{address}"
-    stack.enter_context(Program(command, environment, folder)).answering(f"{WORLD.url}/health")
+    WORLD.sekisho = stack.enter_context(Program(command, environment, folder))
+    WORLD.sekisho.answering(f"{WORLD.url}/health")
