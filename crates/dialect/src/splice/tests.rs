@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 
 const POLICY: &[&str] = &["model", "stream", "max_tokens", "stop", "kind", "n"];
 
-fn read(body: &str) -> Result<Outline, Fault> {
+fn read(body: &str) -> Result<Outline<'static>, Fault> {
     Outline::read(&Bytes::copy_from_slice(body.as_bytes()), POLICY)
 }
 
@@ -228,7 +228,7 @@ fn object() -> impl Strategy<Value = String> + Clone {
     )
 }
 
-fn edit() -> impl Strategy<Value = Edit> {
+fn edit() -> impl Strategy<Value = Edit<'static>> {
     (prop::sample::select(POLICY), 0..2, value()).prop_map(|(name, kind, json)| match kind {
         0 => Edit::Remove(name),
         _ => Edit::Set { name, json: Bytes::from(json) },

@@ -40,7 +40,7 @@ impl Exchange {
         match (&self.state, answer) {
             (State::Admitting, Answer::Admitted) => {
                 self.admitted = true;
-                self.begin(now);
+                if self.left { self.finish(Outcome::ClientGone, now) } else { self.begin(now) }
             }
             (State::Admitting, Answer::Refused(fault)) => self.tell(&fault, now),
             (State::Choosing { keys }, Answer::Key(turn)) => {
@@ -242,9 +242,14 @@ impl Exchange {
 
     /// An attempt has failed.
     fn failed(&mut self, fault: &Fault, now: Instant) {
-        let committed = matches!(&self.state, State::Answering(answering) if answering.committed);
-        if committed {
-            return self.break_off(fault, now);
+        if let State::Answering(answering) = &mut self.state
+            && answering.committed
+        {
+            // What breaks behind the last word of a stream breaks nothing.
+            let mut out = Vec::new();
+            let whole = answering.way.streamed && answering.way.pipe.finish(&mut out).is_ok();
+            self.bring(out, now);
+            return if whole { self.complete(now) } else { self.break_off(fault, now) };
         }
         if self.goes_on(fault, now) {
             return self.begin(now);
@@ -308,13 +313,24 @@ impl Exchange {
     }
 
     fn shut(&mut self, now: Instant) {
+        if self.wait().is_none() {
+            return;
+        }
         self.orders.push_back(Order::Cancel(self.attempt()));
         self.aims.clear();
         self.failed(&Fault::new(FaultKind::ShuttingDown, "the gateway is shutting down"), now);
     }
 
+    /// What has not been obeyed is not needed any more, but an attempt under way must end. While the ledger
+    /// is being asked its answer is waited for: what it admits must be settled.
     fn client_gone(&mut self, now: Instant) {
-        if matches!(self.state, State::Asked { .. } | State::Refused { .. } | State::Answering(_)) {
+        let asking = matches!(self.state, State::Admitting) && self.orders.is_empty();
+        self.orders.retain(|order| matches!(order, Order::Cancel(_)));
+        self.left = true;
+        if asking {
+            return;
+        }
+        if self.wait().is_some() {
             self.orders.push_back(Order::Cancel(self.attempt()));
         }
         self.finish(Outcome::ClientGone, now);

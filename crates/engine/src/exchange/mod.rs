@@ -175,6 +175,8 @@ pub struct Exchange {
     trials: Vec<Trial>,
     losses: Losses,
     admitted: bool,
+    /// The caller has gone.
+    left: bool,
     deadline: Instant,
     status: Option<u16>,
     first_byte: Option<Instant>,
@@ -251,6 +253,7 @@ impl Exchange {
             trials: Vec::new(),
             losses: Losses::new(),
             admitted: false,
+            left: false,
             deadline,
             status: None,
             first_byte: None,
