@@ -10,6 +10,7 @@ import pathlib
 import sys
 
 import anthropic_sdk  # noqa: F401  (the modules register their checks)
+import configuration  # noqa: F401
 import first_command  # noqa: F401
 import llama  # noqa: F401
 import node  # noqa: F401
