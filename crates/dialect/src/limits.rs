@@ -17,7 +17,7 @@ pub const TOOLS_MAX: usize = 512;
 pub const LOSSES_MAX: usize = 64;
 /// Largest whole answer that is read for its usage while it is relayed, in bytes. A larger one passes
 /// unmetered.
-pub const METERED_BODY_MAX: usize = 4 << 20;
+pub const METERED_BODY_MAX: usize = 1 << 20;
 /// Largest whole answer that is translated, in bytes, and largest stream that is gathered into one. Images
 /// in base64 fit.
 pub const ANSWER_MAX: usize = 32 << 20;
@@ -32,5 +32,3 @@ pub const THINKING_BUDGET_MIN: u64 = 1_024;
 /// Most bytes of a stream that are held back: pieces of blocks that overlap, where a dialect wants them
 /// one after the other, and blocks that must be whole before they can be told.
 pub const STREAM_HELD_MAX: usize = 4 << 20;
-/// Most bytes of thoughts that a stream's writer keeps until their seal comes.
-pub const SEALED_TEXT_MAX: usize = 1 << 20;

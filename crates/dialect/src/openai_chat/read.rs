@@ -619,9 +619,7 @@ fn message(value: Value) -> Result<Message, Fault> {
         object.take("created");
     }
     let mut form = Map::new();
-    form.extend(
-        object.take("object").filter(|name| name != wire::WHOLE).map(|name| ("object".to_owned(), name)),
-    );
+    form.extend(object.take("object").map(|name| ("object".to_owned(), name)));
     let usage = object.peek("usage").filter(|usage| usage.as_object().is_some_and(|usage| !usage.is_empty()));
     let usage = usage.and_then(wire::read_usage);
     if usage.is_some() {
@@ -745,5 +743,5 @@ fn label(value: &Value) -> Option<String> {
 }
 
 fn shortened(text: &str) -> String {
-    text.get(..text.floor_char_boundary(FAULT_TEXT_MAX)).unwrap_or(text).to_owned()
+    text.chars().take(FAULT_TEXT_MAX).collect()
 }

@@ -11,7 +11,7 @@ use crate::{
     canon::{BlockStart, Delta, Event, Extra, Grammar, Seal, Usage},
     frame::sse::{Frame, Frames},
     json,
-    limits::{CHOICES_MAX, SEALED_TEXT_MAX, TOOLS_MAX},
+    limits::{CHOICES_MAX, STREAM_HELD_MAX, TOOLS_MAX},
 };
 use memchr::memmem::Finder;
 use serde_json::{Map, Value, json};
@@ -133,11 +133,12 @@ impl ReadState {
         };
         let (id, model) = (text("id"), text("model"));
         let created = chunk.shift_remove("created").and_then(|created| created.as_u64());
-        for known in ["object", "usage", "x_groq", "obfuscation", "p"] {
+        let form = chunk.shift_remove("object").map(|name| ("object".to_owned(), name)).into_iter().collect();
+        for known in ["usage", "x_groq", "obfuscation", "p"] {
             chunk.shift_remove(known);
         }
         self.id.clone_from(&id);
-        self.emit(sink, Event::Start { id, model, created, extra: Extra::new(ME, chunk) });
+        self.emit(sink, Event::Start { id, model, created, extra: Extra::with_form(ME, chunk, form) });
     }
 
     fn choice(&mut self, choice: Value, sink: &mut Sink) -> Result<(), Fault> {
@@ -385,6 +386,8 @@ pub(super) struct ChunkWriter {
     head: String,
     choices: Vec<WriteChoice>,
     usage: Option<Usage>,
+    /// The events come from this dialect, so its own words may stand.
+    own: bool,
     ended: bool,
 }
 
@@ -411,7 +414,14 @@ enum WriteBlock {
 
 impl ChunkWriter {
     pub(super) fn new(with_usage: bool) -> Self {
-        ChunkWriter { with_usage, head: String::new(), choices: Vec::new(), usage: None, ended: false }
+        ChunkWriter {
+            with_usage,
+            head: String::new(),
+            choices: Vec::new(),
+            usage: None,
+            own: false,
+            ended: false,
+        }
     }
 }
 
@@ -423,6 +433,7 @@ impl Writer for ChunkWriter {
         match event {
             Event::Start { id, model, created, extra } => {
                 let id = if id.is_empty() { write::NO_ID } else { id };
+                self.own = extra.form(ME).is_some();
                 self.head(id, model, created.unwrap_or(0), extra);
                 for name in extra.lost_to(ME) {
                     losses.note(format!("/{name}"), write::UNKNOWN);
@@ -437,7 +448,7 @@ impl Writer for ChunkWriter {
             }
             Event::Finish { choice, stop } => {
                 self.choice(*choice, out);
-                let word = wire::write_stop(stop.reason);
+                let word = wire::write_stop(stop, self.own);
                 self.chunk(&json!([{"index": choice, "delta": {}, "finish_reason": word}]), None, out);
             }
             Event::Usage(usage) => self.usage = Some(usage.clone()),
@@ -514,12 +525,12 @@ impl ChunkWriter {
         let written = match (choice.blocks.get_mut(block as usize), delta) {
             (Some(WriteBlock::Words(member)), Delta::Text(text)) => json!({ *member: text }),
             (Some(WriteBlock::Thoughts(so_far)), Delta::Text(text)) => {
-                if so_far.len() <= SEALED_TEXT_MAX {
+                if so_far.len() <= STREAM_HELD_MAX {
                     so_far.push_str(text);
                 }
                 json!({"reasoning_content": text})
             }
-            (Some(WriteBlock::Thoughts(text)), Delta::Seal(seal)) if text.len() <= SEALED_TEXT_MAX => {
+            (Some(WriteBlock::Thoughts(text)), Delta::Seal(seal)) if text.len() <= STREAM_HELD_MAX => {
                 choice.details += 1;
                 json!({"reasoning_details": [wire::write_detail(text, seal, details)]})
             }

@@ -90,7 +90,7 @@ pub(super) const FAULT_PHRASES: &[(&str, FaultKind)] = &[
     ("daily free allocation", FaultKind::UpstreamQuota),
     ("context length", FaultKind::ContextTooLong),
     ("context window", FaultKind::ContextTooLong),
-    ("context size", FaultKind::ContextTooLong),
+    ("available context size", FaultKind::ContextTooLong),
     ("prompt is too long", FaultKind::ContextTooLong),
     ("content management policy", FaultKind::ContentFiltered),
     ("incorrect api key", FaultKind::UpstreamAuth),
@@ -106,9 +106,11 @@ pub(super) fn read_stop(word: &str) -> Stop {
     Stop::new(known.map_or(StopReason::Other, |(_, reason)| *reason), word)
 }
 
-/// The documented `finish_reason` for a reason of any dialect.
-pub(super) fn write_stop(reason: StopReason) -> &'static str {
-    match reason {
+/// The `finish_reason` for a stop: the provider's own word where it is of this dialect, else a documented
+/// one.
+pub(super) fn write_stop(stop: &Stop, own: bool) -> &str {
+    match stop.reason {
+        _ if own && !stop.native.is_empty() => &stop.native,
         StopReason::End | StopReason::Sequence | StopReason::Pause | StopReason::Other => "stop",
         StopReason::MaxTokens | StopReason::ContextWindow => "length",
         StopReason::ToolUse => "tool_calls",

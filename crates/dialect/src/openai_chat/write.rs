@@ -54,10 +54,7 @@ pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
         .enumerate()
         .map(|(position, choice)| {
             let said = pen.spoken(&choice.blocks, &choice.extra, At::default());
-            let stop = choice
-                .stop
-                .as_ref()
-                .map(|stop| if pen.own { stop.native.as_str() } else { wire::write_stop(stop.reason) });
+            let stop = choice.stop.as_ref().map(|stop| wire::write_stop(stop, pen.own));
             let mut written = Map::new();
             written.insert("index".to_owned(), choice.index.into());
             written.insert("message".to_owned(), said.into());

@@ -32,9 +32,8 @@ pub(super) fn folder() -> PathBuf {
 
 /// All cases, in the order of their names.
 pub(super) fn all() -> Vec<Case> {
-    let is_pair = |folder: &&PathBuf| folder.to_string_lossy().contains("-to-");
-    let mut paths: Vec<PathBuf> =
-        entries(&folder()).iter().filter(is_pair).flat_map(|folder| entries(folder)).collect();
+    let pairs = entries(&folder()).into_iter().filter(|folder| folder.to_string_lossy().contains("-to-"));
+    let mut paths: Vec<PathBuf> = pairs.flat_map(|folder| entries(&folder)).collect();
     paths.sort();
     paths.iter().map(|path| Case::read(path)).collect()
 }
