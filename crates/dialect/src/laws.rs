@@ -134,11 +134,13 @@ pub fn whole_and_streamed(message: &Message, to: DialectId) -> Result<(), Broken
     same("a written stream ends", &Ok(()), &streamed.ended)?;
     let streamed = fold(to, streamed.events);
     for again in [&whole, &streamed] {
-        same("an answer says the same", &said(message), &said(again))?;
+        same("an answer says the same", &meant(message), &meant(again))?;
         same("an answer costs the same", &tokens(message.usage.as_ref()), &tokens(again.usage.as_ref()))?;
     }
-    let stops =
-        |message: &Message| -> Vec<_> { message.choices.iter().map(|choice| choice.stop.clone()).collect() };
+    let stops = |message: &Message| -> Vec<_> {
+        let stops = message.choices.iter().map(|choice| choice.stop.as_ref());
+        stops.map(|stop| stop.map(|stop| (stop.reason, stop.sequence.clone()))).collect()
+    };
     same("an answer stops alike, whole and streamed", &stops(&whole), &stops(&streamed))
 }
 
@@ -302,9 +304,17 @@ pub fn said(message: &Message) -> (String, Vec<(String, String)>) {
     (text, tools)
 }
 
-/// All input and all output.
-fn tokens(usage: Option<&Usage>) -> Option<(u64, u64)> {
-    usage.map(|usage| (usage.all_input(), usage.all_output()))
+/// As [`said`], with arguments that are equal as JSON: a dialect that has them as an object cannot keep
+/// their spaces.
+fn meant(message: &Message) -> (String, Vec<(String, Value)>) {
+    let (text, tools) = said(message);
+    let value = |input: String| serde_json::from_str(&input).unwrap_or(Value::String(input));
+    (text, tools.into_iter().map(|(name, input)| (name, value(input))).collect())
+}
+
+/// All input and all output. Some dialects must say something, and then nothing is zero.
+fn tokens(usage: Option<&Usage>) -> (u64, u64) {
+    usage.map(|usage| (usage.all_input(), usage.all_output())).unwrap_or_default()
 }
 
 fn last_usage(events: &[Event]) -> Option<&Usage> {

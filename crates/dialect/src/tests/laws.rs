@@ -153,14 +153,24 @@ fn block() -> impl Strategy<Value = Block> {
     .prop_map(Block::new)
 }
 
+const STOPS: &[StopReason] = &[StopReason::End, StopReason::MaxTokens, StopReason::ToolUse];
+
+/// A dialect's own word for one of [`STOPS`].
+fn word(dialect: DialectId, reason: StopReason) -> &'static str {
+    let words = match dialect {
+        DialectId::Anthropic => ["end_turn", "max_tokens", "tool_use"],
+        DialectId::OpenaiChat => ["stop", "length", "tool_calls"],
+    };
+    words[STOPS.iter().position(|stop| *stop == reason).unwrap()]
+}
+
 fn message() -> impl Strategy<Value = Message> {
-    let stops = vec![(StopReason::End, "end"), (StopReason::MaxTokens, "max"), (StopReason::ToolUse, "tool")];
     let usage = (0u64..9, 0u64..9, 0u64..9, 0u64..9).prop_map(|(input, cache_read, output, reasoning)| {
         Usage { input, cache_read, output, reasoning, ..Usage::default() }
     });
-    let parts = (dialects(), prop::collection::vec(block(), 0..5), prop::sample::select(stops), usage);
-    parts.prop_map(|(from, blocks, (reason, native), usage)| {
-        let stop = Some(Stop::new(reason, native));
+    let parts = (dialects(), prop::collection::vec(block(), 0..5), prop::sample::select(STOPS), usage);
+    parts.prop_map(|(from, blocks, reason, usage)| {
+        let stop = Some(Stop::new(reason, word(from, reason)));
         let choice = Choice { index: 0, blocks, stop, logprobs: None, extra: Extra::NONE };
         Message {
             from,
