@@ -5,6 +5,8 @@
 mod check;
 mod lists;
 pub(crate) mod print;
+#[cfg(test)]
+mod tests;
 
 use crate::{bench, load, serve};
 use clap::{Args, Parser, Subcommand};
@@ -103,15 +105,4 @@ pub(crate) fn run() -> ExitCode {
         Command::Bench(args) => bench::run(&cli.load, &args),
     };
     exit.into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Cli;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
-    }
 }

@@ -32,7 +32,7 @@ pub(crate) fn notes(notes: &[Note]) {
 /// Says what is wrong with a configuration.
 pub(crate) fn problems(problems: &[Problem]) -> Exit {
     for problem in problems {
-        words(&format!("{problem}\n"));
+        words(&problem.to_string());
         words("");
     }
     let count = problems.len();
