@@ -383,7 +383,7 @@ fn message(value: Value) -> Result<Message, Fault> {
     let blocks = (0..).zip(list).map(each).collect::<Result<_, _>>()?;
     body.take("type");
     body.take("role");
-    let stop = stop(&mut body)?;
+    let stop = Some(stop(&mut body)?);
     let usage = match body.take("usage") {
         Some(Value::Object(native)) => Some(wire::usage(native)),
         _ => None,
@@ -399,9 +399,10 @@ fn message(value: Value) -> Result<Message, Fault> {
     })
 }
 
-fn stop(body: &mut Object) -> Result<Option<Stop>, Fault> {
-    let Some(word) = body.string("stop_reason")? else { return Ok(None) };
-    Ok(Some(wire::stop(&word, body.string("stop_sequence")?)))
+/// Why it stopped; an answer that does not say is none of the reasons that we know.
+fn stop(body: &mut Object) -> Result<Stop, Fault> {
+    let word = body.string("stop_reason")?.unwrap_or_default();
+    Ok(wire::stop(&word, body.string("stop_sequence")?))
 }
 
 /// Reads nothing but the usage of a whole answer.

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Fault, FaultKind, Glance, Losses, Reader, Seen, Sink, Writer,
-    canon::{At, BlockStart, Delta, Event, Extra, Request, Stop, StopReason, Usage},
+    canon::{At, Block, BlockStart, Delta, Event, Extra, Kind, Request, Seal, Stop, StopReason, Usage},
     frame::sse::{Frame, Frames},
     json,
     limits::{PARTS_MAX, STREAM_HELD_MAX},
@@ -34,11 +34,8 @@ impl Reader for EventReader {
     fn finish(&mut self, sink: &mut Sink) -> Result<(), Fault> {
         let EventReader { frames, state } = self;
         frames.finish(&mut |frame| state.frame(&frame, sink))?;
-        if state.ended {
-            return Ok(());
-        }
         let words = "the provider's stream ended before `message_stop`";
-        Err(Fault::new(FaultKind::UpstreamTruncated, words))
+        if state.ended { Ok(()) } else { Err(Fault::new(FaultKind::UpstreamTruncated, words)) }
     }
 }
 
@@ -47,7 +44,7 @@ struct Reading {
     started: bool,
     finished: bool,
     ended: bool,
-    /// Blocks that are open, by Anthropic's `index`.
+    /// Blocks that have begun and not stopped, by Anthropic's `index`.
     open: BTreeMap<u64, Open>,
     /// Number of the next block in canonical form.
     next: u32,
@@ -56,29 +53,26 @@ struct Reading {
     held: usize,
 }
 
-/// A block that has begun and not stopped.
 #[derive(Debug)]
 enum Open {
-    /// Text or thoughts; the signature is told whole when the block stops.
-    Words { number: u32, thoughts: bool, signature: String },
-    /// A tool call. The input that some servers give at its start is told when no piece of it comes.
-    Call { number: u32, input: Option<String> },
-    /// A block that only Anthropic knows, told whole when it stops.
+    /// A block of type `kind` that is told as it comes. `last` is told when it stops: the signature of
+    /// thoughts, or the input that a tool call had at its start, if no piece of it came.
+    Told { number: u32, kind: String, last: Option<Delta> },
+    /// A block that only Anthropic knows, told whole when it stops, and the text of its input.
     Whole { block: Members, input: String },
 }
 
 impl Reading {
     fn frame(&mut self, frame: &Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
-        if self.ended {
-            return Ok(());
-        }
         let named = String::from_utf8_lossy(frame.event);
-        let Ok(Value::Object(mut data)) = serde_json::from_slice(frame.data) else {
-            if named == "error" {
-                return Err(read::fault(200, frame.data));
+        let mut data = match serde_json::from_slice(frame.data) {
+            _ if self.ended => return Ok(()),
+            Ok(Value::Object(data)) => data,
+            _ if named == "error" => return Err(read::fault(200, frame.data)),
+            _ => {
+                sink.losses.note(format!("/{named}"), "an event that is not JSON");
+                return Ok(());
             }
-            sink.losses.note(format!("/{named}"), "an event that is not JSON");
-            return Ok(());
         };
         let kind = match data.get("type").and_then(Value::as_str) {
             Some(kind) => kind.to_owned(),
@@ -88,18 +82,20 @@ impl Reading {
         if !matches!(kind.as_str(), "message_start" | "ping" | "error") {
             self.start(Members::new(), sink);
         }
+        let index = index(&data);
         match kind.as_str() {
             "message_start" => self.start(inner(&mut data, "message"), sink),
-            "content_block_start" => {
-                return self.block_start(index(&data), inner(&mut data, "content_block"), sink);
-            }
-            "content_block_delta" => return self.delta(index(&data), inner(&mut data, "delta"), sink),
-            "content_block_stop" => self.block_stop(index(&data), sink),
+            "content_block_start" => self.block_start(index, inner(&mut data, "content_block"), sink),
+            "content_block_delta" => self.delta(index, inner(&mut data, "delta"), sink),
+            "content_block_stop" => self.block_stop(index, sink),
             "message_delta" => self.message_delta(data, sink),
             "message_stop" => self.end(sink),
             "ping" => {}
             "error" => return Err(read::fault(200, frame.data)),
             _ => sink.events.push(Event::Opaque { dialect: ID, json: Value::Object(data) }),
+        }
+        if self.held > STREAM_HELD_MAX || self.open.len() > PARTS_MAX {
+            return Err(invalid("holds more in open blocks"));
         }
         Ok(())
     }
@@ -113,55 +109,45 @@ impl Reading {
             for known in ["type", "role", "content", "stop_reason", "stop_sequence"] {
                 message.remove(known);
             }
-            let extra = Extra::new(ID, message);
-            sink.events.push(Event::Start { id, model, created: None, extra });
+            sink.events.push(Event::Start { id, model, created: None, extra: Extra::new(ID, message) });
         }
         sink.events.extend(usage.map(Event::Usage));
     }
 
-    fn block_start(&mut self, index: u64, mut block: Members, sink: &mut Sink) -> Result<(), Fault> {
+    fn block_start(&mut self, index: u64, block: Members, sink: &mut Sink) {
         self.block_stop(index, sink);
-        if self.finished {
-            sink.losses.note("/content", "a block after the end of the answer");
-            return Ok(());
-        }
-        if self.open.len() >= PARTS_MAX {
-            return Err(invalid(format!("the provider's stream has over {PARTS_MAX} open blocks")));
-        }
         let kind = block.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let open = match kind.as_str() {
-            "text" => {
-                let words = text(&mut block, "text");
-                self.words(BlockStart::Text, words, String::new(), sink)
-            }
-            "thinking" => {
-                let [thoughts, signature] = ["thinking", "signature"].map(|name| text(&mut block, name));
-                self.words(BlockStart::Reasoning, thoughts, signature, sink)
-            }
-            "redacted_thinking" => {
-                let number = self.begin(BlockStart::Reasoning, sink);
-                let seal = read::seal(text(&mut block, "data"), true).map(Delta::Seal);
-                sink.events.extend(seal.map(|delta| Event::Delta { choice: 0, block: number, delta }));
-                Open::Words { number, thoughts: true, signature: String::new() }
-            }
-            "tool_use" => {
-                let [id, name] = ["id", "name"].map(|name| text(&mut block, name));
-                let number = self.begin(BlockStart::ToolUse { id, name }, sink);
-                let input = match block.remove("input") {
-                    Some(Value::String(input)) => input,
-                    Some(input @ Value::Object(_)) => input.to_string(),
-                    _ => "{}".to_owned(),
-                };
-                Open::Call { number, input: Some(input) }
-            }
-            _ => {
-                self.open.insert(index, Open::Whole { block, input: String::new() });
-                return Ok(());
-            }
+        let pointer = format!("/content/{index}");
+        if self.finished {
+            return sink.losses.note(pointer, "a block after the end of the answer");
+        }
+        let read = read::block(Value::Object(block), At::default(), &pointer);
+        let Ok(Block { kind: read, extra, .. }) = read else {
+            return sink.losses.note(pointer, "a block that cannot be read");
         };
-        self.open.insert(index, open);
-        lost_members(&block, &format!("/content/{index}"), sink);
-        Ok(())
+        let (start, first, last) = match read {
+            Kind::Text(text) => (BlockStart::Text, Some(Delta::Text(text)), None),
+            Kind::Reasoning { text, seal } => {
+                (BlockStart::Reasoning, Some(Delta::Text(text)), seal.map(Delta::Seal))
+            }
+            Kind::ToolUse { id, name, input } => {
+                let input = if input.is_empty() { "{}".to_owned() } else { input };
+                (BlockStart::ToolUse { id, name }, None, Some(Delta::Input(input)))
+            }
+            Kind::Opaque { json: Value::Object(block), .. } => {
+                self.open.insert(index, Open::Whole { block, input: String::new() });
+                return;
+            }
+            _ => return sink.losses.note(pointer, "a block that no answer has"),
+        };
+        let number = self.begin(start, sink);
+        first.into_iter().for_each(|first| say(number, first, sink));
+        self.open.insert(index, Open::Told { number, kind, last });
+        // An empty list of citations is filled by pieces.
+        let says = |value: &Value| !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty());
+        for (name, _) in extra.of(ID).into_iter().flatten().filter(|(_, value)| says(value)) {
+            sink.losses.note(format!("{pointer}/{name}"), "the start of a block has no room for it");
+        }
     }
 
     fn begin(&mut self, start: BlockStart, sink: &mut Sink) -> u32 {
@@ -171,82 +157,60 @@ impl Reading {
         number
     }
 
-    fn words(&mut self, start: BlockStart, words: String, signature: String, sink: &mut Sink) -> Open {
-        let thoughts = start == BlockStart::Reasoning;
-        let number = self.begin(start, sink);
-        say(number, Delta::Text(words), sink);
-        Open::Words { number, thoughts, signature }
-    }
-
-    fn delta(&mut self, index: u64, mut delta: Members, sink: &mut Sink) -> Result<(), Fault> {
+    fn delta(&mut self, index: u64, mut delta: Members, sink: &mut Sink) {
+        let word = delta.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
         let Some(open) = self.open.get_mut(&index) else {
-            sink.losses.note(format!("/content/{index}"), "a piece of a block that has not begun");
-            return Ok(());
+            return sink.losses.note(format!("/content/{index}"), "a piece of a block that has not begun");
         };
-        let kind = delta.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-        match (open, kind.as_str()) {
-            (Open::Words { number, .. }, "text_delta") => {
-                say(*number, Delta::Text(text(&mut delta, "text")), sink)
-            }
-            (Open::Words { number, .. }, "thinking_delta") => {
-                say(*number, Delta::Text(text(&mut delta, "thinking")), sink);
-            }
-            (Open::Words { signature, thoughts: true, .. }, "signature_delta") => {
-                let more = text(&mut delta, "signature");
-                self.held += more.len();
-                signature.push_str(&more);
-            }
-            (Open::Call { number, input }, "input_json_delta") => {
-                let more = text(&mut delta, "partial_json");
-                if !more.is_empty() {
-                    *input = None;
+        match open {
+            Open::Told { number, kind, last } => match (kind.as_str(), word.as_str()) {
+                ("text", "text_delta") => say(*number, Delta::Text(text(&mut delta, "text")), sink),
+                ("thinking", "thinking_delta") => {
+                    say(*number, Delta::Text(text(&mut delta, "thinking")), sink);
+                }
+                ("thinking", "signature_delta") => {
+                    let more = text(&mut delta, "signature");
+                    self.held += more.len();
+                    match last {
+                        Some(Delta::Seal(seal)) => seal.data.push_str(&more),
+                        _ => *last = read::seal(more, false).map(Delta::Seal),
+                    }
+                }
+                ("tool_use", "input_json_delta") => {
+                    let more = text(&mut delta, "partial_json");
+                    *last = last.take().filter(|_| more.is_empty());
                     say(*number, Delta::Input(more), sink);
                 }
-            }
-            (Open::Whole { input, .. }, "input_json_delta") => {
-                let more = text(&mut delta, "partial_json");
-                self.held += more.len();
-                input.push_str(&more);
-            }
-            (Open::Whole { block, .. }, _) => {
-                delta.remove("type");
+                // Citations, and what is yet to come.
+                _ => {
+                    let json = json!({ "type": "content_block_delta", "index": *number, "delta": delta });
+                    sink.events.push(Event::Opaque { dialect: ID, json });
+                }
+            },
+            Open::Whole { block, input } => {
                 self.held += delta.values().map(|value| value.as_str().map_or(0, str::len)).sum::<usize>();
-                grow(block, delta);
-            }
-            // Citations, and what is yet to come.
-            (Open::Words { number, .. } | Open::Call { number, .. }, _) => {
-                let json = json!({ "type": "content_block_delta", "index": *number, "delta": delta });
-                sink.events.push(Event::Opaque { dialect: ID, json });
+                delta.remove("type");
+                match word.as_str() {
+                    "input_json_delta" => input.push_str(&text(&mut delta, "partial_json")),
+                    _ => grow(block, delta),
+                }
             }
         }
-        if self.held > STREAM_HELD_MAX {
-            return Err(invalid(format!("a block of the provider's stream is over {STREAM_HELD_MAX} bytes")));
-        }
-        Ok(())
     }
 
     fn block_stop(&mut self, index: u64, sink: &mut Sink) {
         let number = match self.open.remove(&index) {
             None => return,
-            Some(Open::Words { number, signature, .. }) => {
-                if let Some(seal) = read::seal(signature, false) {
-                    say(number, Delta::Seal(seal), sink);
-                }
-                number
-            }
-            Some(Open::Call { number, input }) => {
-                say(number, Delta::Input(input.unwrap_or_default()), sink);
+            Some(Open::Told { number, last, .. }) => {
+                last.into_iter().for_each(|last| say(number, last, sink));
                 number
             }
             Some(Open::Whole { mut block, input }) => {
-                if let Ok(input) = serde_json::from_str::<Value>(&input) {
+                if let Ok(input) = serde_json::from_str(&input) {
                     block.insert("input".to_owned(), input);
                 }
-                let pointer = format!("/content/{index}");
-                match read::block(Value::Object(block), At::default(), &pointer) {
-                    Ok(block) => self.begin(BlockStart::Whole(Box::new(block)), sink),
-                    Err(_) => return sink.losses.note(pointer, "a block that cannot be read"),
-                }
+                let whole = Block::new(Kind::Opaque { dialect: ID, json: Value::Object(block) });
+                self.begin(BlockStart::Whole(Box::new(whole)), sink)
             }
         };
         sink.events.push(Event::BlockStop { choice: 0, block: number });
@@ -256,8 +220,7 @@ impl Reading {
     fn message_delta(&mut self, mut data: Members, sink: &mut Sink) {
         let mut delta = inner(&mut data, "delta");
         let usage = self.usage.take(data.remove("usage").as_ref());
-        let reason = text(&mut delta, "stop_reason");
-        let sequence = Some(text(&mut delta, "stop_sequence")).filter(|sequence| !sequence.is_empty());
+        let [reason, sequence] = ["stop_reason", "stop_sequence"].map(|name| text(&mut delta, name));
         delta.retain(|_, value| !value.is_null());
         data.retain(|name, value| name != "type" && !value.is_null());
         if !delta.is_empty() || !data.is_empty() {
@@ -266,12 +229,12 @@ impl Reading {
             sink.events.push(Event::Opaque { dialect: ID, json: Value::Object(data) });
         }
         if !reason.is_empty() {
-            self.finish_choice(wire::stop(&reason, sequence), sink);
+            self.finish(wire::stop(&reason, Some(sequence).filter(|sequence| !sequence.is_empty())), sink);
         }
         sink.events.extend(usage.map(Event::Usage));
     }
 
-    fn finish_choice(&mut self, stop: Stop, sink: &mut Sink) {
+    fn finish(&mut self, stop: Stop, sink: &mut Sink) {
         while let Some(index) = self.open.keys().next().copied() {
             self.block_stop(index, sink);
         }
@@ -282,13 +245,14 @@ impl Reading {
     }
 
     fn end(&mut self, sink: &mut Sink) {
-        self.finish_choice(Stop::new(StopReason::Other, ""), sink);
+        self.finish(Stop::new(StopReason::Other, ""), sink);
         self.ended = true;
         sink.events.push(Event::End);
     }
 }
 
-fn invalid(words: String) -> Fault {
+fn invalid(what: &str) -> Fault {
+    let words = format!("the provider's stream {what} than {STREAM_HELD_MAX} bytes or {PARTS_MAX} blocks");
     Fault::new(FaultKind::UpstreamInvalid, words)
 }
 
@@ -313,21 +277,7 @@ fn index(data: &Members) -> u64 {
 /// Tells a piece of a block, if there is anything in it.
 fn say(number: u32, delta: Delta, sink: &mut Sink) {
     let empty = matches!(&delta, Delta::Text(text) | Delta::Input(text) if text.is_empty());
-    if !empty {
-        sink.events.push(Event::Delta { choice: 0, block: number, delta });
-    }
-}
-
-/// Members of a block's start that the event has no room for. An empty list of citations, which pieces
-/// fill, says nothing, and neither does a call that the model made by itself.
-fn lost_members(block: &Members, pointer: &str, sink: &mut Sink) {
-    let says_nothing = |name: &str, value: &Value| {
-        let empty = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
-        empty || name == "type" || (name == "caller" && read::is_direct(value))
-    };
-    for (name, _) in block.iter().filter(|(name, value)| !says_nothing(name, value)) {
-        sink.losses.note(format!("{pointer}/{name}"), "the start of a block has no room for it");
-    }
+    sink.events.extend((!empty).then_some(Event::Delta { choice: 0, block: number, delta }));
 }
 
 /// Adds a piece to a block that only Anthropic knows: text to text, list to list.
@@ -336,24 +286,23 @@ fn grow(block: &mut Members, delta: Members) {
         match (block.get_mut(&name), more) {
             (Some(Value::String(have)), Value::String(more)) => have.push_str(&more),
             (Some(Value::Array(have)), Value::Array(more)) => have.extend(more),
-            (_, more) => {
-                block.insert(name, more);
-            }
+            (_, more) => drop(block.insert(name, more)),
         }
     }
 }
 
 /// Writes a stream for a caller. Its clients know one open block at a time, so what comes of another
 /// block meanwhile is held back.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct EventWriter {
     /// The model that the caller named, for streams that do not name one.
     model: String,
     /// `message_start`, held until the next event, as usage may come right behind it.
     start: Option<Members>,
     usage: Option<Usage>,
+    /// Blocks of which something is still to be written; the first of them is open for the caller.
     blocks: VecDeque<Held>,
-    /// Number of the first of `blocks`: it is the one that is being written.
+    /// Number of the first of `blocks`.
     first: u32,
     /// Index of the next block in the caller's stream.
     next: u32,
@@ -367,82 +316,44 @@ pub(super) struct EventWriter {
     ended: bool,
 }
 
-/// A block of which something is still to be written.
 #[derive(Debug)]
 struct Held {
     start: BlockStart,
     /// Its index in the caller's stream, once its start is written.
     index: Option<u32>,
-    pieces: VecDeque<Piece>,
+    /// The `delta` members that are to be written.
+    pieces: VecDeque<Vec<u8>>,
     stopped: bool,
-}
-
-#[derive(Debug)]
-enum Piece {
-    Delta(Delta),
-    /// A `delta` of our own dialect, such as a citation.
-    Own(Value),
-}
-
-impl Piece {
-    fn size(&self) -> usize {
-        match self {
-            Piece::Delta(Delta::Text(text) | Delta::Input(text)) => text.len(),
-            Piece::Delta(Delta::Seal(seal)) => seal.data.len(),
-            Piece::Own(json) => json.to_string().len(),
-        }
-    }
 }
 
 impl EventWriter {
     /// For the caller who sent `request`.
     pub(super) fn new(request: &Request) -> Self {
-        EventWriter {
-            model: request.model.clone(),
-            start: None,
-            usage: None,
-            blocks: VecDeque::new(),
-            first: 0,
-            next: 0,
-            held: 0,
-            called: false,
-            refused: false,
-            stop: None,
-            last: Members::new(),
-            ended: false,
-        }
+        EventWriter { model: request.model.clone(), ..EventWriter::default() }
     }
 }
 
 impl Writer for EventWriter {
     fn write(&mut self, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
-        if self.ended {
-            return;
-        }
         match event {
+            _ if self.ended => return,
             Event::Start { id, model, extra, .. } => return self.begin(id, model, extra, losses),
-            Event::Usage(usage) => {
-                self.usage = Some(usage.clone());
-                return;
-            }
+            Event::Usage(usage) => return self.usage = Some(usage.clone()),
             _ => self.message_start(out),
         }
         match event {
             Event::BlockStart { choice: 0, start, .. } => {
-                let begun =
-                    Held { start: start.clone(), index: None, pieces: VecDeque::new(), stopped: false };
-                self.blocks.push_back(begun);
+                self.called |= matches!(start, BlockStart::ToolUse { .. });
+                self.refused |= *start == BlockStart::Refusal;
+                let pieces = VecDeque::new();
+                self.blocks.push_back(Held { start: start.clone(), index: None, pieces, stopped: false });
             }
-            Event::Delta { choice: 0, block, delta } => {
-                self.piece(*block, Piece::Delta(delta.clone()), losses)
-            }
+            Event::Delta { choice: 0, block, delta } => self.delta(*block, delta, losses),
             Event::BlockStop { choice: 0, block } => {
-                if let Some(held) = self.block(*block) {
-                    held.stopped = true;
-                }
+                self.block(*block).into_iter().for_each(|held| held.stopped = true);
             }
             Event::Finish { choice: 0, stop } => self.stop = Some(stop.clone()),
-            Event::Opaque { dialect, json } if *dialect == ID => self.opaque(json, out, losses),
+            Event::Opaque { dialect, json: Value::Object(data) } if *dialect == ID => self.opaque(data, out),
             Event::Opaque { .. } => losses.note("/opaque", "only another API knows this event"),
             Event::Logprobs { .. } => losses.note("/logprobs", "the Messages API has no such member"),
             Event::BlockStart { choice, .. }
@@ -454,9 +365,8 @@ impl Writer for EventWriter {
             Event::Start { .. } | Event::Usage(_) | Event::End => {}
         }
         self.write_blocks(out, losses);
-        if self.held > STREAM_HELD_MAX {
-            let words = format!("blocks of the stream overlap by more than {STREAM_HELD_MAX} bytes");
-            self.fault(&invalid(words), out);
+        if self.held > STREAM_HELD_MAX || self.blocks.len() > PARTS_MAX {
+            self.fault(&invalid("overlaps more"), out);
         } else if *event == Event::End {
             self.end(out);
         }
@@ -473,14 +383,10 @@ impl Writer for EventWriter {
 impl EventWriter {
     fn begin(&mut self, id: &str, model: &str, extra: &Extra, losses: &mut Losses) {
         let model = if model.is_empty() { &self.model } else { model };
-        let mut message = Members::new();
-        message.insert("id".to_owned(), json!(write::message_id(id)));
-        message.insert("type".to_owned(), json!("message"));
-        message.insert("role".to_owned(), json!("assistant"));
-        message.insert("model".to_owned(), json!(model));
-        message.insert("content".to_owned(), json!([]));
-        message.insert("stop_reason".to_owned(), Value::Null);
-        message.insert("stop_sequence".to_owned(), Value::Null);
+        let mut message = members(json!({
+            "id": write::message_id(id), "type": "message", "role": "assistant", "model": model, "content": [],
+            "stop_reason": null, "stop_sequence": null,
+        }));
         json::add(&mut message, extra.of(ID));
         for name in extra.lost_to(ID) {
             losses.note(format!("/{name}"), "the Messages API has no such member");
@@ -491,7 +397,7 @@ impl EventWriter {
     fn message_start(&mut self, out: &mut Vec<u8>) {
         if let Some(mut message) = self.start.take() {
             message.insert("usage".to_owned(), Value::Object(wire::usage_json(self.usage.as_ref())));
-            event(out, "message_start", json!({ "message": message }));
+            event(out, "message_start", members(json!({ "message": message })));
         }
     }
 
@@ -500,47 +406,66 @@ impl EventWriter {
         self.blocks.get_mut(usize::try_from(place).ok()?)
     }
 
-    fn piece(&mut self, number: u32, piece: Piece, losses: &mut Losses) {
-        let size = piece.size();
-        match self.block(number) {
-            Some(held) => {
-                held.pieces.push_back(piece);
-                self.held += size;
+    fn delta(&mut self, number: u32, delta: &Delta, losses: &mut Losses) {
+        let Some(held) = self.block(number) else { return };
+        let json = match delta {
+            Delta::Input(text) => json!({ "type": "input_json_delta", "partial_json": text }),
+            Delta::Text(text) if held.start == BlockStart::Reasoning => {
+                json!({ "type": "thinking_delta", "thinking": text })
             }
-            None => losses.note(format!("/content/{number}"), "a piece of a block that is not open"),
+            Delta::Text(text) => json!({ "type": "text_delta", "text": text }),
+            Delta::Seal(Seal { issuer: ID, data, redacted: false }) => {
+                json!({ "type": "signature_delta", "signature": data })
+            }
+            Delta::Seal(seal) if seal.redacted && held.index.is_none() && held.pieces.is_empty() => {
+                let hidden = Kind::Reasoning { text: String::new(), seal: Some(seal.clone()) };
+                held.start = BlockStart::Whole(Box::new(Block::new(hidden)));
+                return;
+            }
+            Delta::Seal(_) => {
+                return losses.note(format!("/content/{number}/signature"), "another API's seal");
+            }
+        };
+        self.piece(number, &json);
+    }
+
+    fn piece(&mut self, number: u32, delta: &Value) {
+        if let Some(held) = self.block(number) {
+            let bytes = json::bytes(delta);
+            let size = bytes.len();
+            held.pieces.push_back(bytes);
+            self.held += size;
         }
     }
 
     /// Writes an event of our own dialect: a piece of a block, more of the last event, or as it stands.
-    fn opaque(&mut self, json: &Value, out: &mut Vec<u8>, losses: &mut Losses) {
-        let Value::Object(data) = json else { return };
-        let kind = data.get("type").and_then(Value::as_str).unwrap_or_default();
-        match (kind, data.get("delta")) {
+    fn opaque(&mut self, data: &Members, out: &mut Vec<u8>) {
+        match (data.get("type").and_then(Value::as_str).unwrap_or_default(), data.get("delta")) {
             ("content_block_delta", Some(delta)) => {
-                let number = u32::try_from(index(data)).unwrap_or(u32::MAX);
-                self.piece(number, Piece::Own(delta.clone()), losses);
+                self.piece(u32::try_from(index(data)).unwrap_or(u32::MAX), delta);
             }
             ("message_delta", _) => write::merge(&mut self.last, data),
-            _ => event(out, kind, json.clone()),
+            (name, _) if name.bytes().all(|byte| byte.is_ascii_graphic()) => event(out, name, data.clone()),
+            _ => {}
         }
     }
 
     /// Writes what can be written: all of the first block, and of the next ones as blocks stop.
     fn write_blocks(&mut self, out: &mut Vec<u8>, losses: &mut Losses) {
         while let Some(mut block) = self.blocks.pop_front() {
-            if let BlockStart::Whole(_) | BlockStart::ToolUse { .. } = block.start {
-                self.block_start(&mut block, out, losses);
-            }
+            self.block_start(&mut block, out, losses);
             while let Some(piece) = block.pieces.pop_front() {
-                self.held = self.held.saturating_sub(piece.size());
-                self.write_piece(&mut block, piece, out, losses);
+                self.held = self.held.saturating_sub(piece.len());
+                if let Some(index) = block.index {
+                    let head = format!("{{\"type\":\"content_block_delta\",\"index\":{index},\"delta\":");
+                    frame(out, "content_block_delta", &[head.as_bytes(), &piece, b"}"]);
+                }
             }
             if !block.stopped {
-                self.blocks.push_front(block);
-                return;
+                return self.blocks.push_front(block);
             }
             if let Some(index) = block.index {
-                event(out, "content_block_stop", json!({ "index": index }));
+                event(out, "content_block_stop", members(json!({ "index": index })));
             }
             self.first = self.first.saturating_add(1);
         }
@@ -549,99 +474,60 @@ impl EventWriter {
     /// Writes the start of a block once. Words begin with their first piece: a client that sends an empty
     /// block of text back would be refused.
     fn block_start(&mut self, block: &mut Held, out: &mut Vec<u8>, losses: &mut Losses) {
-        if block.index.is_some() {
+        let words = !matches!(block.start, BlockStart::Whole(_) | BlockStart::ToolUse { .. });
+        if block.index.is_some() || (words && block.pieces.is_empty()) {
             return;
         }
         let json = match &block.start {
-            BlockStart::Text => json!({ "type": "text", "text": "" }),
-            BlockStart::Refusal => {
-                self.refused = true;
-                json!({ "type": "text", "text": "" })
-            }
+            BlockStart::Text | BlockStart::Refusal => json!({ "type": "text", "text": "" }),
             BlockStart::Reasoning => json!({ "type": "thinking", "thinking": "", "signature": "" }),
             BlockStart::ToolUse { id, name } => {
-                self.called = true;
                 json!({ "type": "tool_use", "id": id, "name": name, "input": {} })
             }
             BlockStart::Whole(whole) => {
-                let mut pen = Pen::new(false, usize::try_from(self.first).ok());
-                let json = pen.answer(whole);
+                let mut pen = Pen::answer(false, usize::try_from(self.first).unwrap_or_default());
+                let json = pen.answer_block(whole);
                 losses.absorb(pen.losses);
                 let Some(json) = json else { return };
                 json
             }
         };
-        self.start_as(block, json, out);
-    }
-
-    fn start_as(&mut self, block: &mut Held, json: Value, out: &mut Vec<u8>) {
         block.index = Some(self.next);
-        event(out, "content_block_start", json!({ "index": self.next, "content_block": json }));
+        event(out, "content_block_start", members(json!({ "index": self.next, "content_block": json })));
         self.next = self.next.saturating_add(1);
-    }
-
-    fn write_piece(&mut self, block: &mut Held, piece: Piece, out: &mut Vec<u8>, losses: &mut Losses) {
-        let delta = match piece {
-            Piece::Own(delta) => delta,
-            Piece::Delta(Delta::Input(text)) => json!({ "type": "input_json_delta", "partial_json": text }),
-            Piece::Delta(Delta::Text(text)) if block.start == BlockStart::Reasoning => {
-                json!({ "type": "thinking_delta", "thinking": text })
-            }
-            Piece::Delta(Delta::Text(text)) => json!({ "type": "text_delta", "text": text }),
-            Piece::Delta(Delta::Seal(seal)) if seal.issuer != ID => {
-                return losses.note(format!("/content/{}/signature", self.first), "another API's seal");
-            }
-            Piece::Delta(Delta::Seal(seal)) if !seal.redacted => {
-                json!({ "type": "signature_delta", "signature": seal.data })
-            }
-            Piece::Delta(Delta::Seal(seal)) if block.index.is_none() => {
-                return self.start_as(block, json!({ "type": "redacted_thinking", "data": seal.data }), out);
-            }
-            Piece::Delta(Delta::Seal(_)) => {
-                return losses.note(format!("/content/{}/data", self.first), "thoughts both said and hidden");
-            }
-        };
-        self.block_start(block, out, losses);
-        if let Some(index) = block.index {
-            event(out, "content_block_delta", json!({ "index": index, "delta": delta }));
-        }
     }
 
     /// The last two events. Usage is held until here, because it may come after the stop reason.
     fn end(&mut self, out: &mut Vec<u8>) {
-        let stop = self.stop.as_ref();
-        let reason = stop.map_or(Value::Null, |stop| write::stop_reason(stop, self.called, self.refused));
-        let sequence = stop.and_then(|stop| stop.sequence.as_deref());
-        let mut last = Members::new();
-        last.insert("delta".to_owned(), json!({ "stop_reason": reason, "stop_sequence": sequence }));
-        last.insert("usage".to_owned(), Value::Object(wire::usage_json(self.usage.as_ref())));
+        let stop = write::stopped(self.stop.as_ref(), self.called, self.refused);
+        let mut last = members(json!({ "delta": stop, "usage": wire::usage_json(self.usage.as_ref()) }));
         write::merge(&mut last, &self.last);
-        event(out, "message_delta", Value::Object(last));
-        event(out, "message_stop", json!({}));
+        event(out, "message_delta", last);
+        event(out, "message_stop", Members::new());
         self.ended = true;
     }
 }
 
-/// One event: its name stands in the `event` line and in the data, and official clients need both.
-fn event(out: &mut Vec<u8>, name: &str, data: Value) {
-    let mut named = Members::new();
-    named.insert("type".to_owned(), json!(name));
-    if let Value::Object(data) = data {
-        json::add(&mut named, Some(&data));
-    }
-    frame(out, name, &json::bytes(&Value::Object(named)));
+fn members(json: Value) -> Members {
+    if let Value::Object(members) = json { members } else { Members::new() }
 }
 
-fn frame(out: &mut Vec<u8>, name: &str, data: &[u8]) {
-    for piece in [b"event: ", name.as_bytes(), b"\ndata: ", data, b"\n\n"] {
-        out.extend_from_slice(piece);
-    }
+/// One event: its name stands in the `event` line and in the data, and official clients need both.
+fn event(out: &mut Vec<u8>, name: &str, data: Members) {
+    let mut named = members(json!({ "type": name }));
+    named.extend(data);
+    frame(out, name, &[&json::bytes(&Value::Object(named))]);
+}
+
+fn frame(out: &mut Vec<u8>, name: &str, data: &[&[u8]]) {
+    let head = [b"event: ", name.as_bytes(), b"\ndata: "];
+    head.iter().chain(data).chain(&[b"\n\n".as_slice()]).for_each(|piece| out.extend_from_slice(piece));
 }
 
 /// The last event of a broken stream.
 pub(super) fn fault_event(fault: &Fault) -> Vec<u8> {
     let mut out = Vec::new();
-    frame(&mut out, "error", &write::fault(fault));
+    frame(&mut out, "error", &[&write::fault(fault)]);
     out
 }
 
@@ -656,9 +542,10 @@ impl Glance for EventGlance {
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Fault> {
         match name(frame) {
             b"content_block_delta" => self.seen.content = true,
+            _ if self.seen.ended => {}
             // A call without arguments is an answer too, other blocks only begin.
-            b"content_block_start" if memmem::find(frame.data, b"\"tool_use\"").is_some() => {
-                self.seen.content = true;
+            b"content_block_start" => {
+                self.seen.content |= memmem::find(frame.data, b"\"tool_use\"").is_some();
             }
             b"message_start" | b"message_delta" => self.usage(frame.data),
             b"message_stop" => self.seen.ended = true,
@@ -675,9 +562,8 @@ impl Glance for EventGlance {
 
 impl EventGlance {
     fn usage(&mut self, data: &[u8]) {
-        let Ok(data) = serde_json::from_slice::<Value>(data) else { return };
-        let piece = data.pointer("/message/usage").or_else(|| data.get("usage"));
-        if let Some(usage) = self.usage.take(piece) {
+        let data = serde_json::from_slice::<Value>(data).unwrap_or_default();
+        if let Some(usage) = self.usage.take(data.pointer("/message/usage").or_else(|| data.get("usage"))) {
             self.seen.usage = Some(usage);
         }
     }

@@ -7,40 +7,58 @@ use super::wire::{self, ID};
 use crate::{
     Carried, Fault, FaultKind, Losses, Target,
     canon::{
-        Block, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role, Source, Stop,
-        StopReason, Tool, Turn,
+        At, Block, Cache, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role, Source,
+        Stop, StopReason, Tool, Turn,
     },
     json,
     limits::{OUTPUT_TOKENS_DEFAULT, THINKING_BUDGET_MIN},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 type Members = Map<String, Value>;
 
+const NO_MEMBER: &str = "the Messages API has no such member";
+const FOREIGN: &str = "only another API knows this";
+
 /// Writes a request.
 pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>> {
-    let mut pen = Pen::new(request.from == ID, None);
-    let mut body = Members::new();
-    set(&mut body, "model", Some(target.model));
+    let mut pen = Pen::new(request.from == ID);
     let (system, said) = pen.conversation(&request.turns);
-    let thinks = pen.thinking(request, target, &said, &mut body);
-    set(&mut body, "system", system);
-    set(&mut body, "messages", Some(said.into_iter().map(Said::json).collect::<Vec<_>>()));
-    pen.tools(request, thinks, &mut body);
-    pen.sampling(request, thinks, &mut body);
-    pen.format(request, &mut body);
-    set(&mut body, "metadata", request.user.as_ref().map(|user| json!({ "user_id": user })));
-    set(&mut body, "stream", request.stream);
-    pen.extra(&request.extra, &mut body, |name| format!("/{name}"));
+    let (limit, reasoning) = pen.reasoning(request, target, &said);
+    let thinks = matches!(reasoning, Some(Reasoning::Adaptive(_) | Reasoning::Budget(_)));
+    let (thinking, effort) = thinking_json(reasoning.as_ref());
+    let output = object([("effort", effort), ("format", pen.format(request))]);
+    let tools: Vec<Value> =
+        request.tools.iter().enumerate().filter_map(|(at, tool)| pen.tool(tool, at)).collect();
+    let sampling = &request.sampling;
+    let mut body = object([
+        ("model", json!(target.model)),
+        ("max_tokens", json!(limit)),
+        ("system", system),
+        ("messages", said.into_iter().map(Said::json).collect()),
+        ("tool_choice", pen.tool_choice(request, thinks, !tools.is_empty())),
+        ("tools", if tools.is_empty() { Value::Null } else { Value::Array(tools) }),
+        ("thinking", thinking),
+        ("output_config", if output.is_empty() { Value::Null } else { Value::Object(output) }),
+        ("temperature", json!(sampling.temperature)),
+        ("top_p", json!(sampling.top_p)),
+        ("top_k", json!(sampling.top_k)),
+        ("stop_sequences", if sampling.stop.is_empty() { Value::Null } else { json!(sampling.stop) }),
+        ("metadata", request.user.as_ref().map_or(Value::Null, |user| json!({ "user_id": user }))),
+        ("stream", json!(request.stream)),
+    ]);
+    if !pen.own {
+        pen.fit_sampling(request, thinks, &mut body);
+    }
+    pen.extra(&request.extra, "", &mut body);
     Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses }
 }
 
-/// Sets a member that is there.
-fn set(object: &mut Members, name: &str, value: Option<impl Into<Value>>) {
-    if let Some(value) = value {
-        object.insert(name.to_owned(), value.into());
-    }
+/// An object of the members that are not `null`.
+fn object<const N: usize>(members: [(&str, Value); N]) -> Members {
+    let there = members.into_iter().filter(|(_, value)| !value.is_null());
+    there.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Adds members that the reader left, into inner objects too; what is already there stays.
@@ -48,11 +66,42 @@ pub(super) fn merge(into: &mut Members, from: &Members) {
     for (name, value) in from {
         match (into.get_mut(name), value) {
             (Some(Value::Object(into)), Value::Object(from)) => merge(into, from),
-            (None, value) => {
-                into.insert(name.clone(), value.clone());
-            }
-            _ => {}
+            (Some(_), _) => {}
+            (None, value) => drop(into.insert(name.clone(), value.clone())),
         }
+    }
+}
+
+fn is(block: &Value, kinds: &[&str]) -> bool {
+    block.get("type").and_then(Value::as_str).is_some_and(|kind| kinds.contains(&kind))
+}
+
+const THOUGHTS: &[&str] = &["thinking", "redacted_thinking"];
+
+/// One message that is being written.
+struct Said {
+    role: &'static str,
+    plain: bool,
+    blocks: Vec<Value>,
+    extra: Members,
+    at: At,
+}
+
+impl Said {
+    fn json(self) -> Value {
+        let mut json = object([("role", json!(self.role)), ("content", content(self.plain, self.blocks))]);
+        merge(&mut json, &self.extra);
+        Value::Object(json)
+    }
+}
+
+/// A string where it was one and still can be.
+fn content(plain: bool, blocks: Vec<Value>) -> Value {
+    match blocks.as_slice() {
+        [Value::Object(only)] if plain && only.len() == 2 && only.contains_key("text") => {
+            only.get("text").cloned().unwrap_or_default()
+        }
+        _ => Value::Array(blocks),
     }
 }
 
@@ -77,45 +126,6 @@ impl Place {
     }
 }
 
-/// One message that is being written.
-struct Said {
-    role: &'static str,
-    plain: bool,
-    blocks: Vec<Value>,
-    extra: Members,
-}
-
-impl Said {
-    fn json(self) -> Value {
-        let mut json = Members::new();
-        set(&mut json, "role", Some(self.role));
-        set(&mut json, "content", Some(content(self.plain, self.blocks)));
-        merge(&mut json, &self.extra);
-        Value::Object(json)
-    }
-
-    fn has(&self, kinds: &[&str]) -> bool {
-        self.blocks.iter().any(|block| is(block, kinds))
-    }
-}
-
-fn is(block: &Value, kinds: &[&str]) -> bool {
-    block.get("type").and_then(Value::as_str).is_some_and(|kind| kinds.contains(&kind))
-}
-
-const THOUGHTS: &[&str] = &["thinking", "redacted_thinking"];
-const TOOL_RESULT: &[&str] = &["tool_result"];
-
-/// A string where it was one and still can be.
-fn content(plain: bool, blocks: Vec<Value>) -> Value {
-    match blocks.as_slice() {
-        [Value::Object(only)] if plain && only.len() == 2 && only.contains_key("text") => {
-            only.get("text").cloned().unwrap_or_default()
-        }
-        _ => Value::Array(blocks),
-    }
-}
-
 /// What is known while one body is written.
 pub(super) struct Pen {
     /// What is written was read from this dialect.
@@ -127,74 +137,113 @@ pub(super) struct Pen {
 }
 
 impl Pen {
-    pub(super) fn new(own: bool, answer: Option<usize>) -> Self {
-        Pen { own, answer, ids: ToolIds::default(), losses: Losses::new() }
+    fn new(own: bool) -> Self {
+        Pen { own, answer: None, ids: ToolIds::default(), losses: Losses::new() }
+    }
+
+    /// For block `number` of an answer.
+    pub(super) fn answer(own: bool, number: usize) -> Self {
+        Pen { answer: Some(number), ..Pen::new(own) }
     }
 
     /// The system prompt and the messages.
-    fn conversation(&mut self, turns: &[Turn]) -> (Option<Value>, Vec<Said>) {
-        let (system, turns) = turns.split_at(self.leading(turns));
-        let blocks: Vec<Value> = system.iter().flat_map(|turn| self.blocks(turn, Place::System)).collect();
-        let plain = matches!(system, [only] if only.plain);
-        let system = (!system.is_empty() && (self.own || !blocks.is_empty())).then(|| content(plain, blocks));
-        let said: Vec<Said> = turns.iter().map(|turn| self.said(turn)).collect();
-        (system, if self.own { said } else { arrange(said) })
+    fn conversation(&mut self, turns: &[Turn]) -> (Value, Vec<Said>) {
+        let (leading, turns) = turns.split_at(self.leading(turns));
+        let blocks: Vec<Value> =
+            leading.iter().flat_map(|turn| self.blocks(&turn.blocks, Place::System)).collect();
+        let absent = leading.is_empty() || (blocks.is_empty() && !self.own);
+        let system =
+            if absent { Value::Null } else { content(matches!(leading, [only] if only.plain), blocks) };
+        let said = turns.iter().map(|turn| self.said(turn)).collect();
+        (system, if self.own { said } else { self.arrange(said) })
     }
 
     /// How many turns are the system prompt. Instructions alone are asked as the user's, because the API
     /// wants a message.
     fn leading(&self, turns: &[Turn]) -> usize {
-        let leads = |turn: &&Turn| match self.own {
-            true => turn.role == Role::System && turn.at.turn.is_none(),
-            false => matches!(turn.role, Role::System | Role::Developer),
+        let leads = |turn: &&Turn| match turn.role {
+            Role::System => !self.own || turn.at.turn.is_none(),
+            Role::Developer => true,
+            Role::User | Role::Assistant | Role::Tool => false,
         };
         let count = turns.iter().take_while(leads).count();
         if count == turns.len() && !self.own { 0 } else { count }
     }
 
     fn said(&mut self, turn: &Turn) -> Said {
-        let pointer = |member: &str| turn.at.pointer("messages", "content", member);
+        let pointer = |member: &str| At { part: None, ..turn.at }.pointer("messages", "content", member);
         let (role, place) = match turn.role {
             Role::Assistant => ("assistant", Place::Assistant),
             Role::System if self.own => ("system", Place::System),
+            Role::User | Role::Tool => ("user", Place::User),
             Role::System | Role::Developer => {
                 self.losses.note(pointer("role"), "only the first messages can be instructions");
                 ("user", Place::User)
             }
-            Role::User | Role::Tool => ("user", Place::User),
         };
         if turn.name.is_some() {
-            self.losses.note(pointer("name"), "messages have no speaker's name");
+            self.losses.note(pointer("name"), NO_MEMBER);
         }
         let mut extra = Members::new();
-        self.extra(&turn.extra, &mut extra, pointer);
-        Said { role, plain: turn.plain, blocks: self.blocks(turn, place), extra }
+        self.extra(&turn.extra, &pointer(""), &mut extra);
+        Said { role, plain: turn.plain, blocks: self.blocks(&turn.blocks, place), extra, at: turn.at }
     }
 
-    fn blocks(&mut self, turn: &Turn, place: Place) -> Vec<Value> {
-        turn.blocks.iter().filter_map(|block| self.block(block, place)).collect()
+    /// Another dialect's messages in the order that the API wants: results directly behind their calls and
+    /// before the user's words, thoughts before what they led to, no empty message, no white space at the
+    /// end of an answer that the model shall continue.
+    fn arrange(&mut self, said: Vec<Said>) -> Vec<Said> {
+        let mut messages: Vec<Said> = Vec::new();
+        for next in said.into_iter().filter(|next| !next.blocks.is_empty()) {
+            match messages.last_mut() {
+                // The API joins messages of one role by itself, but results must stand first in them.
+                Some(last) if last.role == "user" && next.role == "user" => {
+                    last.plain = false;
+                    last.blocks.extend(next.blocks);
+                }
+                _ => messages.push(next),
+            }
+        }
+        for message in &mut messages {
+            let first = if message.role == "user" { &["tool_result"] } else { THOUGHTS };
+            message.blocks.sort_by_key(|block| !is(block, first));
+        }
+        let end = messages.last_mut().filter(|last| last.role == "assistant");
+        if let Some(last) = end
+            && let Some(Value::String(text)) = last.blocks.last_mut().and_then(|block| block.get_mut("text"))
+            && text.ends_with(char::is_whitespace)
+        {
+            text.truncate(text.trim_end().len());
+            self.losses
+                .note(last.at.pointer("messages", "content", ""), "white space before the model goes on");
+            last.blocks.retain(|block| block.get("text") != Some(&json!("")));
+        }
+        messages.retain(|message| !message.blocks.is_empty());
+        messages
+    }
+
+    fn blocks(&mut self, blocks: &[Block], place: Place) -> Vec<Value> {
+        blocks.iter().filter_map(|block| self.block(block, place)).collect()
     }
 
     /// A block of an answer; `None` where nothing is left of it.
-    pub(super) fn answer(&mut self, block: &Block) -> Option<Value> {
+    pub(super) fn answer_block(&mut self, block: &Block) -> Option<Value> {
         self.block(block, Place::Assistant)
     }
 
     fn block(&mut self, block: &Block, place: Place) -> Option<Value> {
         let fits = self.own || place.takes(&block.kind);
         let written = if fits { self.kind(block) } else { Err("the API takes no such content here") };
+        let pointer = self.pointer(block, "");
         let mut json = match written {
             Ok(json) => json?,
             Err(why) => {
-                self.losses.note(self.pointer(block, ""), why);
+                self.losses.note(pointer, why);
                 return None;
             }
         };
-        if let Some(cache) = &block.cache {
-            json.insert("cache_control".to_owned(), cache_json(cache.ttl.as_deref()));
-        }
-        let pointer = self.pointer(block, "");
-        self.extra(&block.extra, &mut json, |name| format!("{pointer}/{name}"));
+        json.extend(block.cache.as_ref().map(|cache| ("cache_control".to_owned(), cache_json(cache))));
+        self.extra(&block.extra, &pointer, &mut json);
         Some(Value::Object(json))
     }
 
@@ -212,53 +261,55 @@ impl Pen {
         Ok(Some(match &block.kind {
             // The API refuses empty text.
             Kind::Text(text) | Kind::Refusal(text) if text.is_empty() && !self.own => return Ok(None),
-            Kind::Text(text) | Kind::Refusal(text) => object(json!({ "type": "text", "text": text })),
-            Kind::Image(image) => object(json!({ "type": "image", "source": self.source(image)? })),
-            Kind::File(file) => {
-                let mut json = object(json!({ "type": "document", "source": self.document(file)? }));
-                set(&mut json, "title", file.name.as_deref());
-                json
+            Kind::Text(text) | Kind::Refusal(text) => {
+                object([("type", json!("text")), ("text", json!(text))])
             }
+            Kind::Image(image) => {
+                object([("type", json!("image")), ("source", self.source(image, "image/")?)])
+            }
+            Kind::File(file) => object([
+                ("type", json!("document")),
+                ("source", self.source(file, "application/pdf")?),
+                ("title", json!(file.name)),
+            ]),
             Kind::Audio(_) => return Err("the API takes no sound"),
-            Kind::ToolUse { id, name, input } => {
-                let input = self.input(block, input);
-                let id = if self.answer.is_some() { id.clone() } else { self.ids.call(id, self.own) };
-                object(json!({ "type": "tool_use", "id": id, "name": name, "input": input }))
-            }
+            Kind::ToolUse { id, name, input } => object([
+                ("type", json!("tool_use")),
+                ("id", if self.keeps_ids() { json!(id) } else { json!(self.ids.call(id)) }),
+                ("name", json!(name)),
+                ("input", self.input(block, input)),
+            ]),
             Kind::ToolResult { id, error, content, plain } => self.tool_result(id, *error, content, *plain),
             Kind::Reasoning { text, seal } => match seal.as_ref().filter(|seal| seal.issuer == ID) {
                 Some(seal) if seal.redacted => {
-                    object(json!({ "type": "redacted_thinking", "data": seal.data }))
+                    object([("type", json!("redacted_thinking")), ("data", json!(seal.data))])
                 }
-                Some(seal) => thinking_json(text, &seal.data),
-                None => return self.unsealed(block, text, seal.is_some()),
+                Some(seal) => thought(text, &seal.data),
+                None if self.answer.is_none() => {
+                    return Err("the API takes back only thoughts that it signed");
+                }
+                None => {
+                    if seal.is_some() {
+                        self.losses.note(self.pointer(block, "signature"), "another API's seal");
+                    }
+                    return Ok((!text.is_empty()).then(|| thought(text, "")));
+                }
             },
-            Kind::Opaque { dialect, json } if *dialect == ID => object(json.clone()),
-            Kind::Opaque { .. } => return Err("only another API knows this"),
+            Kind::Opaque { dialect, json: Value::Object(json) } if *dialect == ID => json.clone(),
+            Kind::Opaque { .. } => return Err(FOREIGN),
         }))
     }
 
-    /// Thoughts without a seal of Anthropic's: a caller may read them, the API would refuse them.
-    fn unsealed(
-        &mut self,
-        block: &Block,
-        text: &str,
-        foreign: bool,
-    ) -> Result<Option<Members>, &'static str> {
-        if self.answer.is_none() {
-            return Err("the API takes back only thoughts that it has signed");
-        }
-        if foreign {
-            self.losses.note(self.pointer(block, "signature"), "another API's seal");
-        }
-        Ok((!text.is_empty()).then(|| thinking_json(text, "")))
+    /// The ids of an answer are not ours to change: their issuer wants them back.
+    fn keeps_ids(&self) -> bool {
+        self.own || self.answer.is_some()
     }
 
     /// The input of a call, which must be an object. What the model wrote wrongly (cut off, most often)
     /// becomes an empty object: a wrapper of our own would teach it a parameter that the tool lacks.
     fn input(&mut self, block: &Block, input: &str) -> Value {
         match serde_json::from_str::<Value>(input) {
-            Ok(value) if value.is_object() || self.own => return value,
+            Ok(value) if value.is_object() => return value,
             Err(_) if input.trim().is_empty() => {}
             _ => self.losses.note(self.pointer(block, "input"), "the call's arguments are not a JSON object"),
         }
@@ -266,18 +317,22 @@ impl Pen {
     }
 
     fn tool_result(&mut self, id: &str, error: Option<bool>, said: &[Block], plain: bool) -> Members {
-        let mut json = object(json!({ "type": "tool_result" }));
-        set(&mut json, "tool_use_id", Some(self.ids.result(id, self.own)));
-        let blocks: Vec<Value> =
-            said.iter().filter_map(|block| self.block(block, Place::ToolResult)).collect();
+        let blocks = self.blocks(said, Place::ToolResult);
         let absent = blocks.is_empty() && (plain || !self.own);
-        set(&mut json, "content", (!absent).then(|| content(plain, blocks)));
-        set(&mut json, "is_error", error);
-        json
+        object([
+            ("type", json!("tool_result")),
+            ("tool_use_id", if self.keeps_ids() { json!(id) } else { json!(self.ids.result(id)) }),
+            ("content", if absent { Value::Null } else { content(plain, blocks) }),
+            ("is_error", json!(error)),
+        ])
     }
 
-    fn source(&self, media: &Media) -> Result<Value, &'static str> {
+    /// Where the bytes are; `inline` is what the media type must begin with for bytes in the body.
+    fn source(&self, media: &Media, inline: &str) -> Result<Value, &'static str> {
         Ok(match &media.source {
+            Source::Base64 { media_type, .. } if !self.own && !media_type.starts_with(inline) => {
+                return Err("the API takes only pictures, PDF and plain text");
+            }
             Source::Base64 { media_type, data } => {
                 json!({ "type": "base64", "media_type": media_type, "data": data })
             }
@@ -290,300 +345,190 @@ impl Pen {
         })
     }
 
-    fn document(&self, file: &Media) -> Result<Value, &'static str> {
-        match &file.source {
-            Source::Base64 { media_type, .. } if media_type != "application/pdf" && !self.own => {
-                Err("the API takes only PDF and plain text")
-            }
-            _ => self.source(file),
-        }
-    }
-
     /// Writes back what the reader left, or notes that it is lost.
-    fn extra(&mut self, extra: &Extra, into: &mut Members, pointer: impl Fn(&str) -> String) {
+    fn extra(&mut self, extra: &Extra, pointer: &str, into: &mut Members) {
         extra.form(ID).into_iter().chain(extra.of(ID)).for_each(|members| merge(into, members));
         for name in extra.lost_to(ID) {
-            self.losses.note(pointer(name), "the Messages API has no such member");
+            self.losses.note(format!("{pointer}/{name}"), NO_MEMBER);
         }
     }
 
-    /// Writes `max_tokens`, `thinking` and the effort; tells whether the model thinks.
-    fn thinking(
+    /// How long the answer may be, and how the model thinks. Another dialect's wish is fitted: every model
+    /// that thinks understands a budget, only the newest adaptive thinking. The budget must be under
+    /// `max_tokens`, so that is raised, and a caller whose limit was for the answer alone loses nothing.
+    /// <https://docs.anthropic.com/en/docs/build-with-claude/extended-thinking>
+    fn reasoning(
         &mut self,
         request: &Request,
         target: &Target<'_>,
         said: &[Said],
-        body: &mut Members,
-    ) -> bool {
-        let mut limit = request.limit.or(target.max_output).unwrap_or(OUTPUT_TOKENS_DEFAULT);
-        let reasoning = match &request.reasoning {
-            Some(reasoning) if !self.own => self.fitting(reasoning, target, said, &mut limit),
-            as_it_stood => as_it_stood.clone(),
+    ) -> (u64, Option<Reasoning>) {
+        let limit = request.limit.or(target.max_output).unwrap_or(OUTPUT_TOKENS_DEFAULT);
+        let budget = match &request.reasoning {
+            as_it_is @ (None | Some(Reasoning::Off)) => return (limit, as_it_is.clone()),
+            as_it_is if self.own => return (limit, as_it_is.clone()),
+            Some(Reasoning::Budget(0)) => return (limit, Some(Reasoning::Off)),
+            Some(Reasoning::Adaptive(_)) => None,
+            Some(Reasoning::Budget(budget)) => Some(*budget),
+            Some(Reasoning::Effort(effort)) => Some(wire::effort_budget(effort).unwrap_or(0)),
         };
-        set(body, "max_tokens", Some(limit));
-        let (thinking, effort) = match &reasoning {
-            None => return false,
-            Some(Reasoning::Off) => (Some(json!({ "type": "disabled" })), None),
-            Some(Reasoning::Adaptive(effort)) => (Some(json!({ "type": "adaptive" })), effort.as_ref()),
-            Some(Reasoning::Budget(budget)) => {
-                (Some(json!({ "type": "enabled", "budget_tokens": budget })), None)
-            }
-            Some(Reasoning::Effort(effort)) => (None, Some(effort)),
-        };
-        let thinks = matches!(reasoning, Some(Reasoning::Adaptive(_) | Reasoning::Budget(_)));
-        set(body, "thinking", thinking);
-        set(body, "output_config", effort.map(|effort| json!({ "effort": wire::effort_word(effort) })));
-        thinks
-    }
-
-    /// Another dialect's wish to think, as the API accepts it. A budget is understood by every model that
-    /// thinks, adaptive thinking only by the newest. It must be under `max_tokens`, so that is raised:
-    /// a caller whose limit holds the answer alone loses nothing of the answer.
-    /// <https://docs.anthropic.com/en/docs/build-with-claude/extended-thinking>
-    fn fitting(
-        &mut self,
-        reasoning: &Reasoning,
-        target: &Target<'_>,
-        said: &[Said],
-        limit: &mut u64,
-    ) -> Option<Reasoning> {
-        let budget = match reasoning {
-            Reasoning::Off | Reasoning::Budget(0) => return Some(Reasoning::Off),
-            Reasoning::Adaptive(_) => None,
-            Reasoning::Budget(budget) => Some(*budget),
-            Reasoning::Effort(effort) => Some(wire::effort_budget(effort).unwrap_or(0)),
-        };
-        let room = target.max_output.is_none_or(|most| most > THINKING_BUDGET_MIN);
+        let most = target.max_output.unwrap_or(u64::MAX);
         let why = match budget {
-            Some(0) => Some("no such effort is known"),
-            Some(_) if !room => Some("the model writes too few tokens to think"),
-            _ if !may_think(said) => Some("the last answer begins without signed thoughts"),
-            _ => None,
-        };
-        if let Some(why) = why {
-            self.losses.note("/reasoning_effort", why);
-            return None;
-        }
-        let Some(budget) = budget else { return Some(reasoning.clone()) };
-        let budget = budget.max(THINKING_BUDGET_MIN);
-        if *limit <= budget {
-            *limit = limit.saturating_add(budget).min(target.max_output.unwrap_or(u64::MAX));
-        }
-        Some(Reasoning::Budget(budget.min(limit.saturating_sub(1))))
-    }
-
-    fn tools(&mut self, request: &Request, thinks: bool, body: &mut Members) {
-        let tools: Vec<Value> =
-            request.tools.iter().enumerate().filter_map(|(index, tool)| self.tool(tool, index)).collect();
-        let any = !tools.is_empty();
-        set(body, "tools", any.then_some(tools));
-        let wish = self.tool_choice(request, thinks);
-        let choice = match (wish, request.parallel) {
-            (None, Some(false)) if any => Some(json!({ "type": "auto" })),
-            (choice, _) => choice.filter(|_| any || self.own),
-        };
-        let Some(Value::Object(mut choice)) = choice else { return };
-        if self.own || request.choice != Some(Choose::None) {
-            set(&mut choice, "disable_parallel_tool_use", request.parallel.map(|parallel| !parallel));
-        }
-        set(body, "tool_choice", Some(choice));
-    }
-
-    fn tool_choice(&mut self, request: &Request, thinks: bool) -> Option<Value> {
-        let choice = match request.choice.as_ref()? {
-            Choose::Auto => json!({ "type": "auto" }),
-            Choose::None => json!({ "type": "none" }),
-            Choose::Required => json!({ "type": "any" }),
-            Choose::Tool(name) => json!({ "type": "tool", "name": name }),
-            Choose::Native(dialect, _) if *dialect != ID => {
-                self.losses.note("/tool_choice", "only another API knows this");
-                return None;
+            Some(0) => "no such effort is known",
+            Some(_) if most <= THINKING_BUDGET_MIN => "the model writes too few tokens to think",
+            _ if !may_think(said) => "the last answer begins without signed thoughts",
+            None => return (limit, request.reasoning.clone()),
+            Some(budget) => {
+                let budget = budget.max(THINKING_BUDGET_MIN);
+                let limit = if limit > budget { limit } else { limit.saturating_add(budget).min(most) };
+                return (limit, Some(Reasoning::Budget(budget.min(limit.saturating_sub(1)))));
             }
-            Choose::Native(_, json) => json.clone(),
         };
-        if thinks && !self.own && is(&choice, &["any", "tool"]) {
-            self.losses.note("/tool_choice", "a model that thinks cannot be made to call a tool");
-            return None;
-        }
-        Some(choice)
+        self.losses.note("/reasoning_effort", why);
+        (limit, None)
     }
 
     fn tool(&mut self, tool: &Tool, index: usize) -> Option<Value> {
-        match &tool.native {
-            Some((ID, json)) => return Some(json.clone()),
-            Some(_) => {
-                self.losses.note(format!("/tools/{index}"), "only another API has this tool");
-                return None;
+        if let Some((dialect, json)) = &tool.native {
+            if *dialect != ID {
+                self.losses.note(format!("/tools/{index}"), FOREIGN);
             }
-            None => {}
+            return Some(json.clone()).filter(|_| *dialect == ID);
         }
-        let mut json = Members::new();
-        set(&mut json, "name", Some(tool.name.as_str()));
-        set(&mut json, "description", tool.description.as_deref());
-        set(&mut json, "input_schema", self.schema(tool));
-        set(&mut json, "strict", tool.strict.filter(|strict| self.own || *strict));
-        set(&mut json, "cache_control", tool.cache.as_ref().map(|cache| cache_json(cache.ttl.as_deref())));
-        self.extra(&tool.extra, &mut json, |name| format!("/tools/{index}/{name}"));
+        let mut json = object([
+            ("name", json!(tool.name)),
+            ("description", json!(tool.description)),
+            ("input_schema", self.schema(tool.schema.clone())),
+            ("strict", json!(tool.strict.filter(|strict| self.own || *strict))),
+            ("cache_control", tool.cache.as_ref().map_or(Value::Null, cache_json)),
+        ]);
+        self.extra(&tool.extra, &format!("/tools/{index}"), &mut json);
         Some(Value::Object(json))
     }
 
     /// The schema, which must be that of an object; other APIs let `type` be left out, and all of it.
-    fn schema(&self, tool: &Tool) -> Option<Value> {
-        if self.own {
-            return tool.schema.clone();
-        }
-        let mut schema = tool.schema.clone().unwrap_or_default();
-        match &mut schema {
-            Value::Object(members) => {
-                members.entry("type").or_insert_with(|| json!("object"));
-                Some(schema)
+    fn schema(&self, schema: Option<Value>) -> Value {
+        match schema.unwrap_or_default() {
+            as_it_is if self.own => as_it_is,
+            Value::Object(mut schema) => {
+                schema.entry("type").or_insert_with(|| json!("object"));
+                Value::Object(schema)
             }
-            _ => Some(json!({ "type": "object", "properties": {} })),
+            _ => json!({ "type": "object", "properties": {} }),
         }
     }
 
-    fn sampling(&mut self, request: &Request, thinks: bool, body: &mut Members) {
-        let sampling = &request.sampling;
-        set(body, "temperature", sampling.temperature.clone());
-        set(body, "top_p", sampling.top_p.clone());
-        set(body, "top_k", sampling.top_k.clone());
-        let mut stop = sampling.stop.clone();
-        if !self.own {
-            self.lost_sampling(request);
-            self.fit_sampling(thinks, body);
-            stop.retain(|word| !word.trim().is_empty());
-            if stop.len() < sampling.stop.len() {
-                self.losses.note("/stop", "a stop sequence must hold more than white space");
+    fn tool_choice(&mut self, request: &Request, thinks: bool, tools: bool) -> Value {
+        let (kind, name) = match &request.choice {
+            _ if !tools && !self.own => return Value::Null,
+            None if request.parallel != Some(false) => return Value::Null,
+            None | Some(Choose::Auto) => ("auto", None),
+            Some(Choose::None) => ("none", None),
+            Some(Choose::Required | Choose::Tool(_)) if thinks && !self.own => {
+                self.losses.note("/tool_choice", "a model that thinks cannot be made to call a tool");
+                ("auto", None)
             }
-        }
-        set(body, "stop_sequences", (!stop.is_empty()).then_some(stop));
-    }
-
-    /// Takes out what the API refuses. Temperatures end at 1; a model that thinks takes no other. Newer
-    /// models take either a temperature or `top_p`, of which 1 is the same as none.
-    fn fit_sampling(&mut self, thinks: bool, body: &mut Members) {
-        let number = |body: &Members, name: &str| body.get(name).and_then(Value::as_f64);
-        let warm = number(body, "temperature").is_some_and(|number| number != 1.0);
-        let narrow = number(body, "top_p").is_some_and(|number| number < 1.0);
-        if !narrow {
-            body.remove("top_p");
-        }
-        let unfit = [
-            ("temperature", thinks && warm, THINKS),
-            ("top_k", thinks, THINKS),
-            ("top_p", thinks && number(body, "top_p").is_some_and(|number| number < 0.95), THINKS),
-            ("top_p", !thinks && warm, "newer models take only one of temperature and `top_p`"),
-        ];
-        for (name, _, why) in unfit.into_iter().filter(|(_, unfit, _)| *unfit) {
-            if body.remove(name).is_some() {
-                self.losses.note(format!("/{name}"), why);
+            Some(Choose::Required) => ("any", None),
+            Some(Choose::Tool(name)) => ("tool", Some(name)),
+            Some(Choose::Native(..)) => {
+                self.losses.note("/tool_choice", FOREIGN);
+                return Value::Null;
             }
-        }
-        if number(body, "temperature").is_some_and(|number| number > 1.0) {
-            self.losses.note("/temperature", "it goes no higher than 1");
-            set(body, "temperature", Some(1));
-        }
-    }
-
-    /// Wishes that the API has no member for; those that ask for nothing are no loss.
-    fn lost_sampling(&mut self, request: &Request) {
-        let sampling = &request.sampling;
-        let asked = |number: &Option<serde_json::Number>| {
-            number.as_ref().is_some_and(|number| number.as_f64() != Some(0.0))
         };
-        let wishes = [
-            ("/frequency_penalty", asked(&sampling.frequency_penalty)),
-            ("/presence_penalty", asked(&sampling.presence_penalty)),
-            ("/seed", sampling.seed.is_some()),
-            ("/n", sampling.n.is_some_and(|n| n > 1)),
-            ("/logprobs", sampling.logprobs == Some(true)),
-            ("/top_logprobs", sampling.top_logprobs.is_some()),
-        ];
-        for (pointer, _) in wishes.into_iter().filter(|(_, lost)| *lost) {
-            self.losses.note(pointer, "the Messages API has no such member");
-        }
+        let alone = request.parallel.filter(|_| kind != "none" || self.own).map(|parallel| !parallel);
+        let alone = ("disable_parallel_tool_use", json!(alone));
+        Value::Object(object([("type", json!(kind)), ("name", json!(name)), alone]))
     }
 
-    fn format(&mut self, request: &Request, body: &mut Members) {
-        let older = request.extra.form(ID).is_some_and(|form| form.contains_key("output_format"));
-        let format = match &request.format {
-            Some(Format::Schema { schema, .. }) if !older => {
-                json!({ "type": "json_schema", "schema": schema })
-            }
-            Some(Format::Native(ID, json)) => json.clone(),
+    fn format(&mut self, request: &Request) -> Value {
+        match &request.format {
+            Some(Format::Schema { .. }) if is_older(&request.extra) => Value::Null,
+            Some(Format::Schema { schema, .. }) => json!({ "type": "json_schema", "schema": schema }),
             Some(Format::Json | Format::Native(..)) => {
                 self.losses.note("/response_format", "the Messages API takes only a JSON schema");
-                return;
+                Value::Null
             }
-            None | Some(Format::Text | Format::Schema { .. }) => return,
-        };
-        merge(body, &object(json!({ "output_config": { "format": format } })));
-    }
-}
-
-const THINKS: &str = "a model that thinks takes no such wish";
-
-fn object(json: Value) -> Members {
-    match json {
-        Value::Object(members) => members,
-        _ => Members::new(),
-    }
-}
-
-fn cache_json(ttl: Option<&str>) -> Value {
-    let mut json = object(json!({ "type": "ephemeral" }));
-    set(&mut json, "ttl", ttl);
-    Value::Object(json)
-}
-
-fn thinking_json(text: &str, signature: &str) -> Members {
-    object(json!({ "type": "thinking", "thinking": text, "signature": signature }))
-}
-
-/// Another dialect's messages in the order that the API wants: results directly behind their calls and
-/// before the user's words, thoughts before what they led to, no empty message, no white space at the end
-/// of an answer that the model shall continue.
-fn arrange(said: Vec<Said>) -> Vec<Said> {
-    let mut messages: Vec<Said> = Vec::new();
-    for next in said.into_iter().filter(|next| !next.blocks.is_empty()) {
-        match messages.last_mut() {
-            // The API joins messages of one role by itself, but results must stand in the first of them.
-            Some(last) if last.role == "user" && next.role == "user" => {
-                last.plain = false;
-                last.blocks.extend(next.blocks);
-            }
-            _ => messages.push(next),
+            None | Some(Format::Text) => Value::Null,
         }
     }
-    for message in &mut messages {
-        let first = if message.role == "user" { TOOL_RESULT } else { THOUGHTS };
-        message.blocks.sort_by_key(|block| !is(block, first));
+
+    /// Takes out what the API refuses or has no member for; a wish that asks for nothing is no loss.
+    /// Temperatures end at 1. A model that thinks takes no other, and newer models take either a temperature
+    /// or `top_p`, of which 1 is the same as none.
+    fn fit_sampling(&mut self, request: &Request, thinks: bool, body: &mut Members) {
+        let sampling = &request.sampling;
+        let asks = |number: &Option<Number>| number.as_ref().is_some_and(|n| n.as_f64() != Some(0.0));
+        let number = |name: &str| body.get(name).and_then(Value::as_f64);
+        let temperature = number("temperature").unwrap_or(1.0);
+        let top_p = number("top_p").unwrap_or(1.0);
+        let both = body.contains_key("temperature") && !thinks;
+        let blank = |word: &String| word.trim().is_empty();
+        let lost = [
+            ("temperature", thinks && temperature != 1.0, "a model that thinks takes only 1"),
+            ("temperature", temperature > 1.0, "it goes no higher than 1"),
+            ("top_k", thinks && sampling.top_k.is_some(), "a model that thinks takes none"),
+            ("top_p", thinks && top_p < 0.95, "a model that thinks takes none under 0.95"),
+            ("top_p", both && top_p != 1.0, "newer models take only one of it and `temperature`"),
+            ("stop", sampling.stop.iter().any(blank), "a stop sequence must hold more than white space"),
+            ("frequency_penalty", asks(&sampling.frequency_penalty), NO_MEMBER),
+            ("presence_penalty", asks(&sampling.presence_penalty), NO_MEMBER),
+            ("seed", sampling.seed.is_some(), NO_MEMBER),
+            ("n", sampling.n.is_some_and(|n| n > 1), NO_MEMBER),
+            ("logprobs", sampling.logprobs == Some(true), NO_MEMBER),
+            ("top_logprobs", sampling.top_logprobs.is_some(), NO_MEMBER),
+        ];
+        for (name, _, why) in lost.into_iter().filter(|(_, lost, _)| *lost) {
+            self.losses.note(format!("/{name}"), why);
+            body.remove(name);
+        }
+        if temperature > 1.0 && !thinks {
+            body.insert("temperature".to_owned(), json!(1));
+        }
+        if top_p == 1.0 {
+            body.remove("top_p");
+        }
+        let stop: Vec<&String> = sampling.stop.iter().filter(|word| !blank(word)).collect();
+        body.remove("stop_sequences");
+        body.extend((!stop.is_empty()).then(|| ("stop_sequences".to_owned(), json!(stop))));
     }
-    if let Some(last) = messages.last_mut().filter(|last| last.role == "assistant") {
-        trim_end(last);
-    }
-    messages.retain(|message| !message.blocks.is_empty());
-    messages
 }
 
-fn trim_end(last: &mut Said) {
-    let Some(Value::String(text)) = last.blocks.last_mut().and_then(|block| block.get_mut("text")) else {
-        return;
-    };
-    text.truncate(text.trim_end().len());
-    if text.is_empty() {
-        last.blocks.pop();
-    }
+/// The format stood under its older name, and is written back there.
+fn is_older(extra: &Extra) -> bool {
+    extra.form(ID).is_some_and(|form| form.contains_key("output_format"))
 }
 
 /// While tools are being called, the answer that called them must begin with its thoughts, and the model
 /// cannot both think and continue an answer; otherwise the API refuses a request to think.
 fn may_think(said: &[Said]) -> bool {
-    match said.iter().rposition(|message| message.role == "assistant").and_then(|last| said.get(last)) {
-        Some(_) if said.last().is_some_and(|last| last.role == "assistant") => false,
-        Some(last) if last.has(&["tool_use"]) => last.blocks.first().is_some_and(|block| is(block, THOUGHTS)),
-        _ => true,
+    let Some(last) = said.iter().rfind(|message| message.role == "assistant") else { return true };
+    let calls = last.blocks.iter().any(|block| is(block, &["tool_use"]));
+    let thought = last.blocks.first().is_some_and(|block| is(block, THOUGHTS));
+    said.last().is_some_and(|end| end.role != "assistant") && (thought || !calls)
+}
+
+/// `thinking` and `output_config.effort`.
+fn thinking_json(reasoning: Option<&Reasoning>) -> (Value, Value) {
+    let word = |effort| json!(wire::effort_word(effort));
+    match reasoning {
+        None => (Value::Null, Value::Null),
+        Some(Reasoning::Off) => (json!({ "type": "disabled" }), Value::Null),
+        Some(Reasoning::Budget(budget)) => {
+            (json!({ "type": "enabled", "budget_tokens": budget }), Value::Null)
+        }
+        Some(Reasoning::Adaptive(effort)) => {
+            (json!({ "type": "adaptive" }), effort.as_ref().map_or(Value::Null, word))
+        }
+        Some(Reasoning::Effort(effort)) => (Value::Null, word(effort)),
     }
+}
+
+fn cache_json(cache: &Cache) -> Value {
+    Value::Object(object([("type", json!("ephemeral")), ("ttl", json!(cache.ttl))]))
+}
+
+fn thought(text: &str, signature: &str) -> Members {
+    object([("type", json!("thinking")), ("thinking", json!(text)), ("signature", json!(signature))])
 }
 
 /// Ids of tool calls as the API takes them: letters, digits, `_` and `-`, each once in a conversation.
@@ -596,29 +541,22 @@ struct ToolIds {
 }
 
 impl ToolIds {
-    fn call(&mut self, id: &str, own: bool) -> String {
-        if own {
-            return id.to_owned();
-        }
+    fn call(&mut self, id: &str) -> String {
         let plain = plain_id(id);
-        let mut count = self.given.get(id).map_or(0, |(_, count)| *count);
-        let written = loop {
-            count = count.saturating_add(1);
+        let before = self.given.get(id).map_or(0, |(_, count)| *count);
+        // Every number that is tried in vain was given to another call, so this ends.
+        for count in before.saturating_add(1).. {
             let written = if count == 1 { plain.clone() } else { format!("{plain}_{count}") };
-            if self.used.insert(written.clone()) || count == u32::MAX {
-                break written;
+            if self.used.insert(written.clone()) {
+                self.given.insert(id.to_owned(), (written.clone(), count));
+                return written;
             }
-        };
-        self.given.insert(id.to_owned(), (written.clone(), count));
-        written
+        }
+        plain
     }
 
-    fn result(&self, id: &str, own: bool) -> String {
-        match self.given.get(id) {
-            _ if own => id.to_owned(),
-            Some((written, _)) => written.clone(),
-            None => plain_id(id),
-        }
+    fn result(&self, id: &str) -> String {
+        self.given.get(id).map_or_else(|| plain_id(id), |(written, _)| written.clone())
     }
 }
 
@@ -629,63 +567,57 @@ fn plain_id(id: &str) -> String {
 
 /// Writes a whole answer.
 pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
-    let own = message.from == ID;
-    let mut losses = Losses::new();
-    let mut body = object(json!({ "type": "message", "role": "assistant" }));
-    set(&mut body, "id", Some(if own { message.id.clone() } else { message_id(&message.id) }));
-    set(&mut body, "model", Some(message.model.as_str()));
-    let mut pen = Pen::new(own, Some(0));
-    let (mut content, mut stop) = (Vec::new(), None);
-    let mut choices = message.choices.iter();
-    if let Some(choice) = choices.next() {
+    let mut pen = Pen::new(message.from == ID);
+    let mut body = object([
+        ("id", json!(message_id(&message.id))),
+        ("type", json!("message")),
+        ("role", json!("assistant")),
+        ("model", json!(message.model)),
+        ("content", json!([])),
+        ("usage", Value::Object(wire::usage_json(message.usage.as_ref()))),
+    ]);
+    let (mut called, mut refused, mut stop) = (false, false, None);
+    for choice in message.choices.iter().skip(1) {
+        pen.losses.note(format!("/choices/{}", choice.index), "the Messages API has one answer");
+    }
+    if let Some(choice) = message.choices.first() {
+        let mut content = Vec::new();
         for (number, block) in choice.blocks.iter().enumerate() {
+            called |= matches!(block.kind, Kind::ToolUse { .. });
+            refused |= matches!(block.kind, Kind::Refusal(_));
             pen.answer = Some(number);
-            content.extend(pen.answer(block));
+            content.extend(pen.answer_block(block));
         }
-        stop = choice.stop.as_ref();
         if choice.logprobs.is_some() {
-            pen.losses.note("/logprobs", "the Messages API has no such member");
+            pen.losses.note("/logprobs", NO_MEMBER);
         }
-        pen.extra(&choice.extra, &mut body, |name| format!("/{name}"));
+        body.insert("content".to_owned(), Value::Array(content));
+        pen.extra(&choice.extra, "", &mut body);
+        stop = choice.stop.as_ref();
     }
-    let has = |kind: fn(&Kind) -> bool| {
-        message.choices.iter().take(1).flat_map(|c| &c.blocks).any(|b| kind(&b.kind))
-    };
-    let called = !own && has(|kind| matches!(kind, Kind::ToolUse { .. }));
-    let refused = has(|kind| matches!(kind, Kind::Refusal(_)));
-    set(&mut body, "content", Some(content));
-    body.insert(
-        "stop_reason".to_owned(),
-        stop.map_or(Value::Null, |stop| stop_reason(stop, called, refused)),
-    );
-    body.insert("stop_sequence".to_owned(), json!(stop.and_then(|stop| stop.sequence.as_deref())));
-    set(&mut body, "usage", Some(wire::usage_json(message.usage.as_ref())));
-    for choice in choices {
-        losses.note(format!("/choices/{}", choice.index), "the Messages API has one answer");
-    }
-    pen.extra(&message.extra, &mut body, |name| format!("/{name}"));
-    losses.absorb(pen.losses);
-    Carried { value: json::bytes(&Value::Object(body)), losses }
+    body.extend(stopped(stop, called, refused));
+    pen.extra(&message.extra, "", &mut body);
+    Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses }
 }
 
 /// An id that clients of this dialect know as one.
 pub(super) fn message_id(id: &str) -> String {
-    match id {
-        "" => "msg_0".to_owned(),
-        ours if ours.starts_with("msg_") => ours.to_owned(),
-        other => format!("msg_{other}"),
-    }
+    if id.starts_with("msg_") { id.to_owned() } else { format!("msg_{id}") }
 }
 
-/// The stop reason. Some providers say of an answer with calls that it ended, and clients would then not
-/// call the tools.
-pub(super) fn stop_reason(stop: &Stop, called: bool, refused: bool) -> Value {
-    let word = match stop.reason {
+/// `stop_reason` and `stop_sequence`. Some providers say of an answer with calls that it ended, and clients
+/// would then not call the tools.
+pub(super) fn stopped(stop: Option<&Stop>, called: bool, refused: bool) -> Members {
+    let word = stop.map(|stop| match stop.reason {
         StopReason::End if refused => "refusal",
         StopReason::End if called => "tool_use",
         _ => wire::stop_word(stop),
-    };
-    json!(word)
+    });
+    let sequence = stop.and_then(|stop| stop.sequence.as_deref());
+    [("stop_reason", word), ("stop_sequence", sequence)]
+        .map(|(name, word)| (name.to_owned(), json!(word)))
+        .into_iter()
+        .collect()
 }
 
 /// Writes an error: <https://docs.anthropic.com/en/api/errors>. The request's id is in the header.
