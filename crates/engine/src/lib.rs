@@ -5,10 +5,11 @@
 //! what must be done comes out as orders.
 
 pub mod access;
+pub mod config;
 pub mod demo;
 pub mod exchange;
 pub mod headers;
-mod hint;
+pub mod hint;
 pub mod ledger;
 pub mod limits;
 pub mod listing;
@@ -17,9 +18,11 @@ pub mod plan;
 pub mod provider;
 pub mod providers;
 pub mod record;
-mod route;
+pub mod route;
 pub mod secret;
 #[cfg(test)]
 mod sim;
 pub mod surface;
+#[cfg(test)]
+mod tests;
 pub mod time;

@@ -7,7 +7,7 @@ use crate::{
     time::Span,
 };
 use dialect::DialectId;
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue, Uri, header::AUTHORIZATION};
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
@@ -224,6 +224,20 @@ impl Provider {
     pub fn auth_at(&self, path: &str) -> &Auth {
         let room = self.generate.strip_suffix("/chat/completions").unwrap_or(&self.generate);
         if path.starts_with(room) { &self.auth } else { &self.own_auth }
+    }
+
+    /// The header that carries `key` on a request for `path`, marked as one that must not be printed.
+    /// `None` where the provider wants none.
+    #[must_use]
+    pub fn key_header(&self, path: &str, key: &Secret) -> Option<(HeaderName, HeaderValue)> {
+        let (name, text) = match self.auth_at(path) {
+            Auth::Bearer => (AUTHORIZATION, format!("Bearer {}", key.expose())),
+            Auth::Header(name) => (HeaderName::from_static(name), key.expose().to_owned()),
+            Auth::None => return None,
+        };
+        let mut value = HeaderValue::from_str(&text).ok()?;
+        value.set_sensitive(true);
+        Some((name, value))
     }
 }
 

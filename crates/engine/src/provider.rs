@@ -179,12 +179,17 @@ impl Provider {
     }
 
     /// Every environment variable that may say where it lives, in the order in which they count:
-    /// `<NAME>_BASE_URL` for its name and each other spelling, then those of the row.
+    /// `<NAME>_BASE_URL` for its name and each other spelling, then those of the row. One that is built in
+    /// has none.
     #[must_use]
     pub fn base_variables(&self) -> Vec<String> {
         let mut names = Vec::new();
+        if self.built_in {
+            return names;
+        }
         for name in [&self.name].into_iter().chain(self.aka) {
-            let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+            let name: String =
+                name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
             let name = format!("{}_BASE_URL", name.to_ascii_uppercase());
             if !names.contains(&name) {
                 names.push(name);

@@ -60,7 +60,7 @@ impl Plan {
             param: Some("/model".to_owned()),
             ..Fault::new(FaultKind::ModelNotFound, format!("no model `{shown}` here"))
         };
-        match self.advice(model) {
+        match self.advice(&shown) {
             Some(advice) => fault.hint(advice),
             None => fault,
         }
@@ -72,6 +72,9 @@ impl Plan {
             return Some("the configuration names no `default_model`".to_owned());
         }
         if let Some((first, rest)) = model.split_once('/') {
+            if rest.is_empty() {
+                return Some("a model stands behind the slash".to_owned());
+            }
             if let Some(row) = providers::find(first)
                 && self.provider(first).is_none()
             {

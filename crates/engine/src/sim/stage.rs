@@ -192,8 +192,10 @@ impl Ending {
                 rule(!self.aborted, "a whole answer is not aborted")?;
                 let message = self.read(scene).ok_or("a whole answer can be read")?;
                 rule(text(&message) == WORDS, "a whole answer holds every word")?;
-                // A stream may be cut behind its last word and before its usage.
-                let uncut = matches!(scene.targets[record.trials.len() - 1].act, Act::Answer);
+                // A stream may be cut behind its last word and before its usage, by the provider or by a limit.
+                let uncut = matches!(scene.targets[record.trials.len() - 1].act, Act::Answer)
+                    && record.took < scene.plan().timeouts.total
+                    && scene.shut.is_none();
                 rule(!uncut || record.usage.is_some(), "a whole answer tells its usage")
             }
             Outcome::Fault(_) if told.is_some_and(|status| status >= 400) => {
