@@ -548,7 +548,8 @@ impl Glance for EventGlance {
                 self.seen.content |= memmem::find(frame.data, b"\"tool_use\"").is_some();
             }
             b"message_start" | b"message_delta" => self.usage(frame.data),
-            b"message_stop" => self.seen.ended = true,
+            // Its data must be there to its last brace: a stream can be cut in the middle of its last event.
+            b"message_stop" => self.seen.ended |= frame.data.trim_ascii().ends_with(b"}"),
             b"error" => return Err(read::fault(200, frame.data)),
             _ => {}
         }
