@@ -14,7 +14,7 @@ use crate::{
     json,
     limits::{CHOICES_MAX, STREAM_HELD_MAX, TOOLS_MAX},
 };
-use memchr::memmem::Finder;
+use memchr::memchr_iter;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, mem};
 
@@ -508,25 +508,12 @@ pub(super) fn fault_frame(fault: &Fault) -> Vec<u8> {
 
 /// Looks at relayed chunks. Once content has been seen, a chunk is only parsed when one of a few members
 /// is there and says something.
+#[derive(Default)]
 pub(super) struct ChunkGlance {
     seen: Seen,
     done: bool,
     /// The choices that were seen, and whether each has finished.
     choices: BTreeMap<u64, bool>,
-    telling: [(Finder<'static>, &'static [u8]); 4],
-}
-
-impl Default for ChunkGlance {
-    fn default() -> Self {
-        let telling = [
-            (Finder::new("\"usage\""), b"null".as_slice()),
-            (Finder::new("\"finish_reason\""), b"null"),
-            (Finder::new("\"error\""), b"null"),
-            // Another choice than the first may begin.
-            (Finder::new("\"index\""), b"0"),
-        ];
-        ChunkGlance { seen: Seen::default(), done: false, choices: BTreeMap::new(), telling }
-    }
 }
 
 impl Glance for ChunkGlance {
@@ -536,8 +523,7 @@ impl Glance for ChunkGlance {
             self.seen.ended = true;
             return Ok(());
         }
-        let is_told = || self.telling.iter().any(|(name, mute)| tells(frame.data, name, mute));
-        if (!self.seen.content || frame.event == b"error" || is_told())
+        if (!self.seen.content || frame.event == b"error" || tells(frame.data))
             && let Some(chunk) = parsed(*frame)?
         {
             self.look(&chunk);
@@ -570,12 +556,21 @@ impl ChunkGlance {
     }
 }
 
-/// The member `name` is somewhere in `data` with another value than `mute`. Inside of a string the name's
-/// quotes would be escaped, so only members are found.
-fn tells(data: &[u8], name: &Finder<'_>, mute: &[u8]) -> bool {
-    name.find_iter(data).any(|at| {
-        let behind = data.get(at + name.needle().len()..).unwrap_or_default().trim_ascii_start();
-        let value = behind.strip_prefix(b":").unwrap_or_default().trim_ascii_start();
-        value.strip_prefix(mute).is_none_or(|rest| rest.first().is_some_and(u8::is_ascii_digit))
+/// A chunk holds a usage, an end, an error or another choice than the first. Inside of a string the quotes
+/// of a name would be escaped, so only members are found.
+fn tells(chunk: &[u8]) -> bool {
+    memchr_iter(b':', chunk).any(|colon| {
+        let (name, value) = chunk.split_at(colon);
+        let name = name.trim_ascii_end();
+        let (is_telling, mute) = match name {
+            [.., b'e', b'"'] => (name.ends_with(b"\"usage\""), b"null".as_slice()),
+            [.., b'n', b'"'] => (name.ends_with(b"\"finish_reason\""), b"null".as_slice()),
+            [.., b'r', b'"'] => (name.ends_with(b"\"error\""), b"null".as_slice()),
+            [.., b'x', b'"'] => (name.ends_with(b"\"index\""), b"0".as_slice()),
+            _ => return false,
+        };
+        let value = value.get(1..).unwrap_or_default().trim_ascii_start();
+        let is_more = |rest: &[u8]| rest.first().is_some_and(u8::is_ascii_digit);
+        is_telling && value.strip_prefix(mute).is_none_or(is_more)
     })
 }
