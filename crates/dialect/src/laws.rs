@@ -292,19 +292,23 @@ pub fn said(message: &Message) -> (String, Vec<(String, String)>) {
     for block in first.flat_map(|choice| &choice.blocks) {
         match &block.kind {
             Kind::Text(more) | Kind::Refusal(more) => text.push_str(more),
-            Kind::ToolUse { name, input, .. } => {
-                let input = if input.is_empty() { "{}" } else { input };
-                tools.push((name.clone(), input.to_owned()));
-            }
+            Kind::ToolUse { name, input, .. } => tools.push((name.clone(), arguments(input))),
             _ => {}
         }
     }
     (text, tools)
 }
 
-/// All input and all output.
-fn tokens(usage: Option<&Usage>) -> Option<(u64, u64)> {
-    usage.map(|usage| (usage.all_input(), usage.all_output()))
+/// Arguments as far as every dialect carries them: where they are an object and not its text, white space
+/// goes, and what is no object cannot be said.
+fn arguments(input: &str) -> String {
+    let object = serde_json::from_str(input).ok().filter(Value::is_object);
+    object.map_or_else(|| "{}".to_owned(), |object| object.to_string())
+}
+
+/// All input and all output. Some dialects cannot leave usage out, so none is the same as zero.
+fn tokens(usage: Option<&Usage>) -> (u64, u64) {
+    usage.map_or((0, 0), |usage| (usage.all_input(), usage.all_output()))
 }
 
 fn last_usage(events: &[Event]) -> Option<&Usage> {

@@ -93,7 +93,7 @@ pub(super) fn effort_budget(effort: &Effort) -> Option<u64> {
 pub(super) fn stop(word: &str, sequence: Option<String>) -> Stop {
     let reason =
         STOPS.iter().find(|(name, _)| *name == word).map_or(StopReason::Other, |(_, reason)| *reason);
-    Stop { reason, sequence, native: word.to_owned() }
+    Stop { reason, sequence: sequence.filter(|sequence| !sequence.is_empty()), native: word.to_owned() }
 }
 
 /// The word for a stop. A reason that we do not know is told in the provider's own word, which is truer
@@ -131,13 +131,13 @@ fn buckets(native: &Map<String, Value>) -> Usage {
     let hour = inner("cache_creation", "ephemeral_1h_input_tokens").unwrap_or(0);
     let minutes = inner("cache_creation", "ephemeral_5m_input_tokens").unwrap_or(0);
     let thought = inner("output_tokens_details", "thinking_tokens").unwrap_or(0);
-    let written = count("cache_creation_input_tokens").unwrap_or_else(|| minutes.saturating_add(hour));
+    let written = count("cache_creation_input_tokens").unwrap_or(0).max(minutes.saturating_add(hour));
     let output = count("output_tokens").unwrap_or(0);
     Usage {
         input: count("input_tokens").unwrap_or(0),
         cache_read: count("cache_read_input_tokens").unwrap_or(0),
         cache_write: written.saturating_sub(hour),
-        cache_write_1h: hour.min(written),
+        cache_write_1h: hour,
         output: output.saturating_sub(thought),
         reasoning: thought.min(output),
         ..Usage::default()

@@ -285,6 +285,8 @@ impl Pen {
                     object([("type", json!("redacted_thinking")), ("data", json!(seal.data))])
                 }
                 Some(seal) => thought(text, &seal.data),
+                // As it stood; what there was of a signature is in `extra`.
+                None if self.own => object([("type", json!("thinking")), ("thinking", json!(text))]),
                 None if self.answer.is_none() => {
                     return Err("the API takes back only thoughts that it signed");
                 }
