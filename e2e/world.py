@@ -18,9 +18,12 @@ class World:
     """Where things are. The checks read it; `set_up` fills it in."""
 
     url: str = ""
+    provider: str = ""
     key: str = ""
     binaries: pathlib.Path = pathlib.Path()
     node_modules: pathlib.Path | None = None
+    sekisho: Program | None = None
+    secrets: list[str] = dataclasses.field(default_factory=list)
 
     def model(self, provider):
         return {"llamacpp": "llamacpp/tiny"}.get(provider, f"{provider}/kit-large")
@@ -34,16 +37,17 @@ def set_up():
     """Everything started, until the block ends."""
     with contextlib.ExitStack() as stack:
         provider = stack.enter_context(Program([WORLD.binaries / "testkit-provider"]))
-        provider_url = "http://" + provider.printed(r"127\.0\.0\.1:\d+").group()
+        WORLD.provider = "http://" + provider.printed(r"127\.0\.0\.1:\d+").group()
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         llama_url, llama_key = start_llama(stack, folder)
         WORLD.key = "sk-e2e-" + secrets.token_hex(16)
         environment = bare(
             SEKISHO_KEYS=WORLD.key,
-            OPENAI_API_KEY="sk-provider-openai", OPENAI_BASE_URL=f"{provider_url}/v1",
-            ANTHROPIC_API_KEY="sk-provider-anthropic", ANTHROPIC_BASE_URL=provider_url,
+            OPENAI_API_KEY="sk-provider-openai", OPENAI_BASE_URL=f"{WORLD.provider}/v1",
+            ANTHROPIC_API_KEY="sk-provider-anthropic", ANTHROPIC_BASE_URL=WORLD.provider,
             LLAMACPP_API_KEY=llama_key, LLAMACPP_BASE_URL=f"{llama_url}/v1",
         )
+        WORLD.secrets = [value for name, value in environment.items() if name.endswith(("_KEY", "_KEYS"))]
         start_sekisho(stack, folder, environment)
         yield
 
@@ -60,4 +64,5 @@ def start_sekisho(stack, folder, environment):
     address = f"127.0.0.1:{free_port()}"
     command = [WORLD.binaries / "sekisho", "serve", "--listen", address]
     WORLD.url = f"http://{address}"
-    stack.enter_context(Program(command, environment, folder)).answering(f"{WORLD.url}/health")
+    WORLD.sekisho = stack.enter_context(Program(command, environment, folder))
+    WORLD.sekisho.answering(f"{WORLD.url}/health")

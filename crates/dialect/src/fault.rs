@@ -85,6 +85,8 @@ faults! {
     RequestTimeout:     Caller   408 no  no  "invalid_request_error" "request_timeout"                "invalid_request_error";
     /// The body is over the limit.
     TooLarge:           Caller   413 no  no  "invalid_request_error" "request_too_large"              "request_too_large";
+    /// The body comes in a form that is not taken.
+    Unsupported:        Caller   415 no  no  "invalid_request_error" "unsupported_media_type"         "invalid_request_error";
     /// The request asks this host for another host's page.
     Misdirected:        Caller   421 no  no  "invalid_request_error" "misdirected_request"            "invalid_request_error";
     /// The head of the request is over the limit.

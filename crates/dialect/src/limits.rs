@@ -17,7 +17,7 @@ pub const TOOLS_MAX: usize = 512;
 pub const LOSSES_MAX: usize = 64;
 /// Largest whole answer that is read for its usage while it is relayed, in bytes. A larger one passes
 /// unmetered.
-pub const METERED_BODY_MAX: usize = 4 << 20;
+pub const METERED_BODY_MAX: usize = 1 << 20;
 /// Largest whole answer that is translated, in bytes, and largest stream that is gathered into one. Images
 /// in base64 fit.
 pub const ANSWER_MAX: usize = 32 << 20;

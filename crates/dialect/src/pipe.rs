@@ -97,14 +97,15 @@ impl Pipe {
     /// The provider's bytes have ended cleanly.
     ///
     /// # Errors
-    /// [`crate::FaultKind::UpstreamTruncated`] when the answer was not whole; otherwise as [`Pipe::feed`].
+    /// [`crate::FaultKind::UpstreamTruncated`] when the answer was not whole; the provider's own fault where a
+    /// whole answer turns out to be one; otherwise as [`Pipe::feed`].
     pub fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), Fault> {
         if self.over {
             return Ok(());
         }
         match &mut self.way {
             Way::Raw => {}
-            Way::Meter(meter) => meter.finish(),
+            Way::Meter(meter) => meter.finish()?,
             Way::Relay(relay) => {
                 relay.finish(out)?;
                 self.content = relay.seen().content;

@@ -17,20 +17,20 @@ use std::{borrow::Cow, ops::Range};
 
 /// A body that was checked whole, with the places of its policy members.
 #[derive(Clone, Debug)]
-pub struct Outline {
+pub struct Outline<'p> {
     body: Bytes,
     /// Behind the `{` of the body.
     open: usize,
     /// How many members the body has, all counted.
     count: usize,
     /// The policy members that are there, in the order of the body.
-    members: Vec<Member>,
+    members: Vec<Member<'p>>,
 }
 
 /// Where a policy member stands.
 #[derive(Clone, Debug)]
-struct Member {
-    name: &'static str,
+struct Member<'p> {
+    name: &'p str,
     /// Its number among all members, from 0.
     index: usize,
     /// The comma before it; for the first member its own beginning.
@@ -44,40 +44,40 @@ struct Member {
 
 /// A change of one policy member.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Edit {
+pub enum Edit<'p> {
     /// The member gets this value, and is put in where it was not there.
     Set {
         /// The member.
-        name: &'static str,
+        name: &'p str,
         /// JSON text.
         json: Bytes,
     },
     /// The member goes.
-    Remove(&'static str),
+    Remove(&'p str),
     /// The member gets another name. It goes where a member of that name is there already or is set.
     Rename {
         /// The member.
-        from: &'static str,
+        from: &'p str,
         /// Its new name, a policy member too.
-        to: &'static str,
+        to: &'p str,
     },
 }
 
-impl Edit {
-    fn name(&self) -> &'static str {
+impl<'p> Edit<'p> {
+    fn name(&self) -> &'p str {
         match self {
             Edit::Set { name, .. } | Edit::Remove(name) | Edit::Rename { from: name, .. } => name,
         }
     }
 }
 
-impl Outline {
+impl<'p> Outline<'p> {
     /// Checks `body` and notes where the members named in `policy` stand. Names are ASCII in lower case.
     ///
     /// # Errors
     /// [`crate::FaultKind::BadRequest`] when the body is not one JSON object in UTF-8, is nested deeper than
     /// [`crate::limits::JSON_DEPTH_MAX`], or has a policy member twice or in another spelling.
-    pub fn read(body: &Bytes, policy: &[&'static str]) -> Result<Outline, Fault> {
+    pub fn read(body: &Bytes, policy: &[&'p str]) -> Result<Outline<'p>, Fault> {
         scan::outline(body, policy)
     }
 
@@ -143,7 +143,7 @@ impl Outline {
     /// The body with `edits`, in pieces that share its buffer. Of several edits of one member the last
     /// counts.
     #[must_use]
-    pub fn apply(&self, edits: &[Edit]) -> Vec<Bytes> {
+    pub fn apply(&self, edits: &[Edit<'_>]) -> Vec<Bytes> {
         let (changes, survivors) = self.changes(edits);
         let mut pieces = Vec::with_capacity(2 * (changes.len() + edits.len()) + 2);
         let mut put = |piece: Bytes| {
@@ -164,7 +164,7 @@ impl Outline {
     }
 
     /// What is written in place of what, in the order of the body, and how many members stay.
-    fn changes(&self, edits: &[Edit]) -> (Vec<(Range<usize>, Bytes)>, usize) {
+    fn changes(&self, edits: &[Edit<'_>]) -> (Vec<(Range<usize>, Bytes)>, usize) {
         let mut removed = 0;
         let mut changes = Vec::with_capacity(self.members.len());
         for member in &self.members {
@@ -188,7 +188,7 @@ impl Outline {
     }
 
     /// The members that are set and were not there, for the place behind the `{`.
-    fn insertions(&self, edits: &[Edit], survivors: usize) -> Bytes {
+    fn insertions(&self, edits: &[Edit<'_>], survivors: usize) -> Bytes {
         let mut text = Vec::new();
         for (number, edit) in edits.iter().enumerate() {
             let Edit::Set { name, json } = edit else { continue };
@@ -208,7 +208,7 @@ impl Outline {
         Bytes::from(text)
     }
 
-    fn will_have(&self, name: &str, edits: &[Edit]) -> bool {
+    fn will_have(&self, name: &str, edits: &[Edit<'_>]) -> bool {
         match last_edit(edits, name) {
             Some(Edit::Set { .. }) => true,
             Some(_) => false,
@@ -216,12 +216,12 @@ impl Outline {
         }
     }
 
-    fn member(&self, name: &str) -> Option<&Member> {
+    fn member(&self, name: &str) -> Option<&Member<'p>> {
         self.members.iter().find(|member| member.name == name)
     }
 }
 
-fn last_edit<'a>(edits: &'a [Edit], name: &str) -> Option<&'a Edit> {
+fn last_edit<'a>(edits: &'a [Edit<'a>], name: &str) -> Option<&'a Edit<'a>> {
     edits.iter().rev().find(|edit| edit.name() == name)
 }
 

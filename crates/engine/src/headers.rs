@@ -68,19 +68,22 @@ pub fn backward(from: &HeaderMap) -> HeaderMap {
     out
 }
 
-/// Puts the provider's key and its own headers in. A header that the row gives does not replace what the
-/// caller sent (`anthropic-version`); the key does.
+/// Puts the provider's key in, as `auth` says, and the provider's own headers. Some of these stand in place
+/// of the caller's, others only where the caller sent none (`anthropic-version`).
 ///
 /// # Errors
 /// [`FaultKind::Internal`] when the key cannot stand in a header; the plan has checked that it can.
-pub fn credentials(out: &mut HeaderMap, provider: &Provider, key: usize) -> Result<(), Fault> {
+pub fn credentials(out: &mut HeaderMap, provider: &Provider, auth: &Auth, key: usize) -> Result<(), Fault> {
     for (name, value) in &provider.headers {
+        out.insert(name.clone(), value.clone());
+    }
+    for (name, value) in &provider.default_headers {
         if !out.contains_key(name) {
             out.insert(name.clone(), value.clone());
         }
     }
     let Some(secret) = provider.keys.get(key) else { return Ok(()) };
-    let (name, text) = match &provider.auth {
+    let (name, text) = match auth {
         Auth::None => return Ok(()),
         Auth::Bearer => (header::AUTHORIZATION, format!("Bearer {}", secret.expose())),
         Auth::Header(name) => (HeaderName::from_static(name), secret.expose().to_owned()),

@@ -5,13 +5,24 @@
 //! what must be done comes out as orders.
 
 pub mod access;
+pub mod config;
+pub mod demo;
 pub mod exchange;
 pub mod headers;
+pub mod hint;
 pub mod ledger;
 pub mod limits;
+pub mod listing;
+pub mod path;
 pub mod plan;
 pub mod provider;
+pub mod providers;
 pub mod record;
+pub mod route;
 pub mod secret;
+#[cfg(test)]
+mod sim;
 pub mod surface;
+#[cfg(test)]
+mod tests;
 pub mod time;

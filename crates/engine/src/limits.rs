@@ -2,6 +2,9 @@
 
 use crate::time::Span;
 
+/// Where clients are served when nothing says where: this port of the loopback.
+pub const DEFAULT_PORT: u16 = 8787;
+
 /// Longest request line and headers together, in bytes. Larger ones get 431.
 pub const HEAD_MAX: usize = 32 << 10;
 /// Most header fields of a request. More get 431.
@@ -54,5 +57,25 @@ pub const DRAIN: Span = Span::secs(600);
 
 /// Largest configuration file, in bytes.
 pub const CONFIG_MAX: usize = 4 << 20;
+/// Most nodes of a configuration file, repetitions by alias counted: far above any real one, far below what
+/// an alias bomb needs to hurt.
+pub const CONFIG_NODES_MAX: usize = 50_000;
+/// Deepest nesting of a configuration file.
+pub const CONFIG_DEPTH_MAX: usize = 32;
+/// Problems of one configuration that are reported; who has more will look again anyway.
+pub const PROBLEMS_MAX: usize = 100;
+/// Providers in one plan.
+pub const PROVIDERS_MAX: usize = 256;
+/// Names that an operator may give.
+pub const ALIASES_MAX: usize = 10_000;
+/// The longest that any timeout may be set to.
+pub const TIMEOUT_CEILING: Span = Span::secs(24 * 60 * 60);
+/// The most that [`ATTEMPTS_MAX`] may be set to.
+pub const ATTEMPTS_CEILING: u32 = 10;
+/// The most that [`BODY_MAX`] may be set to, in bytes.
+pub const BODY_CEILING: usize = 1 << 30;
+/// Longest model name that is looked up, in bytes.
+pub const MODEL_NAME_MAX: usize = 512;
+
 /// Shortest client key that is accepted, in characters.
 pub const CLIENT_KEY_MIN: usize = 16;

@@ -1,27 +1,37 @@
 //! What we run: checked whole, names resolved, immutable.
 
 use crate::{
-    provider::{Auth, ModelList, Operation},
+    limits,
+    provider::{Auth, ModelList, Operation, Quirk},
     secret::Secret,
     time::Span,
 };
 use dialect::DialectId;
-use http::{HeaderName, HeaderValue, Uri};
-use std::collections::BTreeMap;
+use http::{HeaderName, HeaderValue, Uri, header::AUTHORIZATION};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 /// A configuration, checked whole. Never changed, only replaced.
 pub struct Plan {
+    /// Where clients are served.
+    pub listen: SocketAddr,
     /// Who may call.
     pub access: Access,
     /// The providers that are on, in the order of the table, a user's own behind them.
     pub providers: Vec<Provider>,
     /// Names that the operator has given: aliases with their ordered targets.
     pub aliases: BTreeMap<String, Vec<Aim>>,
+    /// Names with a star that the operator has given, the longest first. They are in no list of models.
+    pub patterns: Vec<Pattern>,
     /// What `model: "default"` means, as a model name.
     pub default_model: Option<String>,
     /// The provider that takes names which nothing else takes (`LLM_UPSTREAM`, `LITELLM_URL`): an index
     /// into `providers`.
     pub default_upstream: Option<usize>,
+    /// Providers that stand in for the default upstream, in this order (`LLM_UPSTREAMS`).
+    pub spare_upstreams: Vec<usize>,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// Attempts in all for one request.
@@ -32,9 +42,26 @@ pub struct Plan {
     pub body_max: usize,
     /// Losses are refused for every request.
     pub strict: bool,
+    /// How long streams may go on after SIGTERM.
+    pub drain: Span,
+    /// How the log is written.
+    pub log: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people on a terminal, JSON lines elsewhere.
+    #[default]
+    Auto,
+    /// JSON lines.
+    Json,
+    /// For people.
+    Human,
 }
 
 /// Who may call.
+#[derive(Clone, Default)]
 pub struct Access {
     /// SHA-256 of each client key.
     pub keys: Vec<[u8; 32]>,
@@ -54,16 +81,38 @@ pub struct Provider {
     pub auth: Auth,
     /// Its keys; empty where it wants none.
     pub keys: Vec<Secret>,
-    /// Headers that go with every request to it.
+    /// How it wants its key on paths of its own API, which is not always the same; see
+    /// [`Provider::auth_at`].
+    pub own_auth: Auth,
+    /// Headers that go with every request to it, in place of the client's.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Headers that go with a request to it which has none of that name.
+    pub default_headers: Vec<(HeaderName, HeaderValue)>,
     /// Path of [`Operation::Generate`], behind the base.
     pub generate: String,
     /// Path and shape of its model list, where it has one.
     pub models: Option<(String, ModelList)>,
     /// Models that the operator listed by hand; then the provider is not asked.
     pub listed: Vec<String>,
+    /// Members of a request that it refuses.
+    pub drops: Vec<String>,
+    /// Members of a request that it calls otherwise: ours, then its own.
+    pub renames: Vec<(String, String)>,
+    /// Deviations that are more than data.
+    pub quirks: &'static [Quirk],
     /// It lives in this process: the provider `demo`.
     pub built_in: bool,
+}
+
+/// A name with one star, such as `openai/*`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    /// What stands before the star.
+    pub before: String,
+    /// What stands behind it.
+    pub behind: String,
+    /// Where the name goes; a star in a target's model becomes what the star of the name stood for.
+    pub aims: Vec<Aim>,
 }
 
 /// One target of an alias, or what a name resolves to.
@@ -97,6 +146,44 @@ pub enum Cors {
     Origins(Vec<String>),
 }
 
+impl Default for Plan {
+    /// Nothing is on, everything is at its default.
+    fn default() -> Self {
+        Plan {
+            listen: DEFAULT_LISTEN,
+            access: Access::default(),
+            providers: Vec::new(),
+            aliases: BTreeMap::new(),
+            patterns: Vec::new(),
+            default_model: None,
+            default_upstream: None,
+            spare_upstreams: Vec::new(),
+            timeouts: Timeouts::default(),
+            attempts: limits::ATTEMPTS_MAX,
+            cors: None,
+            body_max: limits::BODY_MAX,
+            strict: false,
+            drain: limits::DRAIN,
+            log: LogFormat::Auto,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts {
+            connect: limits::CONNECT,
+            first_byte: limits::FIRST_BYTE,
+            idle: limits::IDLE,
+            total: limits::TOTAL,
+        }
+    }
+}
+
+/// Where clients are served when nothing says where.
+pub const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), limits::DEFAULT_PORT);
+
 impl Plan {
     /// The provider of that name or other spelling: its index.
     #[must_use]
@@ -109,13 +196,66 @@ impl Provider {
     /// The address of `operation`.
     #[must_use]
     pub fn url(&self, operation: Operation) -> Option<Uri> {
-        let path = match operation {
-            Operation::Generate => self.generate.clone(),
+        match operation {
+            Operation::Generate => self.address(&self.generate),
             Operation::CountTokens if self.dialect == DialectId::Anthropic => {
-                format!("{}/count_tokens", self.generate)
+                self.address(&format!("{}/count_tokens", self.generate))
             }
-            Operation::CountTokens => return None,
-        };
-        format!("{}{path}", self.base).parse().ok()
+            Operation::CountTokens => None,
+        }
     }
+
+    /// The address of its model list, where it has one.
+    #[must_use]
+    pub fn models_url(&self) -> Option<Uri> {
+        self.models.as_ref().and_then(|(path, _)| self.address(path))
+    }
+
+    /// The address of `path` (with its query) behind the base. What the base ends in and the path begins
+    /// with again, a version above all (`/v1`), stands there once.
+    #[must_use]
+    pub fn address(&self, path: &str) -> Option<Uri> {
+        join(&self.base, path).parse().ok()
+    }
+
+    /// How it wants its key for `path`: on the paths of the dialect, beside that of
+    /// [`Operation::Generate`], or on those of its own API.
+    #[must_use]
+    pub fn auth_at(&self, path: &str) -> &Auth {
+        let room = self.generate.strip_suffix("/chat/completions").unwrap_or(&self.generate);
+        if path.starts_with(room) { &self.auth } else { &self.own_auth }
+    }
+
+    /// The header that carries `key` on a request for `path`, marked as one that must not be printed.
+    /// `None` where the provider wants none.
+    #[must_use]
+    pub fn key_header(&self, path: &str, key: &Secret) -> Option<(HeaderName, HeaderValue)> {
+        let (name, text) = match self.auth_at(path) {
+            Auth::Bearer => (AUTHORIZATION, format!("Bearer {}", key.expose())),
+            Auth::Header(name) => (HeaderName::from_static(name), key.expose().to_owned()),
+            Auth::None => return None,
+        };
+        let mut value = HeaderValue::from_str(&text).ok()?;
+        value.set_sensitive(true);
+        Some((name, value))
+    }
+}
+
+/// `base` and `path`, less what both say: the longest run of segments that ends the one, begins the other
+/// and has a version in it.
+fn join(base: &str, path: &str) -> String {
+    let (whole, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+    let mut end = whole.len();
+    while let Some(start) = whole.get(..end).filter(|run| !run.is_empty()) {
+        if base.ends_with(start) && start.split('/').any(is_version) {
+            return format!("{base}{}{query}", whole.get(end..).unwrap_or_default());
+        }
+        end = start.rfind('/').unwrap_or(0);
+    }
+    format!("{base}{path}")
+}
+
+/// `v1`, `v4`, `v1beta`.
+fn is_version(segment: &str) -> bool {
+    segment.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }

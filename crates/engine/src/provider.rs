@@ -20,6 +20,8 @@ pub enum ModelList {
     Openai,
     /// Anthropic's: `created_at` becomes Unix seconds, `type` becomes `object`.
     Anthropic,
+    /// As [`ModelList::Openai`], without the object around the list (Together).
+    Array,
     /// Cohere's: `{"models":[{"name":…}]}`.
     Names,
     /// Google's: as [`ModelList::Names`], less the prefix `models/`.
@@ -37,6 +39,15 @@ pub enum Operation {
     CountTokens,
 }
 
+/// A deviation that is more than data: each is one small function where bodies are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quirk {
+    /// A body that we write states its limit as `max_completion_tokens`: OpenAI's reasoning models refuse
+    /// `max_tokens` (<https://platform.openai.com/docs/api-reference/chat/create>). A body that passes
+    /// untouched is not changed.
+    MaxCompletionTokens,
+}
+
 /// A provider as the table states it.
 #[derive(Clone, Debug)]
 pub struct Provider {
@@ -46,16 +57,151 @@ pub struct Provider {
     pub aka: &'static [&'static str],
     /// The dialect it speaks.
     pub dialect: DialectId,
-    /// Where it lives, without a slash at the end.
+    /// Where it lives, without a slash at the end. `{NAME}` stands for the environment variable `NAME`.
     pub base: &'static str,
+    /// Where it lives when it has a key and nothing else says where.
+    pub keyed_base: Option<&'static str>,
     /// Environment variables that may hold its keys; the first that is set counts.
     pub key_vars: &'static [&'static str],
-    /// Environment variables that may say where it lives; the first that is set counts.
+    /// Environment variables that may say where it lives, besides those that follow from its names (see
+    /// [`Provider::base_variables`]).
     pub base_vars: &'static [&'static str],
+    /// It wants no key, and is on only where its address or an entry in the configuration says so.
+    pub local: bool,
     /// How it wants its key.
     pub auth: Auth,
+    /// How it wants its key on the paths of its own API, where that differs from those of the dialect.
+    pub own_auth: Option<Auth>,
     /// Path of [`Operation::Generate`], behind the base.
     pub generate: &'static str,
     /// Path and shape of its model list, where it has one.
     pub models: Option<(&'static str, ModelList)>,
+    /// Headers that it demands, for requests that do not have them.
+    pub headers: &'static [(&'static str, &'static str)],
+    /// Members of a request that it refuses.
+    pub drops: &'static [&'static str],
+    /// Members of a request that it calls otherwise: ours, then its own.
+    pub renames: &'static [(&'static str, &'static str)],
+    /// Deviations that are more than data.
+    pub quirks: &'static [Quirk],
+    /// It lives in this process.
+    pub built_in: bool,
+}
+
+/// A provider that speaks OpenAI chat below `base`.
+pub(crate) const fn chat(name: &'static str, base: &'static str) -> Provider {
+    Provider {
+        name,
+        aka: &[],
+        dialect: DialectId::OpenaiChat,
+        base,
+        keyed_base: None,
+        key_vars: &[],
+        base_vars: &[],
+        local: false,
+        auth: Auth::Bearer,
+        own_auth: None,
+        generate: "/chat/completions",
+        models: Some(("/models", ModelList::Openai)),
+        headers: &[],
+        drops: &[],
+        renames: &[],
+        quirks: &[],
+        built_in: false,
+    }
+}
+
+/// The same on this machine, without a key.
+pub(crate) const fn local(name: &'static str, base: &'static str) -> Provider {
+    Provider { local: true, ..chat(name, base) }
+}
+
+/// A provider that speaks Anthropic's Messages below `base`.
+pub(crate) const fn messages(name: &'static str, base: &'static str) -> Provider {
+    Provider {
+        dialect: DialectId::Anthropic,
+        auth: Auth::Header("x-api-key"),
+        generate: "/v1/messages",
+        models: Some(("/v1/models?limit=1000", ModelList::Anthropic)),
+        headers: &[("anthropic-version", "2023-06-01")],
+        ..chat(name, base)
+    }
+}
+
+/// The builders of a row, each for one way to deviate.
+impl Provider {
+    pub(crate) const fn key(self, key_vars: &'static [&'static str]) -> Self {
+        Provider { key_vars, ..self }
+    }
+
+    pub(crate) const fn aka(self, aka: &'static [&'static str]) -> Self {
+        Provider { aka, ..self }
+    }
+
+    pub(crate) const fn base_vars(self, base_vars: &'static [&'static str]) -> Self {
+        Provider { base_vars, ..self }
+    }
+
+    pub(crate) const fn keyed_base(self, base: &'static str) -> Self {
+        Provider { keyed_base: Some(base), ..self }
+    }
+
+    pub(crate) const fn own_auth(self, header: &'static str) -> Self {
+        Provider { own_auth: Some(Auth::Header(header)), ..self }
+    }
+
+    pub(crate) const fn generate(self, generate: &'static str) -> Self {
+        Provider { generate, ..self }
+    }
+
+    pub(crate) const fn models(self, path: &'static str, shape: ModelList) -> Self {
+        Provider { models: Some((path, shape)), ..self }
+    }
+
+    pub(crate) const fn no_models(self) -> Self {
+        Provider { models: None, ..self }
+    }
+
+    pub(crate) const fn drops(self, drops: &'static [&'static str]) -> Self {
+        Provider { drops, ..self }
+    }
+
+    pub(crate) const fn renames(self, renames: &'static [(&'static str, &'static str)]) -> Self {
+        Provider { renames, ..self }
+    }
+
+    pub(crate) const fn quirks(self, quirks: &'static [Quirk]) -> Self {
+        Provider { quirks, ..self }
+    }
+
+    pub(crate) const fn built_in(self) -> Self {
+        Provider { built_in: true, auth: Auth::None, models: None, ..self }
+    }
+
+    /// Every environment variable that may say where it lives, in the order in which they count:
+    /// `<NAME>_BASE_URL` for its name and each other spelling, then those of the row. One that is built in
+    /// has none.
+    #[must_use]
+    pub fn base_variables(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        if self.built_in {
+            return names;
+        }
+        for name in [&self.name].into_iter().chain(self.aka) {
+            let name: String =
+                name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+            let name = format!("{}_BASE_URL", name.to_ascii_uppercase());
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names.extend(self.base_vars.iter().map(|name| (*name).to_owned()));
+        names
+    }
+
+    /// The name or another spelling is `name`.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.aka.contains(&name)
+    }
 }

@@ -1,95 +1,132 @@
-//! The data plane's routes: which path speaks which dialect and means which operation.
+//! What clients can call: the routes of the data plane, in one table.
 
 use crate::provider::Operation;
-use dialect::{DialectId, Fault, FaultKind};
-use http::Method;
+use dialect::DialectId;
 
-/// What a path means.
+/// What a route does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Means {
-    /// The gateway says that it is there. Open.
-    Home,
-    /// It lives. Open.
-    Live,
-    /// It takes requests. Open; details only with a key.
-    Ready,
-    /// What models there are.
+pub enum Action {
+    /// Says that the gateway is up.
+    Health,
+    /// Lists the models.
     Models,
-    /// What one model is; the rest of the path is its name.
+    /// Describes one model, the rest of the path.
     Model,
-    /// An operation that is understood, in a dialect.
-    Call(DialectId, Operation),
-    /// Untouched to the provider that the path names.
-    PassThrough,
+    /// An operation that is understood, in the dialect of the route.
+    Do(Operation),
+    /// A body with a `model` is relayed to the same path of the provider that the model names.
+    Relay,
+    /// `/{provider}/…`: everything is relayed to that provider.
+    Pass,
 }
 
-/// One route of the data plane.
+/// A route of the data plane.
 #[derive(Clone, Copy, Debug)]
 pub struct Route {
-    /// The methods it takes.
-    pub methods: &'static [Method],
-    /// The path; one that ends in `/*` takes everything behind it.
+    /// Methods that it takes; none for any.
+    pub methods: &'static [&'static str],
+    /// Its path; `{name}` stands for a segment, `{name..}` for the rest.
     pub path: &'static str,
-    /// What it means.
-    pub means: Means,
+    /// The dialect of its bodies and of its errors.
+    pub dialect: DialectId,
+    /// What it does.
+    pub action: Action,
+    /// A credential is needed where any are configured.
+    pub guarded: bool,
 }
 
-const READ: &[Method] = &[Method::GET, Method::HEAD];
-const POST: &[Method] = &[Method::POST];
-const CHAT: Means = Means::Call(DialectId::OpenaiChat, Operation::Generate);
-const MESSAGES: Means = Means::Call(DialectId::Anthropic, Operation::Generate);
-const COUNT: Means = Means::Call(DialectId::Anthropic, Operation::CountTokens);
+const fn open(path: &'static str) -> Route {
+    Route { methods: READ, path, dialect: DialectId::OpenaiChat, action: Action::Health, guarded: false }
+}
 
-/// Every route, the most particular first. `OPTIONS` is answered on all of them where CORS is on.
+const fn read(path: &'static str, action: Action) -> Route {
+    Route { methods: READ, path, dialect: DialectId::OpenaiChat, action, guarded: true }
+}
+
+const fn post(path: &'static str, dialect: DialectId, action: Action) -> Route {
+    Route { methods: &["POST"], path, dialect, action, guarded: true }
+}
+
+const fn relay(path: &'static str) -> Route {
+    post(path, DialectId::OpenaiChat, Action::Relay)
+}
+
+const READ: &[&str] = &["GET", "HEAD"];
+
+/// Every route, the special ones before the general one. (`OPTIONS` is answered for all of them where CORS
+/// is configured.)
 #[rustfmt::skip]
 pub const ROUTES: &[Route] = &[
-    Route { methods: READ, path: "/",                          means: Means::Home },
-    Route { methods: READ, path: "/health",                    means: Means::Ready },
-    Route { methods: READ, path: "/health/live",               means: Means::Live },
-    Route { methods: READ, path: "/health/ready",              means: Means::Ready },
-    Route { methods: READ, path: "/v1/models",                 means: Means::Models },
-    Route { methods: READ, path: "/models",                    means: Means::Models },
-    Route { methods: READ, path: "/v1/models/*",               means: Means::Model },
-    Route { methods: POST, path: "/v1/chat/completions",       means: CHAT },
-    Route { methods: POST, path: "/chat/completions",          means: CHAT },
-    Route { methods: POST, path: "/v1/messages",               means: MESSAGES },
-    Route { methods: POST, path: "/v1/messages/count_tokens",  means: COUNT },
-    Route { methods: &[],  path: "/*",                         means: Means::PassThrough },
+    open("/"),
+    open("/health"),
+    open("/health/live"),
+    open("/health/ready"),
+    read("/models", Action::Models),
+    read("/v1/models", Action::Models),
+    read("/v1/models/{model..}", Action::Model),
+    post("/chat/completions", DialectId::OpenaiChat, Action::Do(Operation::Generate)),
+    post("/v1/chat/completions", DialectId::OpenaiChat, Action::Do(Operation::Generate)),
+    post("/v1/messages", DialectId::Anthropic, Action::Do(Operation::Generate)),
+    post("/v1/messages/count_tokens", DialectId::Anthropic, Action::Do(Operation::CountTokens)),
+    relay("/completions"),
+    relay("/embeddings"),
+    relay("/v1/audio/speech"),
+    relay("/v1/completions"),
+    relay("/v1/embeddings"),
+    relay("/v1/images/generations"),
+    relay("/v1/moderations"),
+    relay("/v1/rerank"),
+    Route { methods: &[], path: "/{provider}/{path..}", dialect: DialectId::OpenaiChat, action: Action::Pass, guarded: true },
 ];
 
-/// What a request with this method and path means, and for a path that ends in `/*` what stood there.
-///
-/// # Errors
-/// [`FaultKind::MethodNotAllowed`]; [`allowed`] names the methods for `Allow`.
-pub fn identify<'a>(method: &Method, path: &'a str) -> Result<(Means, &'a str), Fault> {
-    let Some((route, rest)) = find(path) else {
-        return Err(Fault::new(FaultKind::NotFound, "there is nothing at this path"));
-    };
-    if route.methods.is_empty() || route.methods.contains(method) {
-        return Ok((route.means, rest));
-    }
-    Err(Fault::new(FaultKind::MethodNotAllowed, format!("this path takes {}", allowed(path))))
-}
-
-/// The methods that a path takes, as `Allow` wants them.
+/// First segments of paths that no provider may be called by: those of the table, and those that are kept
+/// for what is to come.
 #[must_use]
-pub fn allowed(path: &str) -> String {
-    let methods = find(path).map_or(&[][..], |(route, _)| route.methods);
-    methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ")
+pub fn is_reserved(name: &str) -> bool {
+    const KEPT: &[&str] = &["admin", "compat", "g", "key", "metrics", "ui", "v1beta"];
+    let of_route = |route: &Route| route.path.split('/').nth(1) == Some(name);
+    KEPT.contains(&name) || ROUTES.iter().any(of_route)
 }
 
-/// The dialect in which a caller of this path wants its errors.
+/// The route of a path (without its query, after [`crate::path::check`]). Any path of two segments is at
+/// least a pass-through; whether there is such a provider says [`crate::plan::Plan::pass`].
 #[must_use]
-pub fn dialect(path: &str) -> DialectId {
-    match find(path).map(|(route, _)| route.means) {
-        Some(Means::Call(dialect, _)) => dialect,
-        _ => DialectId::OpenaiChat,
-    }
+pub fn find(path: &str) -> Option<&'static Route> {
+    ROUTES.iter().find(|route| matches(route.path, path))
 }
 
-fn find(path: &str) -> Option<(&'static Route, &str)> {
-    ROUTES.iter().find_map(|route| match route.path.strip_suffix('*') {
-        Some(prefix) => path.strip_prefix(prefix).filter(|rest| !rest.is_empty()).map(|rest| (route, rest)),
-        None => (route.path == path).then_some((route, "")),
-    })
+/// `path` is of `pattern`.
+fn matches(pattern: &str, path: &str) -> bool {
+    let mut segments = path.split('/');
+    for part in pattern.split('/') {
+        match segments.next() {
+            Some(segment) if part.ends_with("..}") => return !segment.is_empty(),
+            Some(segment) if part.starts_with('{') && !segment.is_empty() => {}
+            Some(segment) if part == segment => {}
+            _ => return false,
+        }
+    }
+    segments.next().is_none()
+}
+
+impl Route {
+    /// It takes requests of that method. Where not, the answer is a 405 that lists [`Route::methods`].
+    #[must_use]
+    pub fn takes(&self, method: &str) -> bool {
+        self.methods.is_empty() || self.methods.contains(&method)
+    }
+
+    /// What it does, in a word.
+    #[must_use]
+    pub fn does(&self) -> &'static str {
+        match self.action {
+            Action::Health => "health",
+            Action::Models => "models",
+            Action::Model => "model",
+            Action::Do(Operation::Generate) => "generate",
+            Action::Do(Operation::CountTokens) => "count_tokens",
+            Action::Relay => "relay",
+            Action::Pass => "pass",
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! The native door's own bounds; those of the system are in `engine::limits`.
 
+use engine::time::Span;
+
 /// Flow-control window of one HTTP/2 stream to a provider, in bytes: what a stalled client can keep us from
 /// reading is held here and no more.
 pub(crate) const H2_STREAM_WINDOW: u32 = 64 << 10;
@@ -21,3 +23,16 @@ pub(crate) const H2_CLIENT_WINDOWS: (u32, u32) = (64 << 10, 1 << 20);
 pub(crate) const BACKLOG: u32 = 4_096;
 /// Accepted connections that wait for their core.
 pub(crate) const HANDOVER_MAX: usize = 1_024;
+/// How long a provider may take to list its models.
+pub(crate) const CATALOGUE_TIMEOUT: Span = Span::secs(5);
+/// How long a provider's list is taken for true.
+pub(crate) const CATALOGUE_TTL: Span = Span::secs(60);
+/// Longest list of models, in bytes.
+pub(crate) const CATALOGUE_BODY_MAX: usize = 8 << 20;
+/// Log lines that wait to be written, in bytes. What comes beyond is counted and left out: a log that cannot
+/// be written must not stop the gateway.
+pub(crate) const LOG_BUFFER_MAX: usize = 4 << 20;
+/// How long a log line may wait for company.
+pub(crate) const LOG_DELAY: Span = Span::millis(100);
+/// How long a shutdown waits for the last errors to reach their clients.
+pub(crate) const LAST_WORDS: Span = Span::secs(1);

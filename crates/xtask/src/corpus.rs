@@ -182,9 +182,9 @@ impl Replay {
             eprintln!("{id}: {law}: {found}");
         }
         if json {
-            println!("{}", self.json())
+            println!("{}", self.json());
         } else {
-            self.table()
+            self.table();
         }
         if self.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }

@@ -30,6 +30,8 @@ pub(crate) fn run(command: &mut Command, limit: Duration, log: &Path) -> Result<
     let start = file.seek(SeekFrom::End(0)).map_err(|e| e.to_string())?;
     let (out, err) = (file.try_clone(), file.try_clone());
     let (out, err) = (out.map_err(|e| e.to_string())?, err.map_err(|e| e.to_string())?);
+    // What goes into a file is not to be coloured.
+    command.env("TERM", "dumb").env("CARGO_TERM_COLOR", "never");
     let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn();
     let mut child = child.map_err(|e| format!("cannot start `{name}`: {e}"))?;
     let status = wait(&mut child, limit);

@@ -2,57 +2,17 @@
 //! reads too. Done here as well because that tool takes minutes to install and this takes none.
 
 use crate::job::cargo;
-use serde::Deserialize;
-use std::{collections::BTreeSet, path::Path, process::Stdio};
+use std::{path::Path, process::Stdio};
 
-/// What cargo tells of the workspace and all that it depends on.
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct Metadata {
-    pub(crate) packages: Vec<Package>,
-    pub(crate) resolve: Resolve,
-}
-
-/// A package, ours or another's.
-#[derive(Debug, Default, Deserialize)]
+/// A package that ends up in what is built, with the features that are on.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Package {
-    pub(crate) id: String,
     pub(crate) name: String,
-    pub(crate) version: String,
-    pub(crate) license: Option<String>,
-    /// Where it comes from; nothing where it is our own.
-    pub(crate) source: Option<String>,
-    pub(crate) dependencies: Vec<Dependency>,
-}
-
-/// A dependency as a manifest states it.
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct Dependency {
-    pub(crate) name: String,
-    /// `dev` or `build`; nothing where it is an ordinary one.
-    pub(crate) kind: Option<String>,
-}
-
-/// Who depends on whom.
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct Resolve {
-    nodes: Vec<Node>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Node {
-    id: String,
-    deps: Vec<Edge>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Edge {
-    pkg: String,
-    dep_kinds: Vec<EdgeKind>,
-}
-
-#[derive(Debug, Deserialize)]
-struct EdgeKind {
-    kind: Option<String>,
+    version: String,
+    licence: String,
+    /// Where it comes from, if not from the registry.
+    origin: Option<String>,
+    ours: bool,
 }
 
 /// Checks every package that is not ours.
@@ -60,63 +20,59 @@ struct EdgeKind {
 /// # Errors
 /// Every package that must not be there, with the reason.
 pub(crate) fn check(root: &Path) -> Result<(), String> {
-    let metadata = Metadata::load(root)?;
+    let packages = packages(root, &["--workspace", "--edges", "all"])?;
     let text = std::fs::read_to_string(root.join("deny.toml")).map_err(|e| format!("deny.toml: {e}"))?;
-    let breaches = breaches(&metadata, &list(&text, "licenses", "allow"), &list(&text, "bans", "deny"));
+    let breaches = breaches(&packages, &list(&text, "licenses", "allow"), &list(&text, "bans", "deny"));
     if breaches.is_empty() { Ok(()) } else { Err(breaches.join("\n")) }
 }
 
-impl Metadata {
-    /// Asks cargo.
-    ///
-    /// # Errors
-    /// What cargo said, or that it could not be read.
-    pub(crate) fn load(root: &Path) -> Result<Metadata, String> {
-        let mut command = cargo(&["metadata", "--format-version", "1", "--locked"]);
-        let output = command.current_dir(root).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
-        }
-        serde_json::from_slice(&output.stdout).map_err(|e| format!("cannot read cargo's metadata: {e}"))
+/// What `cargo tree` lists with these options, for every platform.
+///
+/// # Errors
+/// What cargo said.
+pub(crate) fn packages(root: &Path, options: &[&str]) -> Result<Vec<Package>, String> {
+    let mut tree = cargo(&["tree", "--locked", "--target", "all", "--prefix", "none"]);
+    tree.args(["--format", "{p}|{l}"]).args(options).current_dir(root).stdin(Stdio::null());
+    let output = tree.output().map_err(|e| e.to_string())?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
-
-    /// The package of our own that has this name.
-    pub(crate) fn own(&self, name: &str) -> Option<&Package> {
-        self.packages.iter().find(|package| package.source.is_none() && package.name == name)
-    }
-
-    /// Names of all that ends up in a package by ordinary dependencies, at any distance.
-    pub(crate) fn built_into(&self, name: &str) -> BTreeSet<&str> {
-        let mut reached: Vec<&str> = self.own(name).map(|package| package.id.as_str()).into_iter().collect();
-        let mut next = 0;
-        while let Some(&id) = reached.get(next) {
-            let edges = self.resolve.nodes.iter().filter(|node| node.id == id).flat_map(|node| &node.deps);
-            for edge in edges.filter(|edge| edge.dep_kinds.iter().any(|kind| kind.kind.is_none())) {
-                if !reached.contains(&edge.pkg.as_str()) {
-                    reached.push(&edge.pkg);
-                }
-            }
-            next += 1;
-        }
-        let packages = self.packages.iter().filter(|package| reached.contains(&package.id.as_str()));
-        packages.map(|package| package.name.as_str()).collect()
-    }
+    let mut lines: Vec<&str> =
+        std::str::from_utf8(&output.stdout).map_err(|e| e.to_string())?.lines().collect();
+    lines.sort_unstable();
+    lines.dedup();
+    Ok(lines.into_iter().filter_map(|line| package(line, &root.display().to_string())).collect())
 }
 
-fn breaches(metadata: &Metadata, licences: &[String], banned: &[String]) -> Vec<String> {
+/// Reads `NAME vVERSION (proc-macro) (ORIGIN)|LICENCE`, of which the brackets may lack; ` (*)` behind it says that
+/// it stood before. Other lines are names of features.
+fn package(line: &str, root: &str) -> Option<Package> {
+    let (what, licence) = line.split_once('|')?;
+    let mut words = what.splitn(3, ' ');
+    let (name, version) = (words.next()?, words.next()?.strip_prefix('v')?);
+    let brackets = words.next().unwrap_or("").split(['(', ')']).map(str::trim);
+    let origin = brackets.filter(|word| !["", "proc-macro", "*"].contains(word)).next_back();
+    Some(Package {
+        name: name.into(),
+        version: version.into(),
+        licence: licence.trim_end_matches(" (*)").into(),
+        origin: origin.map(str::to_owned),
+        ours: origin.is_some_and(|origin| origin.starts_with(root)),
+    })
+}
+
+fn breaches(packages: &[Package], licences: &[String], banned: &[String]) -> Vec<String> {
     let mut found = Vec::new();
-    for package in &metadata.packages {
-        let Some(source) = &package.source else { continue };
+    for package in packages.iter().filter(|package| !package.ours) {
         let mut say = |why: String| found.push(format!("`{} {}` {why}", package.name, package.version));
         if banned.contains(&package.name) {
             say("is banned by deny.toml".into());
         }
-        if !source.starts_with("registry+") {
-            say(format!("comes from `{source}`, not from the registry"));
+        if let Some(origin) = &package.origin {
+            say(format!("comes from `{origin}`, not from the registry"));
         }
-        let licence = package.license.as_deref().unwrap_or("none");
-        if !allowed(licence, licences) {
-            say(format!("has the licence `{licence}`, which deny.toml does not allow"));
+        if !allowed(&package.licence, licences) {
+            say(format!("has the licence `{}`, which deny.toml does not allow", package.licence));
         }
     }
     found

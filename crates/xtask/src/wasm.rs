@@ -46,7 +46,7 @@ impl Compiler {
         let mut command = cargo(&["build", "--locked", "--package", "dialect", "--package", "engine"]);
         command.args(["--target", TARGET, "--target-dir"]).arg(target);
         if let Compiler::Private(folder) = self {
-            command.env("RUSTC", folder.join("rustc")).env("RUSTFLAGS", "-Cpanic=unwind");
+            command.env("RUSTC", folder.join("rustc"));
         }
         command
     }

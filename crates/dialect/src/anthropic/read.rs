@@ -7,11 +7,10 @@ use crate::{
         At, Block, Cache, Choice, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role,
         Sampling, Seal, Source, Stop, Tool, Turn, Usage,
     },
-    fault::{Upstream, kind_of_status},
+    error_body,
     json::{self, Object, wrong},
-    limits::{FAULT_TEXT_MAX, PARTS_MAX, TOOLS_MAX, TURNS_MAX},
+    limits::{PARTS_MAX, TOOLS_MAX, TURNS_MAX},
 };
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// Reads a request for an answer.
@@ -373,7 +372,7 @@ pub(super) fn response(body: &[u8]) -> Result<Carried<Message>, Fault> {
     let invalid = |fault: Fault| Fault { kind: FaultKind::UpstreamInvalid, ..fault };
     let value = json::parse(body).map_err(invalid)?;
     if value.get("content").is_none() && value.get("error").is_some() {
-        return Err(fault(200, body));
+        return Err(error_body::read(200, body));
     }
     message(value).map(Carried::whole).map_err(invalid)
 }
@@ -425,40 +424,8 @@ fn stop(body: &mut Object) -> Result<Stop, Fault> {
 
 /// Reads nothing but the usage of a whole answer.
 pub(super) fn usage(body: &[u8]) -> Option<Usage> {
-    #[derive(Deserialize)]
-    struct Metered {
-        usage: Option<Map<String, Value>>,
+    match json::members(body, &["usage"])?.remove("usage") {
+        Some(Value::Object(native)) => Some(wire::usage(native)),
+        _ => None,
     }
-    serde_json::from_slice::<Metered>(body).ok()?.usage.map(wire::usage)
-}
-
-/// Reads an error: Anthropic's own shape, and the shapes of servers that only speak its dialect
-/// (`{"error":{"message"}}`, `{"error":"…"}`, `{"message"}`, `{"detail"}`, plain text).
-pub(super) fn fault(status: u16, body: &[u8]) -> Fault {
-    let value = serde_json::from_slice::<Value>(body).unwrap_or_default();
-    let error = value.get("error").filter(|error| error.is_object()).unwrap_or(&value);
-    let word = |name: &str| error.get(name).and_then(Value::as_str).filter(|word| !word.is_empty());
-    let message = ["message", "error", "detail", "title"].into_iter().find_map(word);
-    let message = message.map_or_else(|| text(status, body), str::to_owned);
-    let named = word("type").filter(|named| *named != "error");
-    let code = error.get("code").filter(|code| !code.is_null());
-    let code = code.map(|code| code.as_str().map_or_else(|| code.to_string(), str::to_owned));
-    Fault {
-        kind: fault_kind(status, named, &message),
-        upstream: Some(Box::new(Upstream { status, kind: named.map(str::to_owned), code })),
-        ..Fault::new(FaultKind::UpstreamInvalid, message)
-    }
-}
-
-fn fault_kind(status: u16, named: Option<&str>, message: &str) -> FaultKind {
-    let message = message.to_ascii_lowercase();
-    let said = wire::PHRASES.iter().find(|(phrase, _)| message.contains(phrase));
-    let typed = wire::ERRORS.iter().find(|(name, _)| Some(*name) == named);
-    said.or(typed).map_or_else(|| kind_of_status(status), |(_, kind)| *kind)
-}
-
-/// The body's words, bounded, where it is not an error that we can read.
-fn text(status: u16, body: &[u8]) -> String {
-    let text: String = String::from_utf8_lossy(body).trim().chars().take(FAULT_TEXT_MAX).collect();
-    if text.is_empty() { format!("the provider answered with status {status} and no words") } else { text }
 }

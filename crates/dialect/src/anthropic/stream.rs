@@ -8,6 +8,7 @@ use super::{
 use crate::{
     Fault, FaultKind, Glance, Losses, Reader, Seen, Sink, Writer,
     canon::{Block, BlockStart, Delta, Event, Extra, Kind, Request, Seal, Stop, StopReason, Usage},
+    error_body,
     frame::sse::{Frame, Frames},
     json,
     limits::{PARTS_MAX, STREAM_HELD_MAX},
@@ -70,7 +71,7 @@ impl Reading {
         let kind = name(frame);
         let mut data = match serde_json::from_slice(frame.data) {
             _ if self.ended => return Ok(()),
-            _ if kind == "error" => return Err(read::fault(200, frame.data)),
+            _ if kind == "error" => return Err(error_body::read(200, frame.data)),
             Ok(Value::Object(data)) => data,
             _ => {
                 sink.losses.note(format!("/{kind}"), "an event that is not JSON");
@@ -544,8 +545,9 @@ impl Glance for EventGlance {
                 self.seen.content |= memmem::find(frame.data, b"\"tool_use\"").is_some();
             }
             "message_start" | "message_delta" => self.usage(frame.data),
-            "message_stop" => self.seen.ended = true,
-            "error" => return Err(read::fault(200, frame.data)),
+            // Its data must be there to its last brace: a stream can be cut in the middle of its last event.
+            "message_stop" => self.seen.ended |= frame.data.trim_ascii().ends_with(b"}"),
+            "error" => return Err(error_body::read(200, frame.data)),
             _ => {}
         }
         Ok(())

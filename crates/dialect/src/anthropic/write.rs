@@ -3,7 +3,7 @@
 //! What was read from this dialect is written back as it stood. What comes from another is made to fit
 //! what the API accepts, and every piece that does not fit is a loss.
 
-use super::wire::{self, ID};
+use super::wire::{self, ID, ToolIds};
 use crate::{
     Carried, Fault, FaultKind, Losses, Target,
     canon::{
@@ -14,7 +14,6 @@ use crate::{
     limits::{OUTPUT_TOKENS_DEFAULT, THINKING_BUDGET_MIN},
 };
 use serde_json::{Map, Number, Value, json};
-use std::collections::{BTreeMap, BTreeSet};
 
 type Members = Map<String, Value>;
 
@@ -531,40 +530,6 @@ fn cache_json(cache: &Cache) -> Value {
 
 fn thought(text: &str, signature: &str) -> Members {
     object([("type", json!("thinking")), ("thinking", json!(text)), ("signature", json!(signature))])
-}
-
-/// Ids of tool calls as the API takes them: letters, digits, `_` and `-`, each once in a conversation.
-/// Others write `functions.weather:0`, or `call_0` in every turn.
-#[derive(Default)]
-struct ToolIds {
-    /// For every id of the sender's: what it was last written as, and how often it has been.
-    given: BTreeMap<String, (String, u32)>,
-    used: BTreeSet<String>,
-}
-
-impl ToolIds {
-    fn call(&mut self, id: &str) -> String {
-        let plain = plain_id(id);
-        let before = self.given.get(id).map_or(0, |(_, count)| *count);
-        // Every number that is tried in vain was given to another call, so this ends.
-        for count in before.saturating_add(1).. {
-            let written = if count == 1 { plain.clone() } else { format!("{plain}_{count}") };
-            if self.used.insert(written.clone()) {
-                self.given.insert(id.to_owned(), (written.clone(), count));
-                return written;
-            }
-        }
-        plain
-    }
-
-    fn result(&self, id: &str) -> String {
-        self.given.get(id).map_or_else(|| plain_id(id), |(written, _)| written.clone())
-    }
-}
-
-fn plain_id(id: &str) -> String {
-    let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
-    if id.is_empty() { "call".to_owned() } else { id.chars().map(plain).collect() }
 }
 
 /// Writes a whole answer.

@@ -102,12 +102,21 @@ impl Meter {
         }
     }
 
-    pub(super) fn finish(&mut self) {
-        self.usage = match mem::take(&mut self.passed).as_slice() {
-            [] => None,
-            [whole] => self.dialect.read_usage(whole),
-            pieces => self.dialect.read_usage(&pieces.concat()),
+    /// An answer that tells its usage is one. Only one that does not is read whole: it may be an error that
+    /// came with a 200, or no answer at all.
+    pub(super) fn finish(&mut self) -> Result<(), Fault> {
+        if self.size > METERED_BODY_MAX {
+            return Ok(());
+        }
+        let whole = match mem::take(&mut self.passed).as_slice() {
+            [whole] => whole.clone(),
+            pieces => Bytes::from(pieces.concat()),
         };
+        self.usage = self.dialect.read_usage(&whole);
+        if self.usage.is_none() {
+            self.dialect.read_response(&whole)?;
+        }
+        Ok(())
     }
 
     pub(super) fn usage(&self) -> Option<&Usage> {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 const _: () = assert!(JSON_DEPTH_MAX <= u64::BITS as usize);
 
 /// Reads the outline of `body`.
-pub(super) fn outline(body: &Bytes, policy: &[&'static str]) -> Result<Outline, Fault> {
+pub(super) fn outline<'p>(body: &Bytes, policy: &[&'p str]) -> Result<Outline<'p>, Fault> {
     if body.starts_with(b"\xEF\xBB\xBF") {
         return Err(Fault::bad("", "the body begins with a byte order mark, which JSON does not allow")
             .hint("send UTF-8 without a byte order mark"));
@@ -22,9 +22,9 @@ pub(super) fn outline(body: &Bytes, policy: &[&'static str]) -> Result<Outline, 
     Ok(Outline { body: body.clone(), open, count: scan.count, members: scan.members })
 }
 
-struct Scan<'a> {
+struct Scan<'a, 'p> {
     bytes: &'a [u8],
-    policy: &'a [&'static str],
+    policy: &'a [&'p str],
     at: usize,
     depth: usize,
     /// A bit for each open level, the innermost lowest: it is an object.
@@ -33,10 +33,10 @@ struct Scan<'a> {
     count: usize,
     /// The last comma at top level.
     comma: usize,
-    members: Vec<Member>,
+    members: Vec<Member<'p>>,
 }
 
-impl Scan<'_> {
+impl<'p> Scan<'_, 'p> {
     /// Checks the whole text; the place behind its `{`.
     fn document(&mut self) -> Result<usize, Fault> {
         self.white();
@@ -172,7 +172,7 @@ impl Scan<'_> {
     }
 
     /// The policy member that some parser might take the name for, and whether it is written exactly so.
-    fn policy_name(&self, start: usize, end: usize, escaped: bool) -> Option<(&'static str, bool)> {
+    fn policy_name(&self, start: usize, end: usize, escaped: bool) -> Option<(&'p str, bool)> {
         let quoted = self.bytes.get(start..end)?;
         let plain = quoted.get(1..quoted.len() - 1)?;
         if escaped || !plain.is_ascii() {

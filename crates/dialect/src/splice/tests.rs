@@ -5,20 +5,20 @@ use serde::de::IgnoredAny;
 
 const POLICY: &[&str] = &["model", "stream", "max_tokens", "stop", "kind", "n"];
 
-fn read(body: &str) -> Result<Outline, Fault> {
+fn read(body: &str) -> Result<Outline<'static>, Fault> {
     Outline::read(&Bytes::copy_from_slice(body.as_bytes()), POLICY)
 }
 
-fn set(name: &'static str, json: &'static str) -> Edit {
+fn set(name: &'static str, json: &'static str) -> Edit<'static> {
     Edit::Set { name, json: Bytes::from_static(json.as_bytes()) }
 }
 
-fn rename(from: &'static str, to: &'static str) -> Edit {
+fn rename(from: &'static str, to: &'static str) -> Edit<'static> {
     Edit::Rename { from, to }
 }
 
 #[track_caller]
-fn check(body: &str, edits: &[Edit], expected: &str) {
+fn check(body: &str, edits: &[Edit<'_>], expected: &str) {
     let pieces = read(body).unwrap().apply(edits);
     assert_eq!(String::from_utf8(pieces.concat()).unwrap(), expected, "{edits:?}");
 }
@@ -228,14 +228,14 @@ fn object() -> impl Strategy<Value = String> + Clone {
     )
 }
 
-fn edit() -> impl Strategy<Value = Edit> {
+fn edit() -> impl Strategy<Value = Edit<'static>> {
     (prop::sample::select(POLICY), 0..2, value()).prop_map(|(name, kind, json)| match kind {
         0 => Edit::Remove(name),
         _ => Edit::Set { name, json: Bytes::from(json) },
     })
 }
 
-fn edited(body: &str, edits: &[Edit]) -> Value {
+fn edited(body: &str, edits: &[Edit<'_>]) -> Value {
     let mut tree: Value = serde_json::from_str(body).unwrap();
     let members = tree.as_object_mut().unwrap();
     for edit in edits {

@@ -1,6 +1,6 @@
 //! One case: a text file with an input and what is expected of it.
 
-use crate::{DialectId, Fault, Losses, Target, canon::Request, pipe::Pipe};
+use crate::{DialectId, Fault, Loss, Losses, Target, canon::Request, pipe::Pipe};
 use bytes::Bytes;
 use serde_json::Value;
 use std::{
@@ -32,7 +32,8 @@ pub(super) fn folder() -> PathBuf {
 
 /// All cases, in the order of their names.
 pub(super) fn all() -> Vec<Case> {
-    let mut paths: Vec<PathBuf> = entries(&folder()).iter().flat_map(|folder| entries(folder)).collect();
+    let pairs = entries(&folder()).into_iter().filter(|folder| folder.to_string_lossy().contains("-to-"));
+    let mut paths: Vec<PathBuf> = pairs.flat_map(|folder| entries(&folder)).collect();
     paths.sort();
     paths.iter().map(|path| Case::read(path)).collect()
 }
@@ -98,7 +99,7 @@ impl Case {
             "fault" => (self.fault(), Losses::new()),
             other => panic!("{}: `{other}` is no kind", self.name()),
         };
-        let losses: String = losses.iter().map(|loss| format!("{}\n", loss.pointer)).collect();
+        let losses: String = losses.iter().map(|loss| format!("{}\n", pointer_of(loss))).collect();
         let line = if output.ends_with('\n') { "" } else { "\n" };
         if losses.is_empty() { output + line } else { output + line + LINE + &losses }
     }
@@ -145,6 +146,11 @@ impl Case {
     pub(super) fn rewrite(&self, found: &str) {
         fs::write(&self.path, [&self.head, LINE, &self.input, LINE, found].concat()).unwrap();
     }
+}
+
+/// A loss that stands at the top has no pointer to show.
+fn pointer_of(loss: &Loss) -> &str {
+    if loss.pointer.is_empty() { "-" } else { &loss.pointer }
 }
 
 fn told(fault: &Fault) -> String {

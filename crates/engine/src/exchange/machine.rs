@@ -22,6 +22,7 @@ impl Exchange {
         match report {
             Report::Answer(answer) => self.answered(answer, now),
             Report::ClientGone => self.client_gone(now),
+            Report::ShuttingDown => self.shut(now),
             Report::Woke => self.woke(now),
             Report::Head(attempt, head) if self.is_live(attempt) => self.head(head, now),
             Report::Body(attempt, bytes) if self.is_live(attempt) => self.body(bytes, now),
@@ -39,10 +40,13 @@ impl Exchange {
         match (&self.state, answer) {
             (State::Admitting, Answer::Admitted) => {
                 self.admitted = true;
-                self.begin(now);
+                if self.left { self.finish(Outcome::ClientGone, now) } else { self.begin(now) }
             }
             (State::Admitting, Answer::Refused(fault)) => self.tell(&fault, now),
-            (State::Choosing, Answer::Key(key)) => self.send(key, now),
+            (State::Choosing { keys }, Answer::Key(turn)) => {
+                let key = self.inbound.key.pick(*keys, turn, self.inbound.roll);
+                self.send(key, now);
+            }
             _ => {}
         }
     }
@@ -56,7 +60,7 @@ impl Exchange {
         let keys = self.plan.providers.get(provider).map_or(0, |p| p.keys.len());
         self.aim = Some(aim);
         if keys > 1 {
-            self.state = State::Choosing;
+            self.state = State::Choosing { keys };
             self.orders.push_back(Order::Ask(Command::NextKey { provider, keys }));
         } else {
             self.send(0, now);
@@ -79,6 +83,7 @@ impl Exchange {
         let aim = self.aim.as_ref().ok_or_else(missing)?;
         let provider = self.plan.providers.get(aim.provider).ok_or_else(missing)?;
         match &mut self.task {
+            Task::Refused(_) => Err(missing()),
             Task::Pass { uri } => render::pass(provider, aim, uri.clone(), key, &self.inbound),
             Task::Call(call) => {
                 let (upstream, losses) = render::call(provider, aim, call, key, &self.inbound)?;
@@ -237,9 +242,14 @@ impl Exchange {
 
     /// An attempt has failed.
     fn failed(&mut self, fault: &Fault, now: Instant) {
-        let committed = matches!(&self.state, State::Answering(answering) if answering.committed);
-        if committed {
-            return self.break_off(fault, now);
+        if let State::Answering(answering) = &mut self.state
+            && answering.committed
+        {
+            // What breaks behind the last word of a stream breaks nothing.
+            let mut out = Vec::new();
+            let whole = answering.way.streamed && answering.way.pipe.finish(&mut out).is_ok();
+            self.bring(out, now);
+            return if whole { self.complete(now) } else { self.break_off(fault, now) };
         }
         if self.goes_on(fault, now) {
             return self.begin(now);
@@ -302,8 +312,25 @@ impl Exchange {
         self.failed(&Fault::new(FaultKind::UpstreamTimeout, what), now);
     }
 
+    fn shut(&mut self, now: Instant) {
+        if self.wait().is_none() {
+            return;
+        }
+        self.orders.push_back(Order::Cancel(self.attempt()));
+        self.aims.clear();
+        self.failed(&Fault::new(FaultKind::ShuttingDown, "the gateway is shutting down"), now);
+    }
+
+    /// What has not been obeyed is not needed any more, but an attempt under way must end. While the ledger
+    /// is being asked its answer is waited for: what it admits must be settled.
     fn client_gone(&mut self, now: Instant) {
-        if matches!(self.state, State::Asked { .. } | State::Refused { .. } | State::Answering(_)) {
+        let asking = matches!(self.state, State::Admitting) && self.orders.is_empty();
+        self.orders.retain(|order| matches!(order, Order::Cancel(_)));
+        self.left = true;
+        if asking {
+            return;
+        }
+        if self.wait().is_some() {
             self.orders.push_back(Order::Cancel(self.attempt()));
         }
         self.finish(Outcome::ClientGone, now);

@@ -7,12 +7,11 @@
 mod machine;
 mod render;
 mod reply;
-#[cfg(test)]
-mod tests;
 
 use crate::{
     access::Caller,
     ledger::{Answer, Command},
+    path::KeyChoice,
     plan::{Aim, Plan},
     provider::Operation,
     record::{Outcome, Record, Trial},
@@ -36,6 +35,10 @@ pub struct Inbound {
     pub headers: HeaderMap,
     /// The whole body.
     pub body: Bytes,
+    /// Which of the provider's keys it wants.
+    pub key: KeyChoice,
+    /// A number by chance, for what is chosen by chance.
+    pub roll: u64,
     /// When it arrived.
     pub arrived: Instant,
 }
@@ -86,6 +89,8 @@ pub enum Report {
     Woke,
     /// The caller has gone.
     ClientGone,
+    /// The gateway shuts down and waits no longer.
+    ShuttingDown,
 }
 
 /// A request to a provider.
@@ -141,13 +146,15 @@ enum Task {
     Call(Box<Call>),
     /// A request that goes to one provider untouched.
     Pass { uri: Uri },
+    /// A request that is refused before anything is asked of anybody.
+    Refused(DialectId),
 }
 
 /// An operation that is understood.
 struct Call {
     dialect: DialectId,
     operation: Operation,
-    outline: Outline,
+    outline: Outline<'static>,
     model: String,
     stream: bool,
     strict: bool,
@@ -168,6 +175,8 @@ pub struct Exchange {
     trials: Vec<Trial>,
     losses: Losses,
     admitted: bool,
+    /// The caller has gone.
+    left: bool,
     deadline: Instant,
     status: Option<u16>,
     first_byte: Option<Instant>,
@@ -178,7 +187,7 @@ enum State {
     /// The ledger has been asked whether the caller may.
     Admitting,
     /// The ledger has been asked for the turn's key.
-    Choosing,
+    Choosing { keys: usize },
     /// A provider has been asked and has not answered.
     Asked { until: Instant },
     /// A provider has refused; its body is being read, as far as it matters.
@@ -215,7 +224,7 @@ impl Exchange {
     #[must_use]
     pub fn pass(plan: Arc<Plan>, provider: usize, path: &str, inbound: Inbound) -> Self {
         let aim = Aim { provider, model: String::new() };
-        let uri = plan.providers.get(provider).and_then(|p| format!("{}{path}", p.base).parse::<Uri>().ok());
+        let uri = plan.providers.get(provider).and_then(|p| p.address(path));
         match uri {
             Some(uri) => Exchange::new(plan, inbound, Task::Pass { uri }, VecDeque::from([aim])),
             None => {
@@ -244,15 +253,25 @@ impl Exchange {
             trials: Vec::new(),
             losses: Losses::new(),
             admitted: false,
+            left: false,
             deadline,
             status: None,
             first_byte: None,
         }
     }
 
+    /// A request that is refused before anything is asked of anybody.
+    fn refuse(plan: Arc<Plan>, dialect: DialectId, inbound: Inbound, fault: &Fault) -> Self {
+        let arrived = inbound.arrived;
+        let mut exchange = Exchange::new(plan, inbound, Task::Refused(dialect), VecDeque::new());
+        exchange.orders.clear();
+        exchange.tell(fault, arrived);
+        exchange
+    }
+
     fn wait(&self) -> Option<Order> {
         let until = match &self.state {
-            State::Admitting | State::Choosing | State::Over => return None,
+            State::Admitting | State::Choosing { .. } | State::Over => return None,
             State::Asked { until } | State::Refused { until, .. } => *until,
             State::Answering(answering) => answering.until,
         };
@@ -267,7 +286,8 @@ impl Exchange {
     fn record(&self, outcome: Outcome, usage: Option<canon::Usage>, now: Instant) -> Record {
         let (dialect, model) = match &self.task {
             Task::Call(call) => (call.dialect, call.model.clone()),
-            Task::Pass { .. } => (DialectId::OpenaiChat, String::new()),
+            Task::Pass { .. } => (self.provider_dialect(), String::new()),
+            Task::Refused(dialect) => (*dialect, String::new()),
         };
         Record {
             id: self.inbound.id.clone(),

@@ -1,18 +1,18 @@
 //! The caller's request as one provider shall see it.
 
-use super::{Call, Exchange, Inbound, Task, Upstream};
+use super::{Call, Inbound, Upstream};
 use crate::{
     headers,
     plan::{Aim, Plan, Provider},
-    provider::Operation,
+    provider::{Operation, Quirk},
 };
 use bytes::Bytes;
 use dialect::{
     Carried, DialectId, Fault, FaultKind, Losses, Target, canon,
-    splice::{self, Edit, Outline},
+    splice::{Edit, Outline},
 };
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
-use std::{collections::VecDeque, sync::Arc};
+use std::{borrow::Cow, collections::VecDeque};
 
 /// The members by which a request is authorised, routed and limited. What stands in them must be read the
 /// same by us and by whatever parser the provider uses.
@@ -26,7 +26,7 @@ pub(super) fn read_call(
     inbound: &Inbound,
 ) -> Result<(Call, VecDeque<Aim>), Fault> {
     let outline = Outline::read(&inbound.body, POLICY)?;
-    let model = outline.string("model")?.ok_or_else(|| Fault::bad("/model", "`model` is missing"))?;
+    let model = outline.string("model")?.map(Cow::into_owned).ok_or_else(|| Fault::bad("/model", "`model` is missing"))?;
     let stream = outline.boolean("stream")?.unwrap_or(false);
     let strict = plan.strict || wants_strict(&inbound.headers)?;
     let aims = plan.resolve(&model)?;
@@ -59,7 +59,7 @@ pub(super) fn pass(
     inbound: &Inbound,
 ) -> Result<Upstream, Fault> {
     let mut headers = headers::forward(&inbound.headers);
-    headers::credentials(&mut headers, provider, key)?;
+    headers::credentials(&mut headers, provider, provider.auth_at(uri.path()), key)?;
     let body = if inbound.body.is_empty() { Vec::new() } else { vec![inbound.body.clone()] };
     Ok(Upstream { provider: aim.provider, method: inbound.method.clone(), uri, headers, body })
 }
@@ -78,7 +78,7 @@ pub(super) fn call(
     })?;
     let same = provider.dialect == call.dialect;
     let (body, losses) = if same {
-        (splice_body(call, aim, &inbound.body), Losses::new())
+        splice_body(provider, aim, call, &inbound.body)?
     } else {
         translate_body(provider, aim, call, &inbound.body)?
     };
@@ -86,16 +86,37 @@ pub(super) fn call(
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     // A compressed answer could not be metered or translated.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers::credentials(&mut headers, provider, key)?;
+    headers::credentials(&mut headers, provider, &provider.auth, key)?;
     Ok((Upstream { provider: aim.provider, method: Method::POST, uri, headers, body }, losses))
 }
 
-fn splice_body(call: &Call, aim: &Aim, body: &Bytes) -> Vec<Bytes> {
-    if call.model == aim.model {
-        return vec![body.clone()];
+/// The caller's own bytes with the provider's model, less what the provider refuses.
+fn splice_body(provider: &Provider, aim: &Aim, call: &Call, body: &Bytes) -> Result<(Vec<Bytes>, Losses), Fault> {
+    let model = (call.model != aim.model).then(|| Edit::Set { name: "model", json: json_text(&aim.model) });
+    if provider.drops.is_empty() && provider.renames.is_empty() {
+        let pieces = model.map_or_else(|| vec![body.clone()], |edit| call.outline.apply(&[edit]));
+        return Ok((pieces, Losses::new()));
     }
-    let edit = Edit::Set { name: "model", json: serde_json::Value::from(aim.model.as_str()).to_string() };
-    splice::apply(body, &call.outline, &[edit])
+    deviate(provider, body, model)
+}
+
+/// A body with the edits that the provider's row declares, and what of it was lost.
+fn deviate(provider: &Provider, body: &Bytes, edit: Option<Edit<'_>>) -> Result<(Vec<Bytes>, Losses), Fault> {
+    let drops = provider.drops.iter().map(String::as_str);
+    let renames = provider.renames.iter().map(|(from, to)| (from.as_str(), to.as_str()));
+    let names: Vec<&str> =
+        POLICY.iter().copied().chain(drops.clone()).chain(renames.clone().flat_map(|(from, to)| [from, to])).collect();
+    let outline = Outline::read(body, &names)?;
+    let mut losses = Losses::new();
+    for name in drops.clone().filter(|name| outline.raw(name).is_some()) {
+        losses.note(format!("/{name}"), "the provider refuses it");
+    }
+    let edits = drops.map(Edit::Remove).chain(renames.map(|(from, to)| Edit::Rename { from, to }));
+    Ok((outline.apply(&edit.into_iter().chain(edits).collect::<Vec<_>>()), losses))
+}
+
+fn json_text(text: &str) -> Bytes {
+    serde_json::Value::from(text).to_string().into()
 }
 
 fn translate_body(
@@ -108,12 +129,19 @@ fn translate_body(
     // Whatever the caller asked for, we want to know what the answer cost.
     let asked = read.value.stream_usage;
     read.value.stream_usage = read.value.stream.unwrap_or(false).then_some(true).or(asked);
-    let target = Target { model: &aim.model, max_output: None };
+    let completion_limit = provider.quirks.contains(&Quirk::MaxCompletionTokens);
+    let target = Target { model: &aim.model, max_output: None, completion_limit };
     let written = provider.dialect.dialect().write_request(&read.value, &target);
     read.value.stream_usage = asked;
     let mut losses = read.losses.clone();
     losses.absorb(written.losses);
-    Ok((vec![written.value.into()], losses))
+    let body = Bytes::from(written.value);
+    if provider.drops.is_empty() && provider.renames.is_empty() {
+        return Ok((vec![body], losses));
+    }
+    let (pieces, refused) = deviate(provider, &body, None)?;
+    losses.absorb(refused);
+    Ok((pieces, losses))
 }
 
 /// The caller's request in canonical form, read when it is first needed.
@@ -131,24 +159,4 @@ fn read_canonical<'a>(call: &'a mut Call, body: &[u8]) -> Result<&'a mut Carried
 /// The caller's request in canonical form.
 pub(super) fn canonical<'a>(call: &'a mut Call, body: &[u8]) -> Result<&'a canon::Request, Fault> {
     read_canonical(call, body).map(|read| &read.value)
-}
-
-impl Exchange {
-    /// A request that is refused before anything is asked of anybody.
-    pub(super) fn refuse(plan: Arc<Plan>, dialect: DialectId, inbound: Inbound, fault: &Fault) -> Self {
-        let arrived = inbound.arrived;
-        let call = Call {
-            dialect,
-            operation: Operation::Generate,
-            outline: Outline::default(),
-            model: String::new(),
-            stream: false,
-            strict: false,
-            canonical: None,
-        };
-        let mut exchange = Exchange::new(plan, inbound, Task::Call(Box::new(call)), VecDeque::new());
-        exchange.orders.clear();
-        exchange.tell(fault, arrived);
-        exchange
-    }
 }

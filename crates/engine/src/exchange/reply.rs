@@ -1,7 +1,7 @@
 //! The head of our answer, and which way its body goes.
 
 use super::{Exchange, Reply, Task, UpstreamHead, render};
-use crate::{headers, limits};
+use crate::{headers, limits, provider::Operation};
 use bytes::Bytes;
 use dialect::{DialectId, Fault, FaultKind, Losses, pipe::Pipe};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -35,6 +35,9 @@ impl Exchange {
         let Task::Call(call) = &mut self.task else {
             return Ok(Way { pipe: Pipe::raw(), streamed: false, relayed: true });
         };
+        if call.operation != Operation::Generate {
+            return Ok(Way { pipe: Pipe::raw(), streamed: false, relayed: true });
+        }
         let same = provider == call.dialect;
         if is_compressed(&head.headers) {
             // We asked for plain bytes. What cannot be read can still be relayed, but not translated.
@@ -72,6 +75,7 @@ pub(super) fn fault(exchange: &Exchange, fault: &Fault) -> (Reply, Bytes) {
     let dialect = match &exchange.task {
         Task::Call(call) => call.dialect,
         Task::Pass { .. } => exchange.provider_dialect(),
+        Task::Refused(dialect) => *dialect,
     };
     let body: Bytes = dialect.dialect().write_fault(fault).into();
     let mut headers = HeaderMap::with_capacity(6);

@@ -4,7 +4,7 @@ mod body;
 mod cors;
 pub(crate) mod filter;
 pub(crate) mod io;
-mod reply;
+pub(crate) mod reply;
 pub(crate) mod worker;
 
 use crate::{
@@ -19,9 +19,10 @@ use engine::{
     exchange::{Exchange, Inbound},
     limits::{HEAD_MAX, HEADERS_MAX},
     plan::Plan,
-    surface::{self, Means},
+    path::{self, KeyChoice},
+    surface::{self, Action},
 };
-use http::{HeaderValue, Method, Request, Response, header, request::Parts};
+use http::{HeaderValue, Method, Request, Response, header, request::Parts, uri::PathAndQuery};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{rt::TokioIo, server::conn::auto};
 use io::ClientIo;
@@ -104,72 +105,79 @@ async fn route(
     parts: Parts,
     body: Incoming,
 ) -> Result<Routed, Gone> {
-    let dialect = surface::dialect(parts.uri.path());
+    let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned();
+    let (key, target) = path::key_choice(&target);
+    let route = surface::find(target.split('?').next().unwrap_or(target));
+    let dialect = route.map_or(DialectId::OpenaiChat, |route| route.dialect);
     let refuse = |fault| Ok(Err((dialect, fault)));
     let chunks = parts.headers.contains_key(header::TRANSFER_ENCODING);
     let both = chunks && client.head_names("content-length");
-    let allowed = filter::check(&parts, both).and_then(|()| worker.guard(plan, &parts));
-    if let Err(fault) = allowed {
+    if let Err(fault) = filter::check(&parts, both).and_then(|()| worker.guard(plan, &parts)) {
         return refuse(fault);
     }
     if parts.method == Method::OPTIONS && plan.cors.is_some() {
         return Ok(Ok(cors::preflight(worker, client, &parts)));
     }
-    let (means, rest) = match surface::identify(&parts.method, parts.uri.path()) {
-        Ok((means, rest)) => (means, rest.to_owned()),
+    let Some(route) = route else { return refuse(nothing_here()) };
+    if !route.takes(parts.method.as_str()) {
+        return Ok(Ok(reply::wrong_method(worker, client, route)));
+    }
+    let caller = match access::admit(plan, &parts.headers) {
+        Ok(caller) => caller,
+        Err(_) if !route.guarded => return Ok(Ok(reply::health(worker, client, route, false))),
         Err(fault) => return refuse(fault),
     };
-    let caller = access::admit(plan, &parts.headers);
-    match (means, caller) {
-        (Means::Home | Means::Live, _) => Ok(Ok(reply::health(worker, client, false, false))),
-        (Means::Ready, caller) => Ok(Ok(reply::health(worker, client, true, caller.is_ok()))),
-        (_, Err(fault)) => refuse(fault),
-        (Means::Models, Ok(_)) => Ok(Ok(models::list(worker, client, plan, &parts).await)),
-        (Means::Model, Ok(_)) => Ok(models::one(worker, client, plan, &parts, &rest).await.map_err(|f| (dialect, f))),
-        (Means::Call(dialect, operation), Ok(caller)) => {
-            let inbound = match inbound(worker, plan, caller, parts, body).await {
-                Ok(inbound) => inbound,
-                Err(fault) => return refuse(fault),
-            };
-            let exchange = Exchange::call(plan.clone(), dialect, operation, inbound);
-            drive(worker, client, exchange).await.map(Ok)
+    let asked = Asked { key, caller, parts, body };
+    match route.action {
+        Action::Health => Ok(Ok(reply::health(worker, client, route, true))),
+        Action::Models => Ok(Ok(models::list(worker, client, plan).await)),
+        Action::Model => {
+            let name = target.strip_prefix("/v1/models/").unwrap_or_default();
+            Ok(models::one(worker, client, plan, name).await.map_err(|fault| (dialect, fault)))
         }
-        (Means::PassThrough, Ok(caller)) => pass(worker, client, plan, caller, parts, body).await,
+        Action::Do(operation) => match asked.read(worker, plan).await {
+            Ok(inbound) => {
+                let exchange = Exchange::call(plan.clone(), dialect, operation, inbound);
+                drive(worker, client, exchange).await.map(Ok)
+            }
+            Err(fault) => refuse(fault),
+        },
+        Action::Relay => refuse(nothing_here()),
+        Action::Pass => {
+            let Some(pass) = plan.pass(target) else { return refuse(nothing_here()) };
+            let dialect = plan.providers.get(pass.provider).map_or(dialect, |provider| provider.dialect);
+            match asked.read(worker, plan).await {
+                Ok(inbound) => {
+                    let exchange = Exchange::pass(plan.clone(), pass.provider, pass.path, inbound);
+                    drive(worker, client, exchange).await.map(Ok)
+                }
+                Err(fault) => Ok(Err((dialect, fault))),
+            }
+        }
     }
 }
 
-async fn pass(
-    worker: &Rc<Worker>,
-    client: &ClientIo,
-    plan: &Arc<Plan>,
-    caller: Caller,
-    parts: Parts,
-    body: Incoming,
-) -> Result<Routed, Gone> {
-    let (provider, path) = match plan.pass_through(parts.uri.path(), parts.uri.query()) {
-        Ok(found) => found,
-        Err(fault) => return Ok(Err((DialectId::OpenaiChat, fault))),
-    };
-    let dialect = plan.providers.get(provider).map_or(DialectId::OpenaiChat, |provider| provider.dialect);
-    match inbound(worker, plan, caller, parts, body).await {
-        Ok(inbound) => {
-            let exchange = Exchange::pass(plan.clone(), provider, &path, inbound);
-            drive(worker, client, exchange).await.map(Ok)
-        }
-        Err(fault) => Ok(Err((dialect, fault))),
-    }
+fn nothing_here() -> Fault {
+    Fault::new(FaultKind::NotFound, "there is nothing at this path").hint("`sekisho routes` lists what there is")
 }
 
-async fn inbound(
-    worker: &Rc<Worker>,
-    plan: &Plan,
+/// A request whose caller may call.
+struct Asked {
+    key: KeyChoice,
     caller: Caller,
     parts: Parts,
     body: Incoming,
-) -> Result<Inbound, Fault> {
-    let arrived = worker.now();
-    let body = body::read(body, &parts.headers, plan.body_max).await?;
-    Ok(Inbound { id: worker.id(), caller, method: parts.method, headers: parts.headers, body, arrived })
+}
+
+impl Asked {
+    /// Reads its body.
+    async fn read(self, worker: &Worker, plan: &Plan) -> Result<Inbound, Fault> {
+        let arrived = worker.now();
+        let body = body::read(self.body, &self.parts.headers, plan.body_max).await?;
+        let (id, roll) = worker.id();
+        let Parts { method, headers, .. } = self.parts;
+        Ok(Inbound { id, caller: self.caller, method, headers, body, key: self.key, roll, arrived })
+    }
 }
 
 /// Drives an exchange up to its head; the body drives it on.

@@ -7,6 +7,7 @@ use super::{
 use crate::drive::{Drive, Step};
 use bytes::Bytes;
 use dialect::{DialectId, Fault, FaultKind};
+use engine::surface::Route;
 
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
@@ -114,11 +115,6 @@ pub(super) fn fault(worker: &Worker, client: &ClientIo, dialect: DialectId, faul
     let mut response = bytes(worker, client, status, dialect.dialect().write_fault(fault).into());
     let headers = response.headers_mut();
     match fault.kind {
-        FaultKind::MethodNotAllowed => {
-            if let Ok(allowed) = HeaderValue::from_str(fault.param.as_deref().unwrap_or("GET, POST")) {
-                headers.insert(header::ALLOW, allowed);
-            }
-        }
         FaultKind::Unauthorized => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -131,10 +127,21 @@ pub(super) fn fault(worker: &Worker, client: &ClientIo, dialect: DialectId, faul
     response
 }
 
-/// The gateway's health. `ready` asks whether it takes requests, `detail` is for who has a key.
-pub(super) fn health(worker: &Worker, client: &ClientIo, ready: bool, detail: bool) -> Response<ReplyBody> {
-    let serving = worker.stage() == Stage::Serving;
-    let red = ready && !serving;
+/// The path is there, the method is not.
+pub(super) fn wrong_method(worker: &Worker, client: &ClientIo, route: &Route) -> Response<ReplyBody> {
+    let methods = route.methods.join(", ");
+    let told = Fault::new(FaultKind::MethodNotAllowed, format!("this path takes {methods}"));
+    let mut response = fault(worker, client, route.dialect, &told);
+    if let Ok(methods) = HeaderValue::from_str(&methods) {
+        response.headers_mut().insert(header::ALLOW, methods);
+    }
+    response
+}
+
+/// The gateway's health; details are for who has a key. `/` and `/health/live` say that it is there, the
+/// others that it takes requests.
+pub(super) fn health(worker: &Worker, client: &ClientIo, route: &Route, detail: bool) -> Response<ReplyBody> {
+    let red = !matches!(route.path, "/" | "/health/live") && worker.stage() != Stage::Serving;
     let mut body = json!({ "status": if red { "draining" } else { "ok" }, "ok": !red, "service": "sekisho" });
     if detail && let Some(members) = body.as_object_mut() {
         let providers: Vec<_> = worker.plan().providers.iter().map(|provider| provider.name.clone()).collect();
@@ -154,7 +161,7 @@ fn bytes(worker: &Worker, client: &ClientIo, status: StatusCode, body: Bytes) ->
 }
 
 fn mark(worker: &Worker, response: &mut Response<ReplyBody>) {
-    if let Ok(id) = HeaderValue::from_str(&worker.id()) {
+    if let Ok(id) = HeaderValue::from_str(&worker.id().0) {
         response.headers_mut().insert("x-request-id", id);
     }
 }

@@ -7,7 +7,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 use tokio::sync::watch;
@@ -33,14 +33,14 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) log: Log,
     pub(crate) stage: watch::Receiver<Stage>,
-    /// Open client connections.
-    pub(crate) connections: AtomicUsize,
+    /// Only this machine can reach us.
+    pub(crate) loopback_only: bool,
     ids: Ids,
 }
 
 impl Shared {
     /// Begins with `plan`.
-    pub(crate) fn new(plan: Plan, log: Log, stage: watch::Receiver<Stage>) -> Arc<Self> {
+    pub(crate) fn new(plan: Plan, log: Log, stage: watch::Receiver<Stage>, loopback_only: bool) -> Arc<Self> {
         Arc::new(Shared {
             plan: Mutex::new(Arc::new(plan)),
             ledger: Mutex::default(),
@@ -48,7 +48,7 @@ impl Shared {
             clock: Clock::start(),
             log,
             stage,
-            connections: AtomicUsize::new(0),
+            loopback_only,
             ids: Ids::default(),
         })
     }
@@ -96,8 +96,8 @@ impl Worker {
         self.stage() == Stage::Shut
     }
 
-    /// A fresh request id.
-    pub(crate) fn id(&self) -> String {
+    /// A fresh request id, and a number by chance.
+    pub(crate) fn id(&self) -> (String, u64) {
         self.shared.ids.next()
     }
 
@@ -129,8 +129,17 @@ impl Default for Ids {
 }
 
 impl Ids {
-    fn next(&self) -> String {
+    fn next(&self) -> (String, u64) {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
-        format!("req-{:016x}{:08x}", self.seed, count)
+        let roll = mix(self.seed.wrapping_add(count));
+        (format!("req-{:016x}{count:08x}", self.seed), roll)
     }
+}
+
+/// One step of `SplitMix64`: neighbours in, strangers out.
+fn mix(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }

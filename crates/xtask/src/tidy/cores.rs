@@ -1,7 +1,18 @@
 //! Rules for the two cores: pure, and with few friends.
 
 use super::{Tree, rust};
-use std::collections::BTreeSet;
+use crate::supply;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+/// What a core depends on.
+#[derive(Default)]
+pub(super) struct Built {
+    pub(super) direct: Vec<String>,
+    pub(super) all: Vec<String>,
+}
 
 /// What each core may depend on directly. A new name here is a decision, not a detail.
 const FRIENDS: &[(&str, &[&str])] = &[
@@ -26,8 +37,12 @@ const FRIENDS: &[(&str, &[&str])] = &[
 ];
 /// What does not end up in a core at any distance: it would bring a network, a clock or threads.
 const STRANGERS: &[&str] = &["getrandom", "hyper", "mio", "rand", "rustls", "socket2", "tokio"];
-/// Parts of the standard library that do IO or know more than their arguments.
-const IMPURE: &[&str] = &["env", "fs", "net", "os", "process", "thread"];
+/// Names of the standard library that do IO, or know more than their arguments.
+#[rustfmt::skip]
+const IMPURE: &[&str] = &[
+    "Instant", "SystemTime", "TcpListener", "TcpStream", "ToSocketAddrs", "UdpSocket", "env", "fs", "os", "process",
+    "thread",
+];
 /// The only places that read environment variables.
 const ENVIRONMENT: &[&str] = &["crates/server/src/env.rs", "crates/server/src/load.rs"];
 
@@ -35,19 +50,31 @@ const ENVIRONMENT: &[&str] = &["crates/server/src/env.rs", "crates/server/src/lo
 pub(super) fn dependencies(tree: &Tree) -> Vec<String> {
     let mut found = Vec::new();
     for (core, friends) in FRIENDS {
-        let Some(package) = tree.metadata.own(core) else {
+        let Some(built) = tree.cores.get(*core) else {
             found.push(format!("there is no package `{core}`"));
             continue;
         };
-        let ordinary =
-            package.dependencies.iter().filter(|dependency| dependency.kind.as_deref() != Some("dev"));
-        let new = ordinary.filter(|dependency| !friends.contains(&dependency.name.as_str()));
-        found.extend(new.map(|dependency| format!("`{core}` may not depend on `{}`", dependency.name)));
-        let built_in = tree.metadata.built_into(core);
-        let strangers = STRANGERS.iter().filter(|name| built_in.contains(*name));
+        let new = built.direct.iter().filter(|name| !friends.contains(&name.as_str()));
+        found.extend(new.map(|name| format!("`{core}` may not depend on `{name}`")));
+        let strangers = built.all.iter().filter(|name| STRANGERS.contains(&name.as_str()));
         found.extend(strangers.map(|name| format!("`{name}` is built into `{core}`")));
     }
     found
+}
+
+/// The names of both cores, with what is built into each.
+pub(super) fn built(root: &Path) -> Result<BTreeMap<&'static str, Built>, String> {
+    let mut cores = BTreeMap::new();
+    for (core, _) in FRIENDS {
+        let names = |depth: &[&str]| {
+            let options = [&["--package", core, "--edges", "normal,build"], depth].concat();
+            let packages = supply::packages(root, &options)?;
+            let names = packages.into_iter().map(|package| package.name);
+            Ok::<_, String>(names.filter(|name| name != core).collect())
+        };
+        cores.insert(*core, Built { direct: names(&["--depth", "1"])?, all: names(&[])? });
+    }
+    Ok(cores)
 }
 
 /// The cores know no clock, no files, no network, no threads.
@@ -112,7 +139,5 @@ fn standard_paths(code: &str) -> BTreeSet<Vec<&str>> {
 }
 
 fn is_impure(words: &[&str]) -> bool {
-    let clock = |word: &&str| ["Instant", "SystemTime"].contains(word);
-    let first = words.first().copied().unwrap_or("");
-    IMPURE.contains(&first) || (words.iter().any(clock) && (first == "time" || words.len() == 1))
+    words.iter().any(|word| IMPURE.contains(word))
 }

@@ -8,7 +8,6 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
-use crate::supply::Metadata;
 use std::{collections::BTreeMap, path::Path, process::ExitCode};
 
 /// A rule: its name, and what finds its breaches.
@@ -34,11 +33,11 @@ const RULES: &[Rule] = &[
     Rule { name: "changelog", find: docs::changelog },
 ];
 
-/// The text files of the checkout, by their paths from its top, and what cargo tells of it.
+/// The text files of the checkout by their paths from its top, and what the cores depend on.
 #[derive(Default)]
 struct Tree {
     files: BTreeMap<String, String>,
-    metadata: Metadata,
+    cores: BTreeMap<&'static str, cores::Built>,
 }
 
 /// `cargo xtask tidy`.
@@ -61,7 +60,7 @@ pub(crate) fn check(root: &Path) -> Vec<(&'static str, Vec<String>)> {
 
 impl Tree {
     fn read(root: &Path) -> Result<Tree, String> {
-        let mut tree = Tree { metadata: Metadata::load(root)?, ..Tree::default() };
+        let mut tree = Tree { cores: cores::built(root)?, ..Tree::default() };
         tree.walk(root, "").map_err(|e| format!("cannot read the checkout: {e}"))?;
         Ok(tree)
     }

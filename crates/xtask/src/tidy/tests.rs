@@ -1,5 +1,4 @@
 use super::*;
-use crate::supply::{Dependency, Package};
 
 fn tree(files: &[(&str, &str)]) -> Tree {
     let files = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
@@ -99,18 +98,11 @@ fn a_folder_of_cases_is_a_pair_of_dialects() {
 
 #[test]
 fn a_core_has_no_new_friends() {
-    let package = |name: &str, dependencies: &[&str]| Package {
-        id: name.into(),
-        name: name.into(),
-        dependencies: dependencies
-            .iter()
-            .map(|name| Dependency { name: (*name).into(), kind: None })
-            .collect(),
-        ..Package::default()
-    };
-    let packages = vec![package("dialect", &["bytes", "tokio"]), package("engine", &[])];
-    let tree = Tree { metadata: Metadata { packages, ..Metadata::default() }, ..Tree::default() };
-    assert_eq!(cores::dependencies(&tree), ["`dialect` may not depend on `tokio`"]);
+    let built = |direct: &str, all: &str| cores::Built { direct: vec![direct.into()], all: vec![all.into()] };
+    let cores = [("dialect", built("bytes", "itoa")), ("engine", built("regex", "tokio"))].into();
+    let tree = Tree { cores, ..Tree::default() };
+    let breaches = ["`engine` may not depend on `regex`", "`tokio` is built into `engine`"];
+    assert_eq!(cores::dependencies(&tree), breaches);
 }
 
 #[test]
@@ -124,7 +116,11 @@ fn a_core_has_no_clock_and_no_files_but_its_tests_may() {
     ] {
         check("core-purity", &engine(code), &[&format!("crates/engine/src/plan.rs uses `std::{used}`")]);
     }
-    check("core-purity", &engine("use crate::time::Instant; use std::time::Duration; // std::fs"), &[]);
+    check(
+        "core-purity",
+        &engine("use crate::time::Instant; use std::{net::IpAddr, time::Duration}; // std::fs"),
+        &[],
+    );
     check("core-purity", &[("crates/engine/src/sim/mod.rs", "use std::fs;")], &[]);
 }
 

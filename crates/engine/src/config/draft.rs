@@ -1,0 +1,278 @@
+//! A plan in the making: what has been found wrong, and the settings that hang on nothing else.
+
+use super::{
+    Document, Overrides, World,
+    environment::{Environment, LATER},
+    file::{self, Config},
+    problem::{Note, Problem},
+    tree::Data,
+    values::{Duration, Keys, Names},
+};
+use crate::{
+    limits,
+    plan::{Access, Cors, DEFAULT_LISTEN, Plan, Timeouts},
+    secret::Secret,
+    time::Span,
+};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+pub(super) struct Draft<'a> {
+    pub(super) world: &'a World<'a>,
+    pub(super) overrides: &'a Overrides,
+    pub(super) document: Document,
+    pub(super) environment: Environment<'a>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) notes: Vec<Note>,
+}
+
+/// A place in the file: names of members, one inside of the other.
+pub(super) type Path<'a> = &'a [&'a str];
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(
+        world: &'a World<'a>,
+        overrides: &'a Overrides,
+        document: Document,
+        environment: bool,
+    ) -> Self {
+        Draft {
+            world,
+            overrides,
+            document,
+            environment: Environment { world, on: environment },
+            problems: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    pub(super) fn build(&mut self, config: Config) -> Plan {
+        let mut plan = Plan {
+            listen: self.listen(config.listen.as_deref()),
+            access: Access::default(),
+            timeouts: self.timeouts(&config.timeouts),
+            attempts: self.attempts(config.attempts),
+            cors: self.cors(config.cors),
+            body_max: self.body(&config.limits),
+            strict: config.strict,
+            drain: self.span(&["drain"], config.drain, limits::DRAIN),
+            log: config.log.format.into(),
+            ..Plan::default()
+        };
+        plan.access = self.access(config.keys, config.keys_file, plan.listen);
+        self.supply(&mut plan, config.providers, config.default_provider);
+        self.name_models(&mut plan, config.models);
+        self.default_model(&mut plan, config.default_model);
+        self.later();
+        plan
+    }
+
+    /// Something is wrong at `path`: a value, or where there is none the name around it.
+    pub(super) fn wrong(&mut self, path: Path<'_>, problem: Problem) {
+        let mut above = path;
+        let place = loop {
+            if let Some(node) = self.document.tree.find(above) {
+                break node.at.clone();
+            }
+            match above.split_last() {
+                Some((_, rest)) => above = rest,
+                None => break super::tree::Place::default(),
+            }
+        };
+        self.document.problems.push(problem.at(&place));
+        self.document.reported.push(path.iter().map(|name| (*name).to_owned()).collect());
+    }
+
+    /// The name of the member at `path` is wrong.
+    pub(super) fn wrong_name(&mut self, path: Path<'_>, problem: Problem) {
+        let place = self.document.tree.find_name(path).cloned().unwrap_or_default();
+        self.document.problems.push(problem.at(&place));
+    }
+
+    /// Something is wrong with a variable of the environment.
+    pub(super) fn wrong_variable(&mut self, name: &str, message: &str) {
+        self.wrong_variable_hint(name, message, None);
+    }
+
+    /// The same with a hint.
+    pub(super) fn wrong_variable_hint(&mut self, name: &str, message: &str, hint: Option<String>) {
+        let problem = Problem::new(format!("`{name}`: {message}"));
+        self.problems.push(Problem { file: "environment".to_owned(), hint, ..problem });
+    }
+
+    pub(super) fn note(&mut self, message: String) {
+        self.notes.push(Note { warning: false, message });
+    }
+
+    /// Something at `path` or in it has been reported, so that its absence is no news.
+    pub(super) fn is_reported(&self, path: Path<'_>) -> bool {
+        self.document.reported.iter().any(|reported| reported.iter().zip(path).all(|(a, b)| a == b))
+    }
+
+    /// A value as a message may quote it: not where it came from the environment.
+    pub(super) fn quote(&self, path: Path<'_>, text: &str) -> String {
+        match self.document.tree.find(path) {
+            Some(node) if node.filled => "the value".to_owned(),
+            _ => format!("`{}`", text.chars().filter(|c| !c.is_control()).take(100).collect::<String>()),
+        }
+    }
+
+    /// The keys of a setting and its file, if either was given. An empty text is as good as nothing, an
+    /// empty list is none.
+    pub(super) fn keys(
+        &mut self,
+        path: Path<'_>,
+        keys: Option<Keys>,
+        file: Option<String>,
+    ) -> Option<Vec<Secret>> {
+        let is_list = self
+            .document
+            .tree
+            .find(&[path, &["keys"]].concat())
+            .is_some_and(|node| matches!(node.data, Data::List(_)));
+        let keys = keys.map(|keys| keys.0).filter(|keys| !keys.is_empty() || is_list);
+        let Some(file) = file else { return keys };
+        let mut all = keys.unwrap_or_default();
+        match (self.world.read_file)(&file).map_err(|why| format!("this file cannot be read: {why}")) {
+            Ok(text) => {
+                for line in text.lines() {
+                    match super::values::keys(line) {
+                        Ok(keys) => all.extend(keys),
+                        Err(why) => {
+                            let what = format!("in this file: {why}");
+                            self.wrong(&[path, &["keys_file"]].concat(), Problem::new(what));
+                        }
+                    }
+                }
+            }
+            Err(what) => self.wrong(&[path, &["keys_file"]].concat(), Problem::new(what)),
+        }
+        Some(all)
+    }
+
+    fn listen(&mut self, written: Option<&str>) -> SocketAddr {
+        const HINT: &str = "write an address and a port, such as `127.0.0.1:8787`, or a port";
+        if let Some(text) = &self.overrides.listen {
+            return address(text).unwrap_or_else(|| {
+                let problem = Problem::new("`--listen` is not an address").hint(HINT);
+                self.problems.push(Problem { file: "command line".to_owned(), ..problem });
+                DEFAULT_LISTEN
+            });
+        }
+        if let Some(text) = written {
+            return address(text).unwrap_or_else(|| {
+                self.wrong(&["listen"], Problem::new("this is not an address").hint(HINT));
+                DEFAULT_LISTEN
+            });
+        }
+        for name in ["SEKISHO_LISTEN", "GATEWAY_PORT", "PORT"] {
+            let Some(text) = self.environment.get(name) else { continue };
+            let is_port = text.bytes().all(|byte| byte.is_ascii_digit());
+            match address(&text).filter(|_| is_port || name == "SEKISHO_LISTEN") {
+                Some(address) => return address,
+                None if name == "SEKISHO_LISTEN" => self.wrong_variable(name, "this is not an address"),
+                None => self.wrong_variable(name, "this is not a port from 1 to 65535"),
+            }
+        }
+        DEFAULT_LISTEN
+    }
+
+    fn timeouts(&mut self, written: &file::Timeouts) -> Timeouts {
+        let default = Timeouts::default();
+        Timeouts {
+            connect: self.span(&["timeouts", "connect"], written.connect, default.connect),
+            first_byte: self.span(&["timeouts", "first_byte"], written.first_byte, default.first_byte),
+            idle: self.span(&["timeouts", "idle"], written.idle, default.idle),
+            total: self.span(&["timeouts", "total"], written.total, default.total),
+        }
+    }
+
+    fn span(&mut self, path: Path<'_>, written: Option<Duration>, default: Span) -> Span {
+        match written {
+            Some(Duration(span)) if span == Span::ZERO || span > limits::TIMEOUT_CEILING => {
+                self.wrong(path, Problem::new("this must be more than nothing and 24 hours at most"));
+                default
+            }
+            Some(Duration(span)) => span,
+            None => default,
+        }
+    }
+
+    fn attempts(&mut self, written: Option<u32>) -> u32 {
+        match written {
+            Some(number) if number == 0 || number > limits::ATTEMPTS_CEILING => {
+                let what = format!("this must be from 1 to {}", limits::ATTEMPTS_CEILING);
+                self.wrong(&["attempts"], Problem::new(what));
+                limits::ATTEMPTS_MAX
+            }
+            written => written.unwrap_or(limits::ATTEMPTS_MAX),
+        }
+    }
+
+    fn body(&mut self, written: &file::Limits) -> usize {
+        match written.body.map(|size| size.0) {
+            Some(bytes) if !(1024..=limits::BODY_CEILING).contains(&bytes) => {
+                let what = format!("this must be from 1KiB to {}GiB", limits::BODY_CEILING >> 30);
+                self.wrong(&["limits", "body"], Problem::new(what));
+                limits::BODY_MAX
+            }
+            written => written.unwrap_or(limits::BODY_MAX),
+        }
+    }
+
+    fn cors(&mut self, written: Option<Names>) -> Option<Cors> {
+        const WRONG: &str = "this is not an origin";
+        let from_file = written.is_some();
+        let origins = match written {
+            Some(Names(origins)) => origins,
+            None => self.environment.list("CORS_ALLOW_ORIGIN"),
+        };
+        if origins == ["*"] {
+            return Some(Cors::Any);
+        }
+        for (index, _) in origins.iter().enumerate().filter(|(_, origin)| !is_origin(origin)) {
+            let hint = "write `https://app.example`, without a path, or `\"*\"` alone";
+            let index = index.to_string();
+            match from_file {
+                true if self.document.tree.find(&["cors", &index]).is_some() => {
+                    self.wrong(&["cors", &index], Problem::new(WRONG).hint(hint));
+                }
+                true => self.wrong(&["cors"], Problem::new(WRONG).hint(hint)),
+                false => self.wrong_variable("CORS_ALLOW_ORIGIN", WRONG),
+            }
+        }
+        (!origins.is_empty()).then_some(Cors::Origins(origins))
+    }
+
+    /// Variables that are known and have no effect yet: whoever sets one should hear of it.
+    fn later(&mut self) {
+        for (name, what) in LATER {
+            if self.environment.get(name).is_some() {
+                self.note(format!("`{name}` is set and has no effect yet: {what}"));
+            }
+        }
+        let name = "ENABLE_GLOBAL_ROUND_ROBIN";
+        match self.environment.get(name).as_deref() {
+            None | Some("true" | "1") => {}
+            Some("false" | "0") => self.note(format!("`{name}` has no effect: keys always take turns")),
+            Some(_) => self.wrong_variable(name, "this must be `true` or `false`"),
+        }
+    }
+}
+
+/// An address with a port, `localhost` with one, or a port of the loopback.
+fn address(text: &str) -> Option<SocketAddr> {
+    let loopback = |port: &str| Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port.parse().ok()?));
+    let address = match text.strip_prefix("localhost:") {
+        Some(port) => loopback(port),
+        None => text.parse().ok().or_else(|| loopback(text)),
+    };
+    address.filter(|address| address.port() != 0)
+}
+
+/// `scheme://host` or `scheme://host:port`, and nothing behind it.
+fn is_origin(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, host)| {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']' | '_');
+        !scheme.is_empty() && !host.is_empty() && host.chars().all(is_word)
+    })
+}

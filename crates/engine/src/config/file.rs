@@ -1,0 +1,242 @@
+//! What an operator may write in `sekisho.yaml`. The comments here are the documentation of the file: the
+//! published schema is made of them.
+
+use super::values::{Duration, Keys, Names, Size};
+use crate::{plan::LogFormat, provider};
+use dialect::DialectId;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// The configuration of sekisho. Everything may be left out. `${NAME}` and `${NAME:-default}` stand for
+/// variables of the environment in any value, `$$` for a dollar.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(title = "sekisho.yaml")]
+pub struct Config {
+    /// Where clients are served: an address with a port, or a port of the loopback. Default `127.0.0.1:8787`.
+    pub listen: Option<String>,
+    /// Keys with which clients may call: one, several separated by commas, or a list. Without any, only the
+    /// loopback is served. They take the place of those in the environment.
+    pub keys: Option<Keys>,
+    /// A file with such keys, one in a line.
+    pub keys_file: Option<String>,
+    /// Origins that browsers may call from: `"*"`, one, or a list. Default: none.
+    pub cors: Option<Names>,
+    /// Refuses a request, with a 400, when a part of it cannot be carried to the provider. Default `false`:
+    /// the answer says in a header what was lost.
+    pub strict: bool,
+    /// What `model: "default"` means.
+    pub default_model: Option<String>,
+    /// Providers that take the model names which nothing else takes, in this order.
+    pub default_provider: Option<Names>,
+    /// Switches providers on by the keys in the environment, and takes the other variables that
+    /// `sekisho env` lists. What the file says counts more. Default `true`; `${NAME}` works either way.
+    pub environment: Option<bool>,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// How many attempts a request gets in all, 1 to 10. Default 3.
+    pub attempts: Option<u32>,
+    /// How large things may be.
+    pub limits: Limits,
+    /// How long streams may go on after the signal to stop. Default `10m`.
+    pub drain: Option<Duration>,
+    /// How the log is written.
+    pub log: Log,
+    /// Providers, by name: those that sekisho knows (`sekisho providers` lists them) and your own.
+    pub providers: BTreeMap<String, Provider>,
+    /// Names for models, each with its targets in the order in which they are asked: `provider/model`, or a
+    /// list of them. One star in a name stands for anything, and for the same in its targets
+    /// (`"fast/*": "groq/*"`).
+    pub models: BTreeMap<String, Names>,
+}
+
+/// How long things may take, such as `500ms`, `30s`, `5m`, `1h`.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timeouts {
+    /// Until the connection to a provider stands. Default `3s`.
+    pub connect: Option<Duration>,
+    /// Until the first byte of a provider's answer. Default `120s`.
+    pub first_byte: Option<Duration>,
+    /// Between two pieces of an answer. Default `300s`.
+    pub idle: Option<Duration>,
+    /// For a request in all. Default `30m`.
+    pub total: Option<Duration>,
+}
+
+/// How large things may be.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// The body of a request, such as `512KiB` or `32MiB`. Default `32MiB`.
+    pub body: Option<Size>,
+}
+
+/// How the log is written.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `json`: a JSON object in each line. `human`: for people. `auto`, the default: for people on a
+    /// terminal, JSON elsewhere.
+    pub format: Format,
+}
+
+/// The format of the log.
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// For people on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// A JSON object in each line.
+    Json,
+    /// For people.
+    Human,
+}
+
+/// A provider. One that sekisho knows needs its keys at most; one of your own needs `base_url`.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Provider {
+    /// `false` switches it off, whatever the environment says.
+    pub enabled: Option<bool>,
+    /// The API it speaks. Default `openai_chat`, or what is known of it.
+    pub dialect: Option<Dialect>,
+    /// Where it lives, as its SDK would have it: `https://api.openai.com/v1`, `https://api.anthropic.com`.
+    pub base_url: Option<String>,
+    /// Its keys: one, several separated by commas, or a list; they take turns. Default: those in the
+    /// environment. `[]` where it wants none.
+    pub keys: Option<Keys>,
+    /// A file with its keys, one in a line.
+    pub keys_file: Option<String>,
+    /// How it wants its key. Default `bearer`, or what is known of it.
+    pub auth: Option<Auth>,
+    /// Headers for every request to it, in place of the client's.
+    pub headers: BTreeMap<String, String>,
+    /// Its models, where it has no list of its own or yours shall be shorter.
+    pub models: Option<Names>,
+    /// Path of its chat, behind `base_url`.
+    pub generate_path: Option<String>,
+    /// Path of its list of models, behind `base_url`.
+    pub models_path: Option<String>,
+    /// The shape of its list of models. Default `openai`, or what is known of it.
+    pub models_shape: Option<ModelsShape>,
+    /// Members of a request that it refuses; they are left out.
+    pub drops: Option<Names>,
+    /// Members of a request that it calls otherwise: ours, then its own.
+    pub renames: BTreeMap<String, String>,
+}
+
+/// The API that a provider speaks.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    /// Anthropic's Messages.
+    Anthropic,
+    /// OpenAI's chat completions.
+    OpenaiChat,
+}
+
+/// How a provider wants its key.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Auth {
+    /// `Authorization: Bearer KEY`.
+    Bearer,
+    /// In the header `x-api-key`.
+    XApiKey,
+    /// In the header `x-goog-api-key`.
+    XGoogApiKey,
+    /// In the header `api-key`.
+    ApiKey,
+    /// Not at all.
+    None,
+}
+
+/// The shape of a list of models.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelsShape {
+    /// `{"data":[{"id":…}]}`
+    Openai,
+    /// Anthropic's.
+    Anthropic,
+    /// `[{"id":…}]`
+    Array,
+    /// `{"models":[{"name":…}]}`
+    Names,
+    /// `{"models":[{"name":"models/…"}]}`
+    Google,
+    /// `{"result":[{"name":…}]}`
+    Result,
+}
+
+/// A member of `CUSTOM_OPENAI_ENDPOINTS`.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Endpoint {
+    pub(super) name: Option<String>,
+    pub(super) base_url: Option<String>,
+    pub(super) api_keys: Option<Keys>,
+    pub(super) models: Option<Names>,
+    pub(super) chat_completion_path: Option<String>,
+    pub(super) models_path: Option<String>,
+}
+
+impl From<Endpoint> for Provider {
+    fn from(endpoint: Endpoint) -> Self {
+        Provider {
+            base_url: endpoint.base_url,
+            keys: Some(endpoint.api_keys.unwrap_or_default()),
+            models: endpoint.models,
+            generate_path: endpoint.chat_completion_path,
+            models_path: endpoint.models_path,
+            ..Provider::default()
+        }
+    }
+}
+
+impl From<Dialect> for DialectId {
+    fn from(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Anthropic => DialectId::Anthropic,
+            Dialect::OpenaiChat => DialectId::OpenaiChat,
+        }
+    }
+}
+
+impl From<Auth> for provider::Auth {
+    fn from(auth: Auth) -> Self {
+        match auth {
+            Auth::Bearer => provider::Auth::Bearer,
+            Auth::XApiKey => provider::Auth::Header("x-api-key"),
+            Auth::XGoogApiKey => provider::Auth::Header("x-goog-api-key"),
+            Auth::ApiKey => provider::Auth::Header("api-key"),
+            Auth::None => provider::Auth::None,
+        }
+    }
+}
+
+impl From<ModelsShape> for provider::ModelList {
+    fn from(shape: ModelsShape) -> Self {
+        match shape {
+            ModelsShape::Openai => provider::ModelList::Openai,
+            ModelsShape::Anthropic => provider::ModelList::Anthropic,
+            ModelsShape::Array => provider::ModelList::Array,
+            ModelsShape::Names => provider::ModelList::Names,
+            ModelsShape::Google => provider::ModelList::Google,
+            ModelsShape::Result => provider::ModelList::Result,
+        }
+    }
+}
+
+impl From<Format> for LogFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Auto => LogFormat::Auto,
+            Format::Json => LogFormat::Json,
+            Format::Human => LogFormat::Human,
+        }
+    }
+}

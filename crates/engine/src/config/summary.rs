@@ -1,0 +1,121 @@
+//! A plan in words, without its secrets.
+
+use crate::{
+    plan::{Aim, Cors, Plan, Provider},
+    time::Span,
+};
+use std::fmt::Write;
+
+impl Plan {
+    /// What is on and where names go: a few lines for people. Of keys it says only how many there are.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let mut text = String::new();
+        let clients = match self.access.keys.len() {
+            0 => "open to everybody".to_owned(),
+            keys => count(keys, "client key"),
+        };
+        let _ = writeln!(text, "listens on {}, {clients}", self.listen);
+        for provider in &self.providers {
+            let _ = writeln!(text, "provider {}", provider.summary());
+        }
+        for (name, aims) in &self.aliases {
+            let _ = writeln!(text, "model {name} -> {}", self.targets(aims));
+        }
+        for pattern in &self.patterns {
+            let _ = writeln!(
+                text,
+                "model {}*{} -> {}",
+                pattern.before,
+                pattern.behind,
+                self.targets(&pattern.aims)
+            );
+        }
+        if let Some(model) = &self.default_model {
+            let _ = writeln!(text, "default -> {model}");
+        }
+        let rest: Vec<&str> = self
+            .default_upstream
+            .iter()
+            .chain(&self.spare_upstreams)
+            .filter_map(|index| self.providers.get(*index).map(|provider| provider.name.as_str()))
+            .collect();
+        if !rest.is_empty() {
+            let _ = writeln!(text, "other names -> {}", rest.join(", "));
+        }
+        for setting in self.settings() {
+            let _ = writeln!(text, "{setting}");
+        }
+        text
+    }
+
+    /// `provider/model, provider/model`.
+    #[must_use]
+    pub fn targets(&self, aims: &[Aim]) -> String {
+        let name = |aim: &Aim| {
+            let provider = self.providers.get(aim.provider).map_or("?", |provider| provider.name.as_str());
+            format!("{provider}/{}", aim.model)
+        };
+        aims.iter().map(name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The settings that are not at their default.
+    fn settings(&self) -> Vec<String> {
+        let plain = Plan::default();
+        let (mine, other) = (self.timeouts, plain.timeouts);
+        let mut changed = Vec::new();
+        let mut put = |name: &str, is_changed: bool, value: String| {
+            if is_changed {
+                changed.push(format!("{name}: {value}"));
+            }
+        };
+        put("timeouts.connect", mine.connect != other.connect, span(mine.connect));
+        put("timeouts.first_byte", mine.first_byte != other.first_byte, span(mine.first_byte));
+        put("timeouts.idle", mine.idle != other.idle, span(mine.idle));
+        put("timeouts.total", mine.total != other.total, span(mine.total));
+        put("attempts", self.attempts != plain.attempts, self.attempts.to_string());
+        put("limits.body", self.body_max != plain.body_max, format!("{} bytes", self.body_max));
+        put("drain", self.drain != plain.drain, span(self.drain));
+        put("log.format", self.log != plain.log, format!("{:?}", self.log).to_lowercase());
+        put("strict", self.strict, "true".to_owned());
+        let cors = match &self.cors {
+            Some(Cors::Any) => "*".to_owned(),
+            Some(Cors::Origins(origins)) => origins.join(", "),
+            None => String::new(),
+        };
+        put("cors", self.cors.is_some(), cors);
+        changed
+    }
+}
+
+impl Provider {
+    fn summary(&self) -> String {
+        if self.built_in {
+            return format!("{} (built in)", self.name);
+        }
+        let mut text = format!("{} ({}) at {}", self.name, self.dialect.name(), self.base);
+        match self.keys.len() {
+            0 => text.push_str(", no key"),
+            keys => {
+                let _ = write!(text, ", {}", count(keys, "key"));
+            }
+        }
+        for (what, number) in [("header", self.headers.len()), ("listed model", self.listed.len())] {
+            if number > 0 {
+                let _ = write!(text, ", {}", count(number, what));
+            }
+        }
+        text
+    }
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+fn span(span: Span) -> String {
+    match span.0 / 1000 {
+        millis if millis % 1000 == 0 => format!("{}s", millis / 1000),
+        millis => format!("{millis}ms"),
+    }
+}

@@ -1,0 +1,213 @@
+//! What a seed makes: who asks what, of which providers, and what they do.
+
+use super::chance::Chance;
+use crate::{
+    access::Caller,
+    exchange::{Inbound, Io},
+    path::KeyChoice,
+    plan::{Aim, Plan, Provider, Timeouts},
+    provider::{Auth, Operation},
+    secret::Secret,
+    time::{Instant, Span},
+};
+use bytes::Bytes;
+use dialect::{
+    DialectId,
+    canon::{Block, Choice, Extra, Kind, Message, Request, Stop, StopReason, Usage, unfold},
+};
+use http::{HeaderMap, Method};
+use std::sync::Arc;
+
+/// Words that the answer holds, so that what arrives can be compared.
+pub(super) const WORDS: &str = "the answer is forty-two and this is the whole of it";
+
+/// One request and its world.
+#[derive(Debug)]
+pub(super) struct Scene {
+    pub(super) seed: u64,
+    pub(super) caller: DialectId,
+    pub(super) stream: bool,
+    /// Per target of the alias.
+    pub(super) targets: Vec<Target>,
+    pub(super) attempts: u32,
+    /// The caller leaves after so many steps.
+    pub(super) leaves: Option<u64>,
+    /// The gateway is shut after so many steps.
+    pub(super) shut: Option<u64>,
+}
+
+/// A provider and what it does when it is asked.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) dialect: DialectId,
+    pub(super) keys: usize,
+    pub(super) act: Act,
+    /// Bytes of a body that come at once.
+    pub(super) piece: usize,
+    /// Time between two pieces.
+    pub(super) pause: Span,
+}
+
+/// What a provider does.
+#[derive(Clone, Debug)]
+pub(super) enum Act {
+    /// The whole answer.
+    Answer,
+    /// The answer up to that many thousandths of it, then a clean end.
+    Cut(u64),
+    /// The answer up to that many thousandths of it, then a broken connection.
+    Break(u64),
+    /// The answer up to that many thousandths of it, then nothing.
+    Stall(u64),
+    /// No head, ever.
+    Silent,
+    /// A failure before any head.
+    Fail(Io),
+    /// An error with this status.
+    Refuse(u16),
+    /// An error inside a stream that began with 200.
+    ErrorInside,
+    /// Bytes that mean nothing.
+    Garbage,
+}
+
+impl Scene {
+    pub(super) fn from_seed(seed: u64) -> Scene {
+        let mut chance = Chance::new(seed);
+        let count = 1 + chance.below(4);
+        Scene {
+            seed,
+            caller: *chance.pick(DialectId::ALL),
+            stream: chance.percent(60),
+            targets: (0..count).map(|_| Target::by(&mut chance)).collect(),
+            attempts: u32::try_from(1 + chance.below(4)).unwrap(),
+            leaves: chance.percent(15).then(|| chance.below(40)),
+            shut: chance.percent(3).then(|| chance.below(40)),
+        }
+    }
+
+    /// The plan: one provider a target, and the alias `m` over all of them.
+    pub(super) fn plan(&self) -> Arc<Plan> {
+        let aims = (0..self.targets.len()).map(|provider| Aim { provider, model: "served".to_owned() }).collect();
+        Arc::new(Plan {
+            providers: self.targets.iter().enumerate().map(|(index, target)| target.provider(index)).collect(),
+            aliases: [("m".to_owned(), aims)].into(),
+            attempts: self.attempts,
+            timeouts: Timeouts {
+                connect: Span::secs(3),
+                first_byte: Span::secs(60),
+                idle: Span::secs(30),
+                total: Span::secs(600),
+            },
+            ..Plan::default()
+        })
+    }
+
+    /// The request, in the caller's dialect.
+    pub(super) fn inbound(&self) -> Inbound {
+        let body = format!(
+            r#"{{"model":"m","max_tokens":100,"stream":{},"messages":[{{"role":"user","content":"why"}}]}}"#,
+            self.stream
+        );
+        Inbound {
+            id: "req-1".to_owned(),
+            caller: Caller(None),
+            method: Method::POST,
+            headers: HeaderMap::new(),
+            body: Bytes::from(body),
+            key: KeyChoice::Next,
+            roll: self.seed,
+            arrived: Instant::default(),
+        }
+    }
+}
+
+impl Target {
+    fn by(chance: &mut Chance) -> Target {
+        Target {
+            dialect: *chance.pick(DialectId::ALL),
+            keys: usize::try_from(chance.below(4)).unwrap(),
+            act: Act::by(chance),
+            piece: usize::try_from(1 + chance.below(400)).unwrap(),
+            pause: Span::millis(chance.below(5_000)),
+        }
+    }
+
+    fn provider(&self, index: usize) -> Provider {
+        let (generate, auth) = match self.dialect {
+            DialectId::Anthropic => ("/v1/messages", Auth::Header("x-api-key")),
+            _ => ("/chat/completions", Auth::Bearer),
+        };
+        Provider {
+            name: format!("p{index}"),
+            aka: Vec::new(),
+            dialect: self.dialect,
+            base: format!("http://p{index}.test"),
+            auth: auth.clone(),
+            keys: (0..self.keys).map(|key| Secret::new(format!("secret-{index}-{key}"))).collect(),
+            own_auth: auth,
+            headers: Vec::new(),
+            default_headers: Vec::new(),
+            generate: generate.to_owned(),
+            models: None,
+            listed: Vec::new(),
+            drops: Vec::new(),
+            renames: Vec::new(),
+            quirks: &[],
+            built_in: false,
+        }
+    }
+
+    /// The answer's bytes, whole or as a stream.
+    pub(super) fn answer(&self, stream: bool) -> Vec<u8> {
+        let message = message(self.dialect);
+        let dialect = self.dialect.dialect();
+        if !stream {
+            return dialect.write_response(&message).value;
+        }
+        let mut request = Request::new(self.dialect, "served");
+        request.stream = Some(true);
+        request.stream_usage = Some(true);
+        let mut writer = dialect.writer(&request);
+        let (mut out, mut losses) = (Vec::new(), dialect::Losses::new());
+        for event in unfold(&message) {
+            writer.write(&event, &mut out, &mut losses);
+        }
+        out
+    }
+}
+
+impl Act {
+    fn by(chance: &mut Chance) -> Act {
+        let part = chance.below(1_000);
+        match chance.below(14) {
+            0..5 => Act::Answer,
+            5 => Act::Cut(part),
+            6 => Act::Break(part),
+            7 => Act::Stall(part),
+            8 => Act::Silent,
+            9 => Act::Fail(*chance.pick(&[Io::Connect, Io::ConnectTimeout, Io::Tls, Io::Broken])),
+            10 | 11 => Act::Refuse(*chance.pick(&[400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 529])),
+            12 => Act::ErrorInside,
+            _ => Act::Garbage,
+        }
+    }
+}
+
+fn message(from: DialectId) -> Message {
+    let text = Block::new(Kind::Text(WORDS.to_owned()));
+    let stop = Stop::new(StopReason::End, if from == DialectId::Anthropic { "end_turn" } else { "stop" });
+    let choice = Choice { index: 0, blocks: vec![text], stop: Some(stop), logprobs: None, extra: Extra::NONE };
+    Message {
+        from,
+        id: "id-1".to_owned(),
+        model: "served".to_owned(),
+        created: Some(1),
+        choices: vec![choice],
+        usage: Some(Usage { input: 10, output: 12, ..Usage::default() }),
+        extra: Extra::NONE,
+    }
+}
+
+/// How a request is called in the plan of every scene.
+pub(super) const OPERATION: Operation = Operation::Generate;

@@ -1,0 +1,268 @@
+//! Plays a scene as a door would, and watches that every rule holds.
+
+use super::scene::{Act, OPERATION, Scene, WORDS};
+use crate::{
+    exchange::{Attempt, Exchange, Order, Reply, Report, UpstreamHead},
+    ledger::{Command, Ledger},
+    record::{Outcome, Record},
+    time::{Instant, Span},
+};
+use bytes::Bytes;
+use dialect::{Reader, Sink, canon};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use std::collections::BTreeMap;
+
+/// More steps than any exchange may take.
+const STEPS_MAX: u64 = 20_000;
+
+/// What the caller has seen at the end.
+#[derive(Default)]
+pub(super) struct Ending {
+    head: Option<Box<Reply>>,
+    body: Vec<u8>,
+    aborted: bool,
+    record: Option<Box<Record>>,
+    sent: u32,
+    cancelled: u32,
+    left: bool,
+}
+
+/// A provider's answer on its way.
+struct Live {
+    head: Option<UpstreamHead>,
+    pieces: Vec<Bytes>,
+    at: usize,
+    pause: Span,
+    end: End,
+}
+
+enum End {
+    Clean,
+    Broken,
+    Never,
+    Fails(crate::exchange::Io),
+}
+
+type Rule = Result<(), String>;
+
+/// Plays `scene` to its end.
+pub(super) fn play(scene: &Scene) -> Result<Ending, String> {
+    let mut exchange = Exchange::call(scene.plan(), scene.caller, OPERATION, scene.inbound());
+    let mut ledger = Ledger::default();
+    let mut ending = Ending::default();
+    let mut live: BTreeMap<Attempt, Live> = BTreeMap::new();
+    let (mut now, mut admissions) = (Instant::default(), 0_u64);
+    for step in 0..STEPS_MAX {
+        if scene.leaves == Some(step) && ending.record.is_none() {
+            ending.left = true;
+            exchange.report(Report::ClientGone, now);
+        }
+        if scene.shut == Some(step) {
+            exchange.report(Report::ShuttingDown, now);
+        }
+        let Some(order) = exchange.next() else { break };
+        rule(ending.record.is_none(), "nothing comes after `Done`")?;
+        match order {
+            Order::Ask(command) => {
+                admissions += u64::from(matches!(command, Command::Admit(_)));
+                let answer = ledger.apply(command);
+                exchange.report(Report::Answer(answer), now);
+            }
+            Order::Send(attempt, upstream) => {
+                rule(ending.head.is_none(), "no provider is asked after the first byte")?;
+                rule(live.is_empty(), "one attempt at a time")?;
+                ending.sent += 1;
+                rule(ending.sent <= scene.attempts, "attempts are bounded")?;
+                live.insert(attempt, Live::of(scene, upstream.provider));
+            }
+            Order::Cancel(attempt) => {
+                live.remove(&attempt);
+                ending.cancelled += 1;
+            }
+            Order::Head(reply) => {
+                rule(ending.head.is_none(), "there is one head")?;
+                ending.head = Some(reply);
+            }
+            Order::Body(bytes) => {
+                rule(ending.head.is_some(), "the head comes before the body")?;
+                ending.body.extend_from_slice(&bytes);
+            }
+            Order::Abort => ending.aborted = true,
+            Order::Wait { pull, until } => {
+                rule(until >= now, "a wait ends in the future")?;
+                let (report, at) = wait(&mut live, pull, now, until);
+                now = at;
+                exchange.report(report, now);
+            }
+            Order::Done(record) => {
+                if record.admitted {
+                    ledger.settle(&record);
+                }
+                ending.record = Some(record);
+            }
+        }
+    }
+    rule(admissions <= 1 && (ending.left || admissions == 1), "the ledger is asked once")?;
+    rule(ledger.in_flight() == 0 && ledger.settled() == admissions, "every admission is settled once")?;
+    rule(live.is_empty(), "nothing goes on at a provider that nobody waits for")?;
+    ending.check(scene)?;
+    Ok(ending)
+}
+
+fn wait(live: &mut BTreeMap<Attempt, Live>, pull: Attempt, now: Instant, until: Instant) -> (Report, Instant) {
+    let Some(attempt) = live.get_mut(&pull) else { return (Report::Woke, until) };
+    let at = now.after(attempt.pause);
+    if at >= until || attempt.is_silent() {
+        return (Report::Woke, until);
+    }
+    let report = attempt.next(pull);
+    if matches!(report, Report::End(_) | Report::Failed(..)) {
+        live.remove(&pull);
+    }
+    (report, at)
+}
+
+impl Live {
+    fn of(scene: &Scene, provider: usize) -> Live {
+        let target = &scene.targets[provider];
+        let whole = target.answer(scene.stream);
+        let part = |thousandths: u64| {
+            let end = usize::try_from(whole.len() as u64 * thousandths / 1_000).unwrap();
+            whole[..end].to_vec()
+        };
+        let (status, body, end) = match &target.act {
+            Act::Answer => (200, whole.clone(), End::Clean),
+            Act::Cut(at) => (200, part(*at), End::Clean),
+            Act::Break(at) => (200, part(*at), End::Broken),
+            Act::Stall(at) => (200, part(*at), End::Never),
+            Act::Silent => (0, Vec::new(), End::Never),
+            Act::Fail(io) => (0, Vec::new(), End::Fails(*io)),
+            Act::Refuse(status) => (*status, br#"{"error":{"message":"no","type":"t"}}"#.to_vec(), End::Clean),
+            Act::ErrorInside => (200, error_inside(scene.stream), End::Clean),
+            Act::Garbage => (200, b"\x00\xff<html>{{{{data: ".to_vec(), End::Clean),
+        };
+        let head = (status > 0).then(|| head(status, scene.stream && status == 200));
+        let pieces = body.chunks(target.piece).map(Bytes::copy_from_slice).collect();
+        Live { head, pieces, at: 0, pause: target.pause, end }
+    }
+
+    fn is_silent(&self) -> bool {
+        self.head.is_none() && self.at == self.pieces.len() && matches!(self.end, End::Never)
+    }
+
+    fn next(&mut self, attempt: Attempt) -> Report {
+        if let Some(head) = self.head.take() {
+            return Report::Head(attempt, head);
+        }
+        if let Some(piece) = self.pieces.get(self.at) {
+            self.at += 1;
+            return Report::Body(attempt, piece.clone());
+        }
+        match self.end {
+            End::Fails(io) => Report::Failed(attempt, io),
+            End::Broken => Report::Failed(attempt, crate::exchange::Io::Broken),
+            End::Clean | End::Never => Report::End(attempt),
+        }
+    }
+}
+
+fn head(status: u16, stream: bool) -> UpstreamHead {
+    let kind = if stream { "text/event-stream" } else { "application/json" };
+    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]);
+    UpstreamHead { status: StatusCode::from_u16(status).unwrap(), headers }
+}
+
+/// An error that both dialects know for one.
+fn error_inside(stream: bool) -> Vec<u8> {
+    let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"busy"}}"#;
+    if stream { format!("event: error\ndata: {error}\n\n").into_bytes() } else { error.as_bytes().to_vec() }
+}
+
+impl Ending {
+    /// What the caller saw is true.
+    fn check(&self, scene: &Scene) -> Rule {
+        let record = self.record.as_ref().ok_or("every exchange ends")?;
+        let (named, sent) = (record.trials.len(), self.sent as usize);
+        rule(named == sent || self.left && named == sent + 1, "the record names every attempt")?;
+        let told = self.head.as_ref().map(|head| head.status.as_u16());
+        rule(self.left || told == record.status, "the record tells the caller's status")?;
+        match record.outcome {
+            Outcome::ClientGone => rule(self.left, "nobody left"),
+            Outcome::Whole => {
+                rule(!self.aborted, "a whole answer is not aborted")?;
+                let message = self.read(scene).ok_or("a whole answer can be read")?;
+                rule(text(&message) == WORDS, "a whole answer holds every word")?;
+                // A stream may be cut behind its last word and before its usage, by the provider or by a limit.
+                let uncut = matches!(scene.targets[record.trials.len() - 1].act, Act::Answer)
+                    && record.took < scene.plan().timeouts.total
+                    && scene.shut.is_none();
+                rule(!uncut || record.usage.is_some(), "a whole answer tells its usage")
+            }
+            Outcome::Fault(_) if told.is_some_and(|status| status >= 400) => {
+                let fault = scene.caller.dialect().read_fault(told.unwrap_or(500), &self.body);
+                rule(!fault.message.is_empty(), "an error is told in the caller's dialect")
+            }
+            Outcome::Fault(_) => {
+                rule(self.aborted || scene.stream, "a broken whole answer is aborted")?;
+                rule(self.read(scene).is_none(), "a broken answer does not pass for a whole one")
+            }
+        }
+    }
+
+    /// The answer as a client of the caller's dialect would read it; `None` where it would see an error.
+    fn read(&self, scene: &Scene) -> Option<canon::Message> {
+        let dialect = scene.caller.dialect();
+        if self.aborted {
+            return None;
+        }
+        if !scene.stream {
+            return dialect.read_response(&self.body).ok().map(|carried| carried.value);
+        }
+        let (mut reader, mut sink): (Box<dyn Reader>, Sink) = (dialect.reader(), Sink::default());
+        reader.feed(&self.body, &mut sink).ok()?;
+        reader.finish(&mut sink).ok()?;
+        Some(canon::fold(scene.caller, sink.events))
+    }
+}
+
+fn text(message: &canon::Message) -> String {
+    let blocks = message.choices.iter().flat_map(|choice| &choice.blocks);
+    let words = blocks.filter_map(|block| match &block.kind {
+        canon::Kind::Text(text) => Some(text.as_str()),
+        _ => None,
+    });
+    words.collect()
+}
+
+fn rule(holds: bool, words: &str) -> Rule {
+    if holds { Ok(()) } else { Err(words.to_owned()) }
+}
+
+/// How often what happened.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    whole: u64,
+    failed_over: u64,
+    refused: u64,
+    broken_off: u64,
+    left: u64,
+    cancelled: u64,
+}
+
+impl Tally {
+    pub(super) fn count(&mut self, ending: &Ending) {
+        let Some(record) = &ending.record else { return };
+        let refused = record.status.is_some_and(|status| status >= 400);
+        self.whole += u64::from(record.outcome == Outcome::Whole);
+        self.failed_over += u64::from(record.outcome == Outcome::Whole && ending.sent > 1);
+        self.refused += u64::from(refused);
+        self.broken_off += u64::from(matches!(record.outcome, Outcome::Fault(_)) && !refused);
+        self.left += u64::from(record.outcome == Outcome::ClientGone);
+        self.cancelled += u64::from(ending.cancelled > 0);
+    }
+
+    pub(super) fn assert_all_happened(&self) {
+        let all = [self.whole, self.failed_over, self.refused, self.broken_off, self.left, self.cancelled];
+        assert!(all.iter().all(|count| *count > 0), "something never happens: {self:?}");
+    }
+}

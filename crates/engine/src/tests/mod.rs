@@ -1,0 +1,19 @@
+//! Tests of the table of providers, of names and of paths.
+
+mod paths;
+mod providers;
+mod routes;
+
+use crate::{
+    config::{Overrides, Source, World, load},
+    plan::Plan,
+};
+
+/// The plan that an environment and a file make.
+fn plan(environment: &[(&str, &str)], text: &str) -> Plan {
+    let env = |name: &str| environment.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
+    let world = World { env: &env, read_file: &|_| Err("no such file".to_owned()) };
+    let source = Source { name: "sekisho.yaml", text: text.as_bytes() };
+    let loaded = load(Some(source), &world, &Overrides::default());
+    loaded.unwrap_or_else(|problems| panic!("{problems:#?}")).0
+}

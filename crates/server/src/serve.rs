@@ -1,0 +1,223 @@
+//! Serving, from the first word on the terminal to the last answer.
+
+use crate::{
+    door::{
+        self,
+        io::duration,
+        worker::{Shared, Stage, Worker},
+    },
+    limits::{BACKLOG, HANDOVER_MAX, LAST_WORDS},
+    log::{Log, LogEnd},
+};
+use engine::{
+    limits::{CONNECTIONS_MAX, LAME_DUCK},
+    plan::Plan,
+    time::Span,
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::{
+    io,
+    net::{SocketAddr, TcpStream},
+    num::NonZero,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+use tokio::{
+    net::TcpListener,
+    runtime,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{Notify, mpsc, watch},
+    task::LocalSet,
+    time::{sleep, timeout},
+};
+
+/// Serves `plan` until a signal ends it. `greet` is called with the address once it listens.
+///
+/// # Errors
+/// What kept it from listening.
+pub(crate) fn run(plan: Plan, greet: impl FnOnce(SocketAddr)) -> io::Result<()> {
+    let (log, end) = Log::start(plan.log);
+    let loopback_only = plan.listen.ip().is_loopback();
+    let drain = plan.drain;
+    let listener = listen(plan.listen)?;
+    let address = listener.local_addr()?;
+    let (stage, watched) = watch::channel(Stage::Serving);
+    let shared = Shared::new(plan, log, watched, loopback_only);
+    let cores = Cores::start(&shared)?;
+    greet(address);
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(front(&shared, listener, cores, &stage, drain))?;
+    drop(shared);
+    drop::<LogEnd>(end);
+    Ok(())
+}
+
+/// One thread a core, each with a runtime and connections of its own.
+struct Cores {
+    cores: Vec<Core>,
+    /// A connection has ended.
+    ended: Arc<Notify>,
+}
+
+struct Core {
+    hand: mpsc::Sender<TcpStream>,
+    open: Arc<AtomicUsize>,
+}
+
+impl Cores {
+    fn start(shared: &Arc<Shared>) -> io::Result<Cores> {
+        let count = thread::available_parallelism().map_or(1, NonZero::get);
+        let ended = Arc::<Notify>::default();
+        let cores = (0..count).map(|number| Core::start(number, shared.clone(), ended.clone())).collect::<io::Result<_>>()?;
+        Ok(Cores { cores, ended })
+    }
+
+    /// Hands a connection to the core that has the fewest.
+    fn hand(&self, stream: TcpStream) {
+        let least = self.cores.iter().min_by_key(|core| core.open.load(Ordering::Relaxed));
+        let Some(core) = least else { return };
+        core.open.fetch_add(1, Ordering::Relaxed);
+        if core.hand.try_send(stream).is_err() {
+            core.open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn open(&self) -> usize {
+        self.cores.iter().map(|core| core.open.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Ends when no connection is open any more.
+    async fn idle(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.open() == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+impl Core {
+    fn start(number: usize, shared: Arc<Shared>, ended: Arc<Notify>) -> io::Result<Core> {
+        let (hand, taken) = mpsc::channel(HANDOVER_MAX);
+        let open = Arc::<AtomicUsize>::default();
+        let counted = open.clone();
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let work = move || LocalSet::new().block_on(&runtime, core(shared, taken, counted, ended));
+        thread::Builder::new().name(format!("core-{number}")).spawn(work)?;
+        Ok(Core { hand, open })
+    }
+}
+
+async fn core(
+    shared: Arc<Shared>,
+    mut taken: mpsc::Receiver<TcpStream>,
+    open: Arc<AtomicUsize>,
+    ended: Arc<Notify>,
+) {
+    let worker = Worker::new(shared);
+    while let Some(stream) = taken.recv().await {
+        let counted = Counted(open.clone(), ended.clone());
+        let worker = worker.clone();
+        tokio::task::spawn_local(async move {
+            if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
+                door::connection(worker, stream).await;
+            }
+            drop(counted);
+        });
+    }
+    // The process ends when every connection has; until then this core goes on serving them.
+    std::future::pending::<()>().await;
+}
+
+/// An open connection, counted; it counts itself out even where its task panics.
+struct Counted(Arc<AtomicUsize>, Arc<Notify>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.1.notify_one();
+    }
+}
+
+/// Accepts until it is told to stop, then sees everything to its end.
+async fn front(
+    shared: &Arc<Shared>,
+    listener: TcpListenerStd,
+    cores: Cores,
+    stage: &watch::Sender<Stage>,
+    drain: Span,
+) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let gentle = tokio::select! {
+        () = accept(shared, &listener, &cores) => true,
+        _ = terminate.recv() => true,
+        _ = interrupt.recv() => false,
+    };
+    if gentle {
+        // Load balancers need a moment to notice that we are not ready any more. A person at a terminal does not.
+        stage.send_replace(Stage::LameDuck);
+        shared.log.say("info", "SIGTERM: not ready any more, draining soon");
+        tokio::select! {
+            () = accept(shared, &listener, &cores) => {}
+            () = sleep(duration(LAME_DUCK)) => {}
+            () = again(&mut terminate, &mut interrupt) => return Ok(()),
+        }
+    }
+    drop(listener);
+    stage.send_replace(Stage::Draining);
+    let open = cores.open();
+    shared.log.say("info", &format!("draining: no new connections, {open} still open"));
+    tokio::select! {
+        () = cores.idle() => return Ok(()),
+        () = sleep(duration(drain)) => {}
+        () = again(&mut terminate, &mut interrupt) => return Ok(()),
+    }
+    shared.log.say("warn", &format!("the drain is over: ending {} connections", cores.open()));
+    stage.send_replace(Stage::Shut);
+    let _ = timeout(duration(LAST_WORDS), cores.idle()).await;
+    Ok(())
+}
+
+type TcpListenerStd = std::net::TcpListener;
+
+/// A second signal, of either kind.
+async fn again(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Accepts connections, for ever.
+async fn accept(shared: &Shared, listener: &TcpListener, cores: &Cores) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) if cores.open() < CONNECTIONS_MAX => {
+                if let Ok(stream) = stream.into_std() {
+                    cores.hand(stream);
+                }
+            }
+            Ok(_) => shared.log.say("warn", "a connection was refused: as many are open as may be"),
+            Err(error) => {
+                // Out of file descriptors, most likely: accepting again at once would only burn the core.
+                shared.log.say("warn", &format!("a connection could not be accepted: {error}"));
+                sleep(duration(Span::millis(100))).await;
+            }
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListenerStd> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(BACKLOG).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
