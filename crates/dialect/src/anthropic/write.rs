@@ -376,13 +376,14 @@ impl Pen {
         let most = target.max_output.unwrap_or(u64::MAX);
         let why = match budget {
             Some(0) => "no such effort is known",
-            Some(_) if most <= THINKING_BUDGET_MIN => "the model writes too few tokens to think",
+            Some(_) if most <= 2 * THINKING_BUDGET_MIN => "the model writes too few tokens to think",
             _ if !may_think(said) => "the last answer begins without signed thoughts",
             None => return (limit, request.reasoning.clone()),
             Some(budget) => {
-                let budget = budget.max(THINKING_BUDGET_MIN);
+                // A quarter of what the model can write stays for the answer.
+                let budget = budget.clamp(THINKING_BUDGET_MIN, most - most / 4);
                 let limit = if limit > budget { limit } else { limit.saturating_add(budget).min(most) };
-                return (limit, Some(Reasoning::Budget(budget.min(limit.saturating_sub(1)))));
+                return (limit, Some(Reasoning::Budget(budget)));
             }
         };
         self.losses.note("/reasoning_effort", why);
