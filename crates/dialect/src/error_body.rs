@@ -42,7 +42,10 @@ pub fn told(status: u16, value: &Value) -> Fault {
         message = shortened(&format!("{message}: {raw}"));
     }
     let word = |name: &str| [error, body].iter().find_map(|part| label(part.get(name)?));
-    let (kind, code) = (word("type").or_else(|| word("status")), word("code"));
+    let (kind, code) = (
+        word("type").or_else(|| error.get("status").filter(|status| status.is_string()).and_then(label)),
+        word("code"),
+    );
     let inner = error.pointer("/innererror/code").and_then(label);
     let names: Vec<&str> = [&code, &kind, &inner].into_iter().flatten().map(String::as_str).collect();
     let table = if cloudflare.is_some() { CLOUDFLARE } else { WORDS };

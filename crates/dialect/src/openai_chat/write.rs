@@ -28,13 +28,12 @@ pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>
     put(&mut body, "model", Some(target.model));
     put(&mut body, "messages", Some(messages));
     let tools = request.tools.iter().enumerate().filter_map(|(index, tool)| pen.tool(tool, index));
-    let tools = Some(tools.collect::<Vec<Value>>()).filter(|tools| !tools.is_empty());
+    put(&mut body, "tools", Some(tools.collect::<Vec<Value>>()).filter(|tools| !tools.is_empty()));
     let choice = request.choice.as_ref().and_then(|wish| pen.or_lose(choice(wish), "/tool_choice"));
     // OpenAI refuses these two where there are no tools.
-    let has_tools = pen.own || tools.is_some();
+    let has_tools = pen.own || body.contains_key("tools");
     put(&mut body, "tool_choice", choice.filter(|_| has_tools));
     put(&mut body, "parallel_tool_calls", request.parallel.filter(|_| has_tools));
-    put(&mut body, "tools", tools);
     let format = request.format.as_ref().map(|wish| format(wish, pen.own));
     put(&mut body, "response_format", format.and_then(|format| pen.or_lose(format, "/response_format")));
     put(&mut body, "reasoning_effort", request.reasoning.as_ref().and_then(effort));
