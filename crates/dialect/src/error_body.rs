@@ -116,6 +116,7 @@ const WORDS: &[(&str, FaultKind)] = &[
     ("responsibleaipolicyviolation", FaultKind::ContentFiltered),
     ("insufficient_quota", FaultKind::UpstreamQuota),
     ("insufficient_balance", FaultKind::UpstreamQuota),
+    ("billing_error", FaultKind::UpstreamQuota),
     ("billing_hard_limit_reached", FaultKind::UpstreamQuota),
     ("billing_not_active", FaultKind::UpstreamQuota),
     ("model_not_found", FaultKind::UpstreamNotFound),
@@ -129,6 +130,7 @@ const WORDS: &[(&str, FaultKind)] = &[
     ("ratelimitreached", FaultKind::UpstreamLimited),
     ("too_many_requests_error", FaultKind::UpstreamLimited),
     ("overloaded_error", FaultKind::UpstreamOverloaded),
+    ("timeout_error", FaultKind::UpstreamTimeout),
 ];
 
 /// What Cloudflare's numbers tell:
@@ -150,6 +152,8 @@ const CLOUDFLARE: &[(&str, FaultKind)] = &[
 /// give no better sign. In small letters.
 const PHRASES: &[(&str, FaultKind)] = &[
     ("available credits", FaultKind::UpstreamQuota),
+    ("credit balance is too low", FaultKind::UpstreamQuota),
+    ("specified api usage limits", FaultKind::UpstreamQuota),
     ("spending limit", FaultKind::UpstreamQuota),
     ("insufficient balance", FaultKind::UpstreamQuota),
     ("exceeded your current quota", FaultKind::UpstreamQuota),
@@ -157,6 +161,7 @@ const PHRASES: &[(&str, FaultKind)] = &[
     ("context length", FaultKind::ContextTooLong),
     ("context window", FaultKind::ContextTooLong),
     ("available context size", FaultKind::ContextTooLong),
+    ("exceed context limit", FaultKind::ContextTooLong),
     ("prompt is too long", FaultKind::ContextTooLong),
     ("content management policy", FaultKind::ContentFiltered),
     ("incorrect api key", FaultKind::UpstreamAuth),
