@@ -234,7 +234,7 @@ impl Pen {
         let mut written = Map::new();
         put(&mut written, "index", Some(choice.index));
         put(&mut written, "message", Some(message));
-        put(&mut written, "logprobs", choice.logprobs.clone());
+        put(&mut written, "logprobs", choice.logprobs.clone().or((!self.own).then_some(Value::Null)));
         let stop = choice.stop.as_ref().map(|stop| wire::write_stop(stop, self.own));
         put(&mut written, "finish_reason", stop);
         json::add(&mut written, rest.as_ref().and_then(Value::as_object));
@@ -259,7 +259,9 @@ impl Pen {
         let nothing = if self.is_answer || !calls.is_empty() { Value::Null } else { "".into() };
         put(message, "role", Some("assistant"));
         put(message, "content", content.or((!self.own).then_some(nothing)));
-        put(message, "refusal", (!refusals.is_empty()).then(|| words(&refusals)));
+        let refusal = (!refusals.is_empty()).then(|| Value::from(words(&refusals)));
+        // OpenAI's schema demands this and `logprobs` of every answer.
+        put(message, "refusal", refusal.or((!self.own && self.is_answer).then_some(Value::Null)));
         if self.own || self.is_answer {
             put(message, "reasoning_content", Some(words(&thoughts)).filter(|text| !text.is_empty()));
             put(message, "reasoning_details", Some(details(&thoughts)).filter(|details| !details.is_empty()));
