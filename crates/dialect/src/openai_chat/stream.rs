@@ -16,7 +16,7 @@ use crate::{
 };
 use memchr::memchr_iter;
 use serde_json::{Map, Value, json};
-use std::{collections::BTreeMap, mem};
+use std::{collections::BTreeMap, fmt::Display, mem};
 
 const DONE: &[u8] = b"[DONE]";
 
@@ -388,16 +388,17 @@ impl Writer for ChunkWriter {
             Event::BlockStop { .. } => {}
             Event::Logprobs { choice, logprobs } => {
                 let said = json!({"index": choice, "delta": {}, "logprobs": logprobs, "finish_reason": null});
-                self.chunk(&json!([said]), None, out);
+                self.chunk(said, out);
             }
             Event::Finish { choice, stop } => {
                 self.begin(*choice, out);
                 let word = wire::write_stop(stop, self.own);
-                self.chunk(&json!([{"index": choice, "delta": {}, "finish_reason": word}]), None, out);
+                self.chunk(json!({"index": choice, "delta": {}, "finish_reason": word}), out);
             }
             Event::Usage(usage) => self.usage = Some(usage.clone()),
             Event::Opaque { dialect: ME, json } => {
-                self.chunk(json.get("choices").unwrap_or(&Value::Null), None, out);
+                let choices = json.get("choices").and_then(Value::as_array);
+                choices.into_iter().flatten().for_each(|choice| self.chunk(choice, out));
             }
             Event::Opaque { .. } => losses.note("", "an event that only another API knows"),
             Event::End => self.end(out),
@@ -416,19 +417,18 @@ impl ChunkWriter {
         ChunkWriter { with_usage, ..Default::default() }
     }
 
-    fn chunk(&self, choices: &Value, usage: Option<Value>, out: &mut Vec<u8>) {
-        let usage = usage.map(|usage| format!(",\"usage\":{usage}")).unwrap_or_default();
-        out.extend_from_slice(format!("data: {},\"choices\":{choices}{usage}}}\n\n", self.head).as_bytes());
+    fn chunk(&self, choice: impl Display, out: &mut Vec<u8>) {
+        out.extend_from_slice(format!("data: {},\"choices\":[{choice}]}}\n\n", self.head).as_bytes());
     }
 
-    fn delta(&self, choice: u32, delta: &Value, out: &mut Vec<u8>) {
-        self.chunk(&json!([{"index": choice, "delta": delta, "finish_reason": null}]), None, out);
+    fn delta(&self, choice: u32, delta: impl Display, out: &mut Vec<u8>) {
+        self.chunk(format_args!(r#"{{"index":{choice},"delta":{delta},"finish_reason":null}}"#), out);
     }
 
     /// The first chunk of a choice names the speaker, as OpenAI's does.
     fn begin(&mut self, index: u32, out: &mut Vec<u8>) -> &mut WriteChoice {
         if !self.choices.contains_key(&index) {
-            self.delta(index, &json!({"role": "assistant", "content": ""}), out);
+            self.delta(index, json!({"role": "assistant", "content": ""}), out);
         }
         self.choices.entry(index).or_default()
     }
@@ -448,7 +448,7 @@ impl ChunkWriter {
                 choice.calls += 1;
                 let function = json!({"name": name, "arguments": ""});
                 let call = json!({"index": call, "id": id, "type": "function", "function": function});
-                self.delta(index, &json!({"tool_calls": [call]}), out);
+                self.delta(index, json!({"tool_calls": [call]}), out);
             }
             BlockStart::Whole(_) => losses.note(format!("/content/{block}"), write::NO_BLOCK),
             _ => {}
@@ -475,13 +475,16 @@ impl ChunkWriter {
             (Some(WriteBlock::Lost), _) => return,
             _ => return losses.note(format!("/content/{block}"), "thoughts too long for their seal"),
         };
-        self.delta(index, &written, out);
+        self.delta(index, written, out);
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
         self.ended = true;
         if let Some(usage) = self.usage.as_ref().filter(|_| self.with_usage) {
-            self.chunk(&json!([]), Some(wire::write_usage(usage)), out);
+            let usage = wire::write_usage(usage);
+            out.extend_from_slice(
+                format!("data: {},\"choices\":[],\"usage\":{usage}}}\n\n", self.head).as_bytes(),
+            );
         }
         out.extend_from_slice(b"data: [DONE]\n\n");
     }
