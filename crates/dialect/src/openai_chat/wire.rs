@@ -10,6 +10,8 @@ use serde_json::{Map, Value, json};
 pub(super) const ME: DialectId = DialectId::OpenaiChat;
 /// Most stop sequences: <https://platform.openai.com/docs/api-reference/chat/create#chat-create-stop>
 pub(super) const STOPS_MAX: usize = 4;
+/// Longest id of an end user, in bytes: longer ones get `string_above_max_length`.
+pub(super) const USER_MAX: usize = 64;
 /// The object of a whole answer.
 pub(super) const WHOLE: &str = "chat.completion";
 

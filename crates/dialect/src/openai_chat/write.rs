@@ -44,7 +44,12 @@ pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>
     // A stream of another dialect always ends with its usage.
     let usage = request.stream_usage.or((!pen.own && request.stream == Some(true)).then_some(true));
     put(&mut body, "stream_options", usage.map(|usage| json!({"include_usage": usage})));
-    put(&mut body, "user", request.user.as_deref());
+    // Anthropic's clients send ids that OpenAI refuses the whole request for.
+    let user = request.user.as_deref().filter(|user| pen.own || user.len() <= wire::USER_MAX);
+    if user.is_none() && request.user.is_some() {
+        pen.losses.note("/metadata/user_id", "OpenAI's chat API takes 64 characters at most");
+    }
+    put(&mut body, "user", user);
     pen.rest(&request.extra, &mut body, |name| format!("/{}", name.replace('~', "~0").replace('/', "~1")));
     Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses }
 }
