@@ -10,6 +10,7 @@
 
 mod anthropic;
 pub mod canon;
+pub mod error_body;
 pub mod fault;
 pub mod frame;
 pub mod json;
