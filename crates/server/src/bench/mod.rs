@@ -88,8 +88,7 @@ pub(crate) fn floor(args: &FloorArgs) -> ExitCode {
 
 /// Runs the built-in provider until it is ended; prints its address.
 pub(crate) fn provider(args: &ProviderArgs) -> ExitCode {
-    let settings =
-        Settings { listen: args.at, record: false, remember_answers: true, ..Settings::default() };
+    let settings = Settings { listen: args.at, record: false, remember_answers: true, ..Settings::default() };
     ended(Provider::start_with(settings).and_then(|provider| {
         announce(provider.addr())?;
         provider.join();

@@ -36,7 +36,8 @@ const DIALECTS: [(&str, fn(&str, &str) -> Value, &str); 2] =
 const AT_ONCE: Duration = Duration::from_secs(2);
 
 fn world() -> Arc<World> {
-    let config = "providers: {openai: {base_url: \"KIT/v1\", keys: x}, anthropic: {base_url: \"KIT\", keys: x}}\n";
+    let config =
+        "providers: {openai: {base_url: \"KIT/v1\", keys: x}, anthropic: {base_url: \"KIT\", keys: x}}\n";
     shared("leaving", || World::start(config, Setup::default()))
 }
 
@@ -87,7 +88,11 @@ fn a_client_that_leaves_over_http1_is_seen_to_leave_in_every_phase() {
                     client.send_request(&request);
                     eventually(phase, PATIENCE, || has_arrived(&world, &tag, script));
                     let left = Instant::now();
-                    if reset { client.vanish() } else { client.leave() }
+                    if reset {
+                        client.vanish()
+                    } else {
+                        client.leave()
+                    }
                     times.push(noticed(&world, &tag, left));
                 }
             }
@@ -116,7 +121,7 @@ fn a_client_that_leaves_over_http2_is_seen_to_leave_in_every_phase() {
                         linger.expect("a socket takes options");
                         drop((started, client));
                         times.push(noticed(&world, &tag, left));
-                println!("CELL {dialect} {phase} {how} {:?}", times.last());
+                        println!("CELL {dialect} {phase} {how} {:?}", times.last());
                         continue;
                     }
                     _ => drop(started),
@@ -140,7 +145,11 @@ fn a_client_that_leaves_while_it_uploads_reaches_no_provider() {
             let bytes = request.bytes("localhost");
             let mut client = world.gateway.connect();
             client.send(&bytes[..bytes.len() - 9]);
-            if reset { client.vanish() } else { client.leave() }
+            if reset {
+                client.vanish()
+            } else {
+                client.leave()
+            }
             // The next request is a barrier: what the one before does, it has done.
             let (barrier, known) = cell(dialect, "", false);
             assert_eq!(world.ask(&barrier).status, 200);
