@@ -216,10 +216,13 @@ impl Exchange {
             return;
         }
         let held = mem::take(&mut answering.held);
-        let State::Answering(answering) = &self.state else { return };
-        let mut reply = reply::success(self, &answering.head, answering.way.relayed, answering.way.streamed);
+        let held_len = answering.held_len;
+        let head =
+            UpstreamHead { status: answering.head.status, headers: mem::take(&mut answering.head.headers) };
+        let (relayed, streamed) = (answering.way.relayed, answering.way.streamed);
+        let mut reply = reply::success(self, head, relayed, streamed);
         if whole {
-            reply.length = u64::try_from(answering.held_len).ok();
+            reply.length = u64::try_from(held_len).ok();
         }
         self.first_byte = Some(now);
         self.status = Some(reply.status.as_u16());
@@ -254,7 +257,7 @@ impl Exchange {
             return self.tell(&fault, now);
         }
         // The provider's own words in the caller's own dialect: verbatim.
-        let mut reply = reply::success(self, &head, true, false);
+        let mut reply = reply::success(self, head, true, false);
         reply.length = u64::try_from(body.len()).ok();
         self.tell_whole(reply, body.into(), Outcome::Fault(fault.kind), now);
     }
@@ -365,13 +368,12 @@ impl Exchange {
 
     /// The one end of every exchange.
     fn finish(&mut self, outcome: Outcome, now: Instant) {
-        let usage = match &self.state {
+        let usage = match mem::replace(&mut self.state, State::Over) {
             State::Answering(answering) => answering.way.pipe.usage().cloned(),
             _ => None,
         };
         let record = self.record(outcome, usage, now);
         self.orders.push_back(Order::Done(Box::new(record)));
-        self.state = State::Over;
     }
 }
 

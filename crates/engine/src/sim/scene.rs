@@ -161,6 +161,7 @@ impl Target {
             renames: Vec::new(),
             quirks: &[],
             built_in: false,
+            memo: crate::plan::Memo::default(),
         }
     }
 

@@ -8,7 +8,10 @@ use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::{
+    future::poll_fn,
+    pin::pin,
     sync::{Arc, atomic::Ordering},
+    task::Poll,
     time::Duration,
 };
 use tokio::time::{Instant, timeout_at};
@@ -88,8 +91,13 @@ pub(super) async fn read(
     Ok((whole.map(BytesMut::freeze).or(first).unwrap_or_default(), permit))
 }
 
-/// Waits for a frame no longer than the least rate allows after the grace.
+/// Waits for a frame no longer than the least rate allows after the grace. One that is there already costs
+/// no timer.
 async fn within<T>(began: Instant, read: usize, frame: impl Future<Output = T>) -> Result<T, Fault> {
+    let mut frame = pin!(frame);
+    if let Poll::Ready(frame) = poll_fn(|cx| Poll::Ready(frame.as_mut().poll(cx))).await {
+        return Ok(frame);
+    }
     let earned = Duration::from_secs(read as u64 / BODY_RATE_MIN);
     timeout_at(began + duration(BODY_GRACE) + earned, frame).await.map_err(|_| {
         let message = format!("the body came slower than {BODY_RATE_MIN} bytes a second");

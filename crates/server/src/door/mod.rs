@@ -135,10 +135,11 @@ async fn route(
     let asked = Asked { key, caller, parts, body };
     match route.action {
         Action::Health => Ok(Ok(reply::health(worker, client, route, true))),
-        Action::Models => Ok(Ok(models::list(worker, client, plan).await)),
+        // Rare and large: boxed, so that every other request does not carry their room about.
+        Action::Models => Ok(Ok(Box::pin(models::list(worker, client, plan)).await)),
         Action::Model => {
             let name = target.strip_prefix("/v1/models/").unwrap_or_default();
-            Ok(models::one(worker, client, plan, name).await.map_err(|fault| (dialect, fault)))
+            Ok(Box::pin(models::one(worker, client, plan, name)).await.map_err(|fault| (dialect, fault)))
         }
         Action::Do(operation) => match asked.read(worker, plan).await {
             Ok((inbound, permit)) => {
