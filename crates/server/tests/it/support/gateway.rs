@@ -56,9 +56,8 @@ impl Gateway {
     pub(crate) fn start(setup: &Setup) -> Gateway {
         let mut gateway = Gateway::spawn(setup);
         let deadline = Instant::now() + PATIENCE;
-        let host = setup.listen.split_once(':').map_or("", |(host, _)| host);
         loop {
-            if let Some(port) = port_in(&gateway.err(), host) {
+            if let Some(port) = port_in(&gateway.err()) {
                 gateway.addr.set_port(port);
                 return gateway;
             }
@@ -184,15 +183,9 @@ fn keep(pipe: Option<impl Read + Send + 'static>) -> Said {
     said
 }
 
-/// The port behind `host` in what it said.
-fn port_in(text: &str, host: &str) -> Option<u16> {
-    let marked = format!("{host}:");
-    let after = text.match_indices(&marked).map(|(at, _)| &text[at + marked.len()..]);
-    let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>();
-    // The number must have come whole: something stands behind it.
-    let ports = after.filter_map(|text| {
-        let port = digits(text);
-        text.len().gt(&port.len()).then(|| port.parse::<u16>().ok())?
-    });
-    ports.filter(|port| *port > 0).last()
+/// The port in the line that says where it listens, once that line is whole.
+fn port_in(text: &str) -> Option<u16> {
+    let (_, after) = text.split_once("listens on http://")?;
+    let (address, _) = after.split_once('\n')?;
+    address.parse::<SocketAddr>().ok().map(|address| address.port())
 }
