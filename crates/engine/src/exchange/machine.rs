@@ -130,6 +130,12 @@ impl Exchange {
         if let Some(trial) = self.trials.last_mut() {
             trial.status = Some(head.status.as_u16());
         }
+        if head.status.is_informational() {
+            // `Upgrade` never goes to a provider, and a 101 that nobody asked for cannot be passed on.
+            self.orders.push_back(Order::Cancel(self.attempt()));
+            let what = "the provider switched protocols unasked";
+            return self.failed(&Fault::new(FaultKind::UpstreamInvalid, what), now);
+        }
         let until = now.after(self.plan.timeouts.idle);
         if matches!(self.task, Task::Call(_)) && !head.status.is_success() {
             self.state = State::Refused { head, body: Vec::new(), until };
