@@ -1,12 +1,18 @@
 //! The built gateway over real sockets, with scripted providers behind it.
 #![cfg(test)]
 
+mod access;
 mod ending;
 mod fidelity;
+mod headers;
+mod hostile;
+mod hosts;
 mod leaving;
 mod memory;
 mod routing;
 mod slow;
+mod starting;
 mod support;
 mod surface;
+mod traversal;
 mod truth;

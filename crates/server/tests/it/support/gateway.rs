@@ -12,7 +12,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 use testkit::proc;
@@ -37,8 +37,8 @@ pub(crate) struct Gateway {
     child: Mutex<Child>,
     pub(crate) pid: u32,
     pub(crate) addr: SocketAddr,
-    out: Said,
-    err: Said,
+    out: Pipe,
+    err: Pipe,
     folder: Folder,
 }
 
@@ -49,7 +49,11 @@ pub(crate) struct Ended {
     pub(crate) err: String,
 }
 
-type Said = Arc<Mutex<Vec<u8>>>;
+/// What comes out of a pipe.
+struct Pipe {
+    said: Arc<Mutex<Vec<u8>>>,
+    reader: Mutex<Option<JoinHandle<()>>>,
+}
 
 impl Gateway {
     /// Starts one that must come to listen.
@@ -69,9 +73,7 @@ impl Gateway {
 
     /// Starts one that must refuse to serve: what it said.
     pub(crate) fn refused(setup: &Setup) -> Ended {
-        let gateway = Gateway::spawn(setup);
-        let code = gateway.wait(PATIENCE).and_then(|status| status.code());
-        Ended { code, out: gateway.out(), err: gateway.err() }
+        Gateway::spawn(setup).ending()
     }
 
     fn spawn(setup: &Setup) -> Gateway {
@@ -86,7 +88,7 @@ impl Gateway {
         command.env_clear().envs(environment).current_dir(&folder.0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary runs");
-        let (out, err) = (keep(child.stdout.take()), keep(child.stderr.take()));
+        let (out, err) = (Pipe::keep(child.stdout.take()), Pipe::keep(child.stderr.take()));
         let (pid, addr) = (child.id(), SocketAddr::from(([127, 0, 0, 1], 0)));
         Gateway { child: Mutex::new(child), pid, addr, out, err, folder }
     }
@@ -100,12 +102,9 @@ impl Gateway {
         self.connect().ask(request)
     }
 
-    pub(crate) fn out(&self) -> String {
-        String::from_utf8_lossy(&self.out.lock().expect("no panic")).into_owned()
-    }
-
+    /// What it has said so far.
     pub(crate) fn err(&self) -> String {
-        String::from_utf8_lossy(&self.err.lock().expect("no panic")).into_owned()
+        self.err.text()
     }
 
     /// Asks it to end.
@@ -140,11 +139,16 @@ impl Gateway {
         proc::descriptors(self.pid).expect("it runs")
     }
 
-    /// Waits until all that it said is there, having ended it.
-    pub(crate) fn finish(self) -> Ended {
+    /// Ends it, and gives all that it said.
+    pub(crate) fn finish(&self) -> Ended {
         self.terminate();
-        let code = self.wait(PATIENCE).and_then(|status| status.code());
-        Ended { code, out: self.out(), err: self.err() }
+        self.ending()
+    }
+
+    /// Waits for its end, and gives all that it said.
+    pub(crate) fn ending(&self) -> Ended {
+        let status = self.wait(PATIENCE).expect("it ends");
+        Ended { code: status.code(), out: self.out.whole(), err: self.err.whole() }
     }
 }
 
@@ -170,17 +174,31 @@ impl Folder {
     }
 }
 
-/// Gathers what comes out of a pipe.
-fn keep(pipe: Option<impl Read + Send + 'static>) -> Said {
-    let said = Said::default();
-    let (kept, mut pipe) = (said.clone(), pipe.expect("a pipe"));
-    thread::spawn(move || {
-        let mut piece = [0; 4096];
-        while let Ok(read @ 1..) = pipe.read(&mut piece) {
-            kept.lock().expect("no panic").extend_from_slice(&piece[..read]);
+impl Pipe {
+    fn keep(pipe: Option<impl Read + Send + 'static>) -> Pipe {
+        let said = Arc::<Mutex<Vec<u8>>>::default();
+        let (kept, mut pipe) = (said.clone(), pipe.expect("a pipe"));
+        let reader = thread::spawn(move || {
+            let mut piece = [0; 4096];
+            while let Ok(read @ 1..) = pipe.read(&mut piece) {
+                kept.lock().expect("no panic").extend_from_slice(&piece[..read]);
+            }
+        });
+        Pipe { said, reader: Mutex::new(Some(reader)) }
+    }
+
+    /// What has come so far.
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.said.lock().expect("no panic")).into_owned()
+    }
+
+    /// All that came, once the process has ended.
+    fn whole(&self) -> String {
+        if let Some(reader) = self.reader.lock().expect("no panic").take() {
+            reader.join().expect("no panic");
         }
-    });
-    said
+        self.text()
+    }
 }
 
 /// The port in the line that says where it listens, once that line is whole.
