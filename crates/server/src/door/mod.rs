@@ -1,6 +1,6 @@
 //! The native door: accepts connections, refuses what must not come in, and hands the rest to the engine.
 
-mod body;
+pub(crate) mod body;
 mod cors;
 pub(crate) mod filter;
 pub(crate) mod io;
@@ -13,6 +13,7 @@ use crate::{
     models,
     upstream::LocalExec,
 };
+use body::Permit;
 use dialect::{DialectId, Fault, FaultKind};
 use engine::{
     access::{self, Caller},
@@ -142,17 +143,17 @@ async fn route(
             Ok(models::one(worker, client, plan, name).await.map_err(|fault| (dialect, fault)))
         }
         Action::Do(operation) => match asked.read(worker, plan).await {
-            Ok(inbound) => {
+            Ok((inbound, permit)) => {
                 let exchange = Exchange::call(plan.clone(), dialect, operation, inbound);
-                drive(worker, client, exchange).await.map(Ok)
+                drive(worker, client, exchange, permit).await.map(Ok)
             }
             Err(fault) => refuse(fault),
         },
         Action::Relay => {
             let path = target.to_owned();
             match asked.read(worker, plan).await {
-                Ok(inbound) => {
-                    drive(worker, client, Exchange::relay(plan.clone(), &path, inbound)).await.map(Ok)
+                Ok((inbound, permit)) => {
+                    drive(worker, client, Exchange::relay(plan.clone(), &path, inbound), permit).await.map(Ok)
                 }
                 Err(fault) => refuse(fault),
             }
@@ -161,9 +162,9 @@ async fn route(
             let Some(pass) = plan.pass(target) else { return refuse(nothing_here()) };
             let dialect = plan.providers.get(pass.provider).map_or(dialect, |provider| provider.dialect);
             match asked.read(worker, plan).await {
-                Ok(inbound) => {
+                Ok((inbound, permit)) => {
                     let exchange = Exchange::pass(plan.clone(), pass.provider, pass.path, inbound);
-                    drive(worker, client, exchange).await.map(Ok)
+                    drive(worker, client, exchange, permit).await.map(Ok)
                 }
                 Err(fault) => Ok(Err((dialect, fault))),
             }
@@ -186,12 +187,15 @@ struct Asked {
 
 impl Asked {
     /// Reads its body.
-    async fn read(self, worker: &Worker, plan: &Plan) -> Result<Inbound, Fault> {
+    async fn read(self, worker: &Worker, plan: &Plan) -> Result<(Inbound, Permit), Fault> {
         let arrived = worker.now();
-        let body = body::read(self.body, &self.parts.headers, plan.body_max).await?;
+        let (body, permit) =
+            body::read(&worker.shared, self.body, &self.parts.headers, plan.body_max).await?;
         let (id, roll) = worker.id();
         let Parts { method, headers, .. } = self.parts;
-        Ok(Inbound { id, caller: self.caller, method, headers, body, key: self.key, roll, arrived })
+        let inbound =
+            Inbound { id, caller: self.caller, method, headers, body, key: self.key, roll, arrived };
+        Ok((inbound, permit))
     }
 }
 
@@ -200,8 +204,9 @@ async fn drive(
     worker: &Rc<Worker>,
     client: &ClientIo,
     exchange: Exchange,
+    permit: Permit,
 ) -> Result<Response<ReplyBody>, Gone> {
-    let mut drive = Drive::new(exchange, worker.clone(), client.clone());
+    let mut drive = Drive::new(exchange, worker.clone(), client.clone(), permit);
     match poll_fn(|cx| drive.poll_step(cx)).await {
         Step::Head(head) => {
             let mut response = Response::new(ReplyBody::driven(Driven::new(drive, head.length), client));

@@ -69,8 +69,7 @@ fn every_cause_has_the_same_refusal() {
 
 const OPENAI: &str = "{\"error\":{\"message\":\"Incorrect API key provided.\",\"type\":\"invalid_api_key\",\"param\":null,\
     \"code\":\"invalid_api_key\"}}";
-const ANTHROPIC: &str =
-    "{\"type\":\"error\",\"error\":{\"type\":\"authentication_error\",\"message\":\"Incorrect API key provided.\"}}";
+const ANTHROPIC: &str = "{\"type\":\"error\",\"error\":{\"type\":\"authentication_error\",\"message\":\"Incorrect API key provided.\"}}";
 
 #[test]
 fn a_key_is_taken_from_any_of_its_headers() {
@@ -95,7 +94,11 @@ fn a_key_in_the_address_is_refused_and_never_written_down() {
     let tag = tag();
     for name in ["key", "KEY", "api_key", "api-key", "apikey", "access_token", "token"] {
         for path in ["/v1/models", "/health", "/v1/chat/completions", "/openai/models"] {
-            for query in [format!("{name}={CLIENT_KEY}-{tag}"), format!("a=b&{name}={tag}&c"), format!("{name}&x={tag}")] {
+            for query in [
+                format!("{name}={CLIENT_KEY}-{tag}"),
+                format!("a=b&{name}={tag}&c"),
+                format!("{name}&x={tag}"),
+            ] {
                 for key in ["", CLIENT_KEY] {
                     let request = get(&format!("{path}?{query}")).header("x-api-key", key);
                     let answer = world.ask(&request);
@@ -106,7 +109,9 @@ fn a_key_in_the_address_is_refused_and_never_written_down() {
         }
     }
     // Spelt so that the next server would read it.
-    for query in [format!("k%65y={tag}"), format!("%6bey={tag}"), format!("x;key={tag}"), format!("key%3D{tag}")] {
+    for query in
+        [format!("k%65y={tag}"), format!("%6bey={tag}"), format!("x;key={tag}"), format!("key%3D{tag}")]
+    {
         let answer = world.ask(&get(&format!("/openai/models?{query}")).header("x-api-key", CLIENT_KEY));
         let harmless = query.starts_with("key%3D");
         assert!(answer.status == 400 || harmless, "{query}: {}", answer.status);

@@ -14,7 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-const CONFIG: &str = "providers: {openai: {base_url: \"KIT/v1\", keys: x}, anthropic: {base_url: \"KIT\", keys: x}}\n";
+const CONFIG: &str =
+    "providers: {openai: {base_url: \"KIT/v1\", keys: x}, anthropic: {base_url: \"KIT\", keys: x}}\n";
 
 /// Begins so many streams of both dialects with this script and waits until all have brought something.
 fn streams(world: &World, count: usize, script: &str) -> (String, Vec<Client>) {
@@ -78,7 +79,11 @@ fn what_is_not_done_when_the_drain_is_over_is_told_so() {
         let (name, data) = answer.events().pop().expect("an event");
         let data: Value = serde_json::from_str(&data).expect("JSON");
         let error = data["error"].clone();
-        let told = if name == "error" { &error["type"] == "overloaded_error" } else { &error["code"] == "gateway_shutdown" };
+        let told = if name == "error" {
+            &error["type"] == "overloaded_error"
+        } else {
+            &error["code"] == "gateway_shutdown"
+        };
         assert!(told && answer.whole, "{}", answer.text());
         assert!(error["message"].as_str().is_some_and(|text| text.contains("shutting down")), "{error}");
         assert!(!answer.text().contains("[DONE]") && !answer.text().contains("message_stop"));

@@ -135,7 +135,8 @@ fn a_whole_answer_comes_back_byte_for_byte_with_its_length() {
 #[test]
 fn a_provider_s_own_error_comes_back_byte_for_byte_in_its_dialect() {
     let world = World::open();
-    let odd = "{\"error\": {\"message\": \"no, 日本\",\"type\":\"odd\",\"param\":null,\"code\":\"strange\"} }";
+    let odd =
+        "{\"error\": {\"message\": \"no, 日本\",\"type\":\"odd\",\"param\":null,\"code\":\"strange\"} }";
     let text = format!("[[kit status=422 body='{odd}' header.x-odd=1]]");
     let answer = world.ask(&post("/v1/chat/completions", chat("good", &text)));
     assert_eq!((answer.status, answer.text().as_str()), (422, odd));
@@ -152,7 +153,8 @@ fn a_body_that_came_in_many_pieces_goes_out_as_one_of_the_same_bytes() {
     let tag = tag();
     let body = chat("openai/m", &format!("{tag} {}", "long ".repeat(40_000))).to_string();
     let mut client = world.gateway.connect();
-    client.send("POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n");
+    client
+        .send("POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n");
     for piece in body.as_bytes().chunks(9_973) {
         client.send(format!("{:x}\r\n", piece.len()));
         client.send([piece, b"\r\n"].concat());

@@ -46,9 +46,9 @@ fn what_concerns_the_client_alone_reaches_no_provider() {
     for path in ["/v1/chat/completions", "/openai/chat/completions"] {
         for (model, body) in [("good", chat as fn(&str, &str) -> serde_json::Value), ("claude", chat)] {
             let tag = tag();
-            let request = END_HERE.iter().fold(post(path, body(model, &tag)), |request, (name, value)| {
-                request.header(name, value)
-            });
+            let request = END_HERE
+                .iter()
+                .fold(post(path, body(model, &tag)), |request, (name, value)| request.header(name, value));
             let answer = world.ask(&request.header("x-passes", "yes"));
             assert_eq!(answer.status, 200, "{path} {}", answer.text());
             let seen = world.saw(&tag);
@@ -85,7 +85,8 @@ fn what_concerns_the_provider_alone_reaches_no_client() {
         x-sekisho-target: evil/model\r\nx-sekisho-loss: none\r\nx-request-id: provider-id\r\n\
         x-ratelimit-remaining-requests: 9\r\nopenai-processing-ms: 12\r\ncf-ray: abc\r\n\r\n";
     let whole = "{\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1,\"total_tokens\":2}}";
-    let stream = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}\n\n";
+    let stream =
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}\n\n";
     let upstreams = [
         Upstream::saying(head.replace("KIND", "application/json") + whole),
         Upstream::saying(head.replace("KIND", "text/event-stream") + stream),
@@ -105,8 +106,16 @@ fn what_concerns_the_provider_alone_reaches_no_client() {
         let answer = world.ask(&request);
         assert_eq!(answer.status, 200, "{} {}", request.path, answer.text());
         for name in [
-            "x-hop", "keep-alive", "proxy-authenticate", "trailer", "upgrade", "set-cookie", "alt-svc",
-            "strict-transport-security", "access-control-allow-origin", "access-control-allow-credentials",
+            "x-hop",
+            "keep-alive",
+            "proxy-authenticate",
+            "trailer",
+            "upgrade",
+            "set-cookie",
+            "alt-svc",
+            "strict-transport-security",
+            "access-control-allow-origin",
+            "access-control-allow-credentials",
         ] {
             assert_eq!(answer.header(name), "", "{}: {name}", request.path);
         }

@@ -34,7 +34,10 @@ fn heads_that_are_too_large_are_refused_and_closed() {
     let cookies = |count: usize| get("/health").header("cookie", &"name=value; ".repeat(count));
     for (name, request) in [
         ("33 KiB in one field", long(33 << 10)),
-        ("33 KiB in many fields", (0..90).fold(get("/health"), |r, i| r.header(&format!("x-{i}"), &"y".repeat(400)))),
+        (
+            "33 KiB in many fields",
+            (0..90).fold(get("/health"), |r, i| r.header(&format!("x-{i}"), &"y".repeat(400))),
+        ),
         ("101 fields", fields(100)),
         ("500 KB in one field", long(500_000)),
         ("10,000 cookies", cookies(10_000)),
@@ -101,7 +104,9 @@ fn bodies_over_the_limit_are_refused_at_the_limit() {
 #[test]
 fn a_refused_upload_is_not_gathered() {
     let world = World::start(
-        &format!("keys: [{CLIENT_KEY}]\nlimits: {{body: 1MiB}}\nproviders: {{openai: {{base_url: \"KIT/v1\", keys: x}}}}\n"),
+        &format!(
+            "keys: [{CLIENT_KEY}]\nlimits: {{body: 1MiB}}\nproviders: {{openai: {{base_url: \"KIT/v1\", keys: x}}}}\n"
+        ),
         Setup::default(),
     );
     assert_eq!(world.ask(&keyed(post("/v1/chat/completions", chat("openai/m", "hi")))).status, 200);
@@ -109,7 +114,9 @@ fn a_refused_upload_is_not_gathered() {
     let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
     all_at_once(&[(); 16], 16, |()| {
         let mut client = world.gateway.connect();
-        client.send(keyed(post("/v1/chat/completions", "")).header("transfer-encoding", "chunked").head("localhost"));
+        client.send(
+            keyed(post("/v1/chat/completions", "")).header("transfer-encoding", "chunked").head("localhost"),
+        );
         for _ in 0..200 {
             client.send(&chunk);
         }
@@ -293,9 +300,26 @@ fn text_that_must_be_read_is_read_right_or_refused() {
 fn odd_numbers_pass_as_they_are_or_are_refused() {
     let world = World::open();
     let numbers = [
-        "1e400", "-0", "18446744073709551616", "-1", "0.1e-400", "1E+2", "123456789012345678901234567890",
-        "9007199254740993", "0.30000000000000004", "NaN", "Infinity", "-Infinity", "01", "+1", ".5", "1.", "0x10",
-        "1e", "--1", "1_000",
+        "1e400",
+        "-0",
+        "18446744073709551616",
+        "-1",
+        "0.1e-400",
+        "1E+2",
+        "123456789012345678901234567890",
+        "9007199254740993",
+        "0.30000000000000004",
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "01",
+        "+1",
+        ".5",
+        "1.",
+        "0x10",
+        "1e",
+        "--1",
+        "1_000",
     ];
     for number in numbers {
         for member in ["temperature", "max_tokens", "seed", "x", "stream", "n"] {
@@ -328,7 +352,12 @@ fn a_request_with_too_many_parts_is_refused_where_it_must_be_read() {
     let tools = vec![tool; 5_000].join(",");
     for (name, body) in [
         ("messages", format!(r#"{{"model":"good","max_tokens":9,"messages":[{}]}}"#, many(100_000))),
-        ("parts", format!(r#"{{"model":"good","max_tokens":9,"messages":[{{"role":"user","content":[{parts}]}}]}}"#)),
+        (
+            "parts",
+            format!(
+                r#"{{"model":"good","max_tokens":9,"messages":[{{"role":"user","content":[{parts}]}}]}}"#
+            ),
+        ),
         ("tools", format!(r#"{{"model":"good","max_tokens":9,"tools":[{tools}],"messages":[{one}]}}"#)),
     ] {
         let began = std::time::Instant::now();

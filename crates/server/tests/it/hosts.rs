@@ -109,7 +109,9 @@ fn a_request_has_one_host_and_the_address_names_no_other() {
 fn without_client_keys_only_this_machine_s_names_are_served() {
     let world = World::open();
     let port = world.gateway.addr.port();
-    for host in ["evil.test", "localhost.evil.test", "127.0.0.1.evil.test", "0.0.0.0", "10.0.0.1", "[::]", "127.1"] {
+    for host in
+        ["evil.test", "localhost.evil.test", "127.0.0.1.evil.test", "0.0.0.0", "10.0.0.1", "[::]", "127.1"]
+    {
         for host in [host.to_owned(), format!("{host}:{port}")] {
             for origin in ["", "http://evil.test", "http://localhost", "null"] {
                 let tag = tag();
@@ -132,7 +134,9 @@ fn without_client_keys_only_this_machine_s_names_are_served() {
 #[test]
 fn without_client_keys_web_pages_of_other_origins_are_refused() {
     let world = World::open();
-    for origin in ["http://evil.test", "https://127.0.0.1.evil.test", "null", "file://", "chrome-extension://abc", "x"] {
+    for origin in
+        ["http://evil.test", "https://127.0.0.1.evil.test", "null", "file://", "chrome-extension://abc", "x"]
+    {
         let tag = tag();
         for request in routes(&tag) {
             let status = world.ask(&request.clone().header("origin", origin)).status;

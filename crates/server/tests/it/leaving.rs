@@ -37,7 +37,8 @@ const DIALECTS: [(&str, fn(&str, &str) -> Value, &str); 2] =
 const AT_ONCE: Duration = Duration::from_secs(2);
 
 fn world() -> Arc<World> {
-    let config = "providers: {openai: {base_url: \"KIT/v1\", keys: x}, anthropic: {base_url: \"KIT\", keys: x}}\n";
+    let config =
+        "providers: {openai: {base_url: \"KIT/v1\", keys: x}, anthropic: {base_url: \"KIT\", keys: x}}\n";
     shared("leaving", || World::start(config, Setup::default()))
 }
 
@@ -87,7 +88,11 @@ fn a_client_that_leaves_over_http1_is_seen_to_leave_in_every_phase() {
                     client.send_request(&request);
                     eventually(phase, PATIENCE, || has_arrived(&world, &tag, script));
                     let left = Instant::now();
-                    if reset { client.vanish() } else { client.leave() }
+                    if reset {
+                        client.vanish()
+                    } else {
+                        client.leave()
+                    }
                     times.push(noticed(&world, &tag, left));
                 }
             }
@@ -148,14 +153,22 @@ fn a_client_that_leaves_within_a_whole_answer_is_seen_to_leave() {
         client.send_request(&request);
         client.wait_for("xxxxxxxx");
         let left = Instant::now();
-        if reset { client.vanish() } else { client.leave() }
+        if reset {
+            client.vanish()
+        } else {
+            client.leave()
+        }
         times.push(seen.recv_timeout(PATIENCE).expect("it ends").saturating_duration_since(left));
 
         let client = H2::connect(world.gateway.addr);
         let mut response = client.response(client.start(&request));
         client.first_piece(response.body_mut());
         let left = Instant::now();
-        if reset { drop(response) } else { drop(client.socket.shutdown(Shutdown::Both)) }
+        if reset {
+            drop(response)
+        } else {
+            drop(client.socket.shutdown(Shutdown::Both))
+        }
         client.work_until(|| match seen.try_recv() {
             Ok(at) => {
                 times.push(at.saturating_duration_since(left));
@@ -200,7 +213,11 @@ fn a_client_that_leaves_while_it_uploads_reaches_no_provider() {
             let bytes = request.bytes("localhost");
             let mut client = world.gateway.connect();
             client.send(&bytes[..bytes.len() - 9]);
-            if reset { client.vanish() } else { client.leave() }
+            if reset {
+                client.vanish()
+            } else {
+                client.leave()
+            }
             // The next request is a barrier: what the one before does, it has done.
             let (barrier, known) = cell(dialect, "", false);
             assert_eq!(world.ask(&barrier).status, 200);

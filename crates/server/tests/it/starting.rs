@@ -31,8 +31,7 @@ fn beyond_the_loopback_nothing_starts_without_a_client_key() {
 
 #[test]
 fn beyond_the_loopback_nothing_starts_with_a_key_that_everybody_knows() {
-    let variables =
-        ["SEKISHO_KEYS", "PROXY_API_KEY", "CLIENT_API_KEY", "LLM_API_KEYS", "LITELLM_MASTER_KEY"];
+    let variables = ["SEKISHO_KEYS", "PROXY_API_KEY", "CLIENT_API_KEY", "LLM_API_KEYS", "LITELLM_MASTER_KEY"];
     let weak = ["sk-1234", "changeme", "test", "password", "fifteen-charact", "aaaaaaaaaaaaaaaaaaaaaaaa"];
     for (index, key) in weak.iter().enumerate() {
         let variable = variables[index % variables.len()];

@@ -89,7 +89,10 @@ fn a_browser_may_call_from_where_the_operator_says() {
     let real = ask(post("/v1/chat/completions", chat("good", "hi")), own);
     assert_eq!((real.status, real.header("access-control-allow-origin").as_str()), (200, own));
     assert!(real.header("access-control-expose-headers").contains("x-request-id"));
-    assert_eq!((real.header("vary").as_str(), real.header("access-control-allow-credentials").as_str()), ("origin", ""));
+    assert_eq!(
+        (real.header("vary").as_str(), real.header("access-control-allow-credentials").as_str()),
+        ("origin", "")
+    );
     let refused = world.ask(&post("/v1/chat/completions", chat("good", "hi")).header("origin", own));
     assert_eq!((refused.status, refused.header("access-control-allow-origin").as_str()), (401, own));
 }
@@ -118,8 +121,13 @@ fn models_are_listed_aliases_first_and_a_failing_provider_adds_nothing() {
         let mut ids: Vec<Value> = ids.collect();
         assert_eq!(ids[..2], [json!("alpha"), json!("zeta")]);
         ids[2..].sort_by_key(ToString::to_string);
-        let expected =
-            ["anthropic/kit-large", "anthropic/kit-small", "hand/a/b", "openai/kit-large", "openai/kit-small"];
+        let expected = [
+            "anthropic/kit-large",
+            "anthropic/kit-small",
+            "hand/a/b",
+            "openai/kit-large",
+            "openai/kit-small",
+        ];
         assert_eq!(ids[2..], expected.map(|id| json!(id)));
         assert_eq!(list["object"], "list");
     }
@@ -263,7 +271,10 @@ fn tokens_are_counted_by_who_can_and_else_estimated() {
     let world = World::open();
     let ask = |model: &str, path: &str| world.ask(&post(path, message(model, "[[kit input=77]]")));
     let counted = ask("claude", "/v1/messages/count_tokens");
-    assert_eq!((counted.json()["input_tokens"].as_u64(), counted.header("x-sekisho-estimated").as_str()), (Some(77), ""));
+    assert_eq!(
+        (counted.json()["input_tokens"].as_u64(), counted.header("x-sekisho-estimated").as_str()),
+        (Some(77), "")
+    );
     let estimated = ask("good", "/v1/messages/count_tokens");
     assert!(estimated.json()["input_tokens"].as_u64().is_some_and(|n| n > 0), "{}", estimated.text());
     assert_eq!(estimated.header("x-sekisho-estimated"), "true");
@@ -288,7 +299,10 @@ fn with_nothing_configured_the_demo_answers_streams_and_calls_a_tool() {
     body["tools"] = json!([{"name": "weather", "input_schema": {"type": "object",
         "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}, "required": ["city"]}}]);
     let answer = gateway.ask(&post("/v1/messages", &body)).json();
-    assert_eq!((answer["stop_reason"].as_str(), answer["content"][0]["name"].as_str()), (Some("tool_use"), Some("weather")));
+    assert_eq!(
+        (answer["stop_reason"].as_str(), answer["content"][0]["name"].as_str()),
+        (Some("tool_use"), Some("weather"))
+    );
     assert!(answer["content"][0]["input"]["city"].is_string(), "{answer}");
     body["stream"] = true.into();
     let stream = gateway.ask(&post("/v1/messages", &body));

@@ -98,7 +98,12 @@ fn a_clean_end_without_the_last_event_is_told_as_a_truncation() {
     for (path, body, model) in WAYS {
         let answer = world.ask(&post(path, streamed(body(model, "[[kit cut-after=5 how=eof]]"))));
         let code = if path.ends_with("messages") { "api_error" } else { "upstream_truncated" };
-        assert_eq!((answer.status, verdict(&answer)), (200, Verdict::Error(code.into())), "{}", answer.text());
+        assert_eq!(
+            (answer.status, verdict(&answer)),
+            (200, Verdict::Error(code.into())),
+            "{}",
+            answer.text()
+        );
         let (name, data) = answer.events().pop().expect("an event");
         assert!(data.contains("\"error\""), "the error comes last: {data}");
         assert_eq!(name, if path.ends_with("messages") { "error" } else { "" });

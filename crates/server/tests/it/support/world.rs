@@ -92,9 +92,8 @@ impl World {
     pub(crate) fn seen(&self, tag: &str, count: usize) -> Vec<Seen> {
         let whole = |log: &[Seen]| {
             let found = log.iter().filter(|seen| holds(seen, tag));
-            let (all, ended) = found.fold((0, 0), |(all, ended), seen| {
-                (all + 1, ended + usize::from(seen.ended().is_some()))
-            });
+            let (all, ended) = found
+                .fold((0, 0), |(all, ended), seen| (all + 1, ended + usize::from(seen.ended().is_some())));
             all >= count && ended == all
         };
         let came = self.kit.wait_for(whole, PATIENCE);
