@@ -8,7 +8,11 @@ use engine::{
     limits::{HEAD_MAX, HEADERS_MAX},
     path,
 };
-use http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts, uri::Authority};
+use http::{
+    HeaderMap, HeaderValue, Method, Version, header,
+    request::Parts,
+    uri::{Authority, Scheme},
+};
 
 /// The methods that exist here.
 const METHODS: [Method; 7] =
@@ -62,6 +66,9 @@ fn host(parts: &Parts) -> Result<(), Fault> {
     let Some(plain) = plain else {
         return Err(Fault::bad("Host", "the `Host` header is not a host name with an optional port"));
     };
+    if parts.uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS) {
+        return Err(Fault::bad("", "the request line names an address that is not of the web"));
+    }
     match parts.uri.authority() {
         Some(authority) if !authority.as_str().eq_ignore_ascii_case(plain) => {
             Err(Fault::new(FaultKind::Misdirected, "the request line names another host than `Host`"))

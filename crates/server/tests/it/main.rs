@@ -11,6 +11,7 @@ mod leaving;
 mod memory;
 mod routing;
 mod slow;
+mod smuggling;
 mod starting;
 mod support;
 mod surface;
