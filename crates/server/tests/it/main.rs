@@ -10,6 +10,7 @@ mod hosts;
 mod leaving;
 mod memory;
 mod routing;
+mod secrets;
 mod slow;
 mod smuggling;
 mod starting;

@@ -1,6 +1,9 @@
 //! The built binary as a process, in a folder and with an environment of its own.
 
-use super::client::{Answer, Client, PATIENCE, Request};
+use super::{
+    client::{Answer, Client, PATIENCE, Request},
+    world::{ANTHROPIC_KEY, CLIENT_KEY, OPENAI_KEY, TURNS},
+};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs,
@@ -142,6 +145,8 @@ impl Gateway {
     /// Ends it, and gives all that it said.
     pub(crate) fn finish(&self) -> Ended {
         self.terminate();
+        super::eventually("it knows", PATIENCE, || self.err().contains("SIGTERM"));
+        self.terminate();
         self.ending()
     }
 
@@ -154,6 +159,12 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
+        if !thread::panicking() {
+            let said = self.out.text() + &self.err.text();
+            for key in [CLIENT_KEY, OPENAI_KEY, ANTHROPIC_KEY, TURNS[0]] {
+                assert!(!said.contains(key), "a key was written down: {said}");
+            }
+        }
         let child = self.child.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
         let _ = child.kill();
         let _ = child.wait();
