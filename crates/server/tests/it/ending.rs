@@ -5,6 +5,7 @@ use crate::support::{
     client::{Answer, Client, PATIENCE, get, post},
     eventually,
     gateway::Setup,
+    h2::H2,
     message, streamed, tag,
     world::World,
 };
@@ -43,6 +44,9 @@ fn is_whole(answer: &Answer) -> bool {
 fn streams_end_in_their_own_time_and_new_requests_are_taken_until_others_know() {
     let world = World::start(CONFIG, Setup::default());
     let (tag, clients) = streams(&world, 50, "gap-ms=450");
+    let h2 = H2::connect(world.gateway.addr);
+    let over_h2 = post("/v1/messages", streamed(message("openai/m", "[[kit gap-ms=450]]")));
+    let over_h2 = h2.response(h2.start(&over_h2));
     let mut idle = world.gateway.connect();
     assert_eq!(idle.ask(&get("/health/ready")).status, 200);
     let told = Instant::now();
@@ -57,6 +61,7 @@ fn streams_end_in_their_own_time_and_new_requests_are_taken_until_others_know() 
     let answers: Vec<Answer> = clients.into_iter().map(|mut client| client.answer()).collect();
     let whole = answers.iter().filter(|answer| is_whole(answer)).count();
     assert_eq!(whole, 50);
+    assert!(is_whole(&h2.answer(over_h2)));
     let last = Instant::now();
     world.seen(&tag, 50);
     let ended = world.gateway.ending();

@@ -223,7 +223,7 @@ fn a_body_that_two_parsers_read_in_two_ways_reaches_no_provider() {
     }
     // A value may be escaped: it is understood.
     let (tag, messages) = (tag(), r#""messages":[{"role":"user","content":"hi"}]"#);
-    let body = format!(r#"{{"model":"openai\/{}\u002dx",{messages}}}"#, tag);
+    let body = format!(r#"{{"model":"openai\/{tag}\u002dx",{messages}}}"#);
     let answer = world.ask(&post("/v1/chat/completions", &body));
     assert_eq!((answer.status, answer.header("x-sekisho-target")), (200, format!("openai/{tag}-x")));
 }

@@ -2,7 +2,7 @@
 
 use crate::support::{
     chat,
-    client::{PATIENCE, Request, post},
+    client::{Client, PATIENCE, Request, post},
     eventually,
     gateway::Setup,
     h2::H2,
@@ -30,7 +30,9 @@ const PHASES: [(&str, &str, bool); 5] = [
     ("within a stream", "stall=5", true),
 ];
 
-const DIALECTS: [(&str, fn(&str, &str) -> Value, &str); 2] =
+type Body = fn(&str, &str) -> Value;
+
+const DIALECTS: [(&str, Body, &str); 2] =
     [("/v1/chat/completions", chat, "openai/m"), ("/v1/messages", message, "anthropic/m")];
 
 /// Gone quickly enough, however busy the machine is.
@@ -67,6 +69,13 @@ fn noticed(world: &World, tag: &str, left: Instant) -> Duration {
     at.saturating_duration_since(left)
 }
 
+fn go(client: Client, reset: bool) {
+    match reset {
+        true => client.vanish(),
+        false => client.leave(),
+    }
+}
+
 fn report(what: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
     let (half, most) = (percentile(&times, 50), percentile(&times, 99));
@@ -88,11 +97,7 @@ fn a_client_that_leaves_over_http1_is_seen_to_leave_in_every_phase() {
                     client.send_request(&request);
                     eventually(phase, PATIENCE, || has_arrived(&world, &tag, script));
                     let left = Instant::now();
-                    if reset {
-                        client.vanish()
-                    } else {
-                        client.leave()
-                    }
+                    go(client, reset);
                     times.push(noticed(&world, &tag, left));
                 }
             }
@@ -153,11 +158,7 @@ fn a_client_that_leaves_within_a_whole_answer_is_seen_to_leave() {
         client.send_request(&request);
         client.wait_for("xxxxxxxx");
         let left = Instant::now();
-        if reset {
-            client.vanish()
-        } else {
-            client.leave()
-        }
+        go(client, reset);
         times.push(seen.recv_timeout(PATIENCE).expect("it ends").saturating_duration_since(left));
 
         let client = H2::connect(world.gateway.addr);
@@ -165,9 +166,9 @@ fn a_client_that_leaves_within_a_whole_answer_is_seen_to_leave() {
         client.first_piece(response.body_mut());
         let left = Instant::now();
         if reset {
-            drop(response)
+            drop(response);
         } else {
-            drop(client.socket.shutdown(Shutdown::Both))
+            drop(client.socket.shutdown(Shutdown::Both));
         }
         client.work_until(|| match seen.try_recv() {
             Ok(at) => {
@@ -213,11 +214,7 @@ fn a_client_that_leaves_while_it_uploads_reaches_no_provider() {
             let bytes = request.bytes("localhost");
             let mut client = world.gateway.connect();
             client.send(&bytes[..bytes.len() - 9]);
-            if reset {
-                client.vanish()
-            } else {
-                client.leave()
-            }
+            go(client, reset);
             // The next request is a barrier: what the one before does, it has done.
             let (barrier, known) = cell(dialect, "", false);
             assert_eq!(world.ask(&barrier).status, 200);
@@ -289,7 +286,7 @@ fn after_all_have_left_nothing_is_in_flight() {
         in_flight() == 100 && world.seen_so_far(&tag).iter().filter(|seen| seen.events == 3).count() == 100
     });
     for (index, client) in clients.into_iter().enumerate() {
-        if index % 2 == 0 { client.leave() } else { client.vanish() }
+        go(client, index % 2 == 0);
     }
     eventually("none is served", PATIENCE, || in_flight() == 0);
     assert!(world.seen(&tag, 100).iter().all(|seen| seen.ended() == Some(End::Cancelled)));

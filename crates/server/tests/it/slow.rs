@@ -146,6 +146,31 @@ fn a_request_that_takes_too_long_in_all_is_ended() {
 }
 
 #[test]
+fn bodies_that_trickle_are_refused() {
+    let world = World::open();
+    let mut slow: Vec<Client> = (0..20)
+        .map(|_| {
+            let mut client = world.gateway.connect();
+            client.send(post("/v1/chat/completions", "").header("content-length", "9000").head("localhost"));
+            client
+        })
+        .collect();
+    let began = Instant::now();
+    // Some bytes a second are too few.
+    while began.elapsed() < Duration::from_secs(9) {
+        slow.iter_mut().for_each(|client| client.send("x".repeat(20)));
+        thread::sleep(Duration::from_millis(500));
+    }
+    for mut client in slow {
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.code().as_str()), (408, "request_timeout"));
+        assert_ne!(client.end(), Fill::Nothing);
+    }
+    println!("20 bodies were given up after {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+}
+
+#[test]
 fn heads_that_trickle_are_closed_and_disturb_nobody() {
     let world = World::start("providers: {openai: {base_url: \"KIT/v1\", keys: x}}\n", Setup::default());
     let usual = request_time(&world);

@@ -2,7 +2,7 @@
 
 use crate::support::{
     all_at_once,
-    client::{Fill, PATIENCE},
+    client::{Fill, PATIENCE, get},
     tag,
     world::World,
 };
@@ -152,4 +152,18 @@ fn bytes_that_could_be_read_in_two_ways_are_refused_and_the_rest_is_asked_once()
     println!("{} cases", cases.len());
     let wrong = wrong.into_inner().expect("no panic");
     assert!(cases.len() > 110 && wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn each_request_of_a_connection_is_looked_at() {
+    let world = World::open();
+    let mut client = world.gateway.connect();
+    for _ in 0..3 {
+        assert_eq!(client.ask(&get("/health")).status, 200);
+    }
+    let both =
+        "GET /health HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\ntransfer-encoding: chunked\r\n\r\n";
+    client.send(both.to_owned() + "0\r\n\r\n");
+    assert_eq!(client.answer().status, 400);
+    assert_ne!(client.end(), Fill::Nothing);
 }
