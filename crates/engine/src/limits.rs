@@ -49,6 +49,8 @@ pub const KEYS_MAX: usize = 1_024;
 pub const HOLD_MAX: usize = 256 << 10;
 /// Most bytes of a provider's error that are read.
 pub const ERROR_BODY_MAX: usize = 64 << 10;
+/// Shortest key that is looked for in a provider's error, in bytes: a shorter one could stand in any text.
+pub const SECRET_MIN: usize = 8;
 /// Longest value of `x-sekisho-loss`, in bytes.
 pub const LOSS_HEADER_MAX: usize = 2 << 10;
 

@@ -23,7 +23,7 @@ use engine::{
     plan::Plan,
     surface::{self, Action},
 };
-use http::{HeaderValue, Method, Request, Response, header, request::Parts, uri::PathAndQuery};
+use http::{HeaderValue, Method, Request, Response, Version, header, request::Parts, uri::PathAndQuery};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{rt::TokioIo, server::conn::auto};
 use io::ClientIo;
@@ -60,9 +60,9 @@ pub(crate) async fn connection(worker: Rc<Worker>, stream: TcpStream) {
         .max_header_list_size(u32::try_from(HEAD_MAX).unwrap_or(u32::MAX));
     let service = service_fn(|request| serve(worker.clone(), client.clone(), request));
     let mut stage = worker.shared.stage.clone();
+    stage.mark_unchanged();
     let mut connection = pin!(builder.serve_connection(TokioIo::new(client.clone()), service));
     let mut expired = pin!(client.expired());
-    let mut told = false;
     loop {
         tokio::select! {
             biased;
@@ -71,8 +71,9 @@ pub(crate) async fn connection(worker: Rc<Worker>, stream: TcpStream) {
             changed = stage.changed() => {
                 let now = *stage.borrow_and_update();
                 if changed.is_err() { return }
-                if now > Stage::Serving && !told {
-                    told = true;
+                // As long as new requests are taken, one that may be on its way is: its answer says that it
+                // was the last here.
+                if now > Stage::LameDuck || !client.awaits_answer() {
                     connection.as_mut().graceful_shutdown();
                 }
             }
@@ -86,7 +87,7 @@ async fn serve(
     client: ClientIo,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Gone> {
-    client.served();
+    let serving = client.served(request.version() == Version::HTTP_2);
     let plan = worker.plan();
     let (parts, body) = request.into_parts();
     let origin = parts.headers.get(header::ORIGIN).cloned();
@@ -94,6 +95,7 @@ async fn serve(
         Ok(response) => response,
         Err((dialect, fault)) => reply::fault(&worker, &client, dialect, &fault),
     };
+    serving.answered();
     cors::allow(plan.cors.as_ref(), origin.as_ref(), response.headers_mut());
     if worker.stage() > Stage::Serving {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -1,6 +1,9 @@
 //! The built binary as a process, in a folder and with an environment of its own.
 
-use super::client::{Answer, Client, PATIENCE, Request};
+use super::{
+    client::{Answer, Client, PATIENCE, Request},
+    world::{ANTHROPIC_KEY, CLIENT_KEY, OPENAI_KEY, TURNS},
+};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs,
@@ -12,7 +15,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 use testkit::proc;
@@ -37,8 +40,8 @@ pub(crate) struct Gateway {
     child: Mutex<Child>,
     pub(crate) pid: u32,
     pub(crate) addr: SocketAddr,
-    out: Said,
-    err: Said,
+    out: Pipe,
+    err: Pipe,
     folder: Folder,
 }
 
@@ -49,16 +52,19 @@ pub(crate) struct Ended {
     pub(crate) err: String,
 }
 
-type Said = Arc<Mutex<Vec<u8>>>;
+/// What comes out of a pipe.
+struct Pipe {
+    said: Arc<Mutex<Vec<u8>>>,
+    reader: Mutex<Option<JoinHandle<()>>>,
+}
 
 impl Gateway {
     /// Starts one that must come to listen.
     pub(crate) fn start(setup: &Setup) -> Gateway {
         let mut gateway = Gateway::spawn(setup);
         let deadline = Instant::now() + PATIENCE;
-        let host = setup.listen.split_once(':').map_or("", |(host, _)| host);
         loop {
-            if let Some(port) = port_in(&gateway.err(), host) {
+            if let Some(port) = port_in(&gateway.err()) {
                 gateway.addr.set_port(port);
                 return gateway;
             }
@@ -70,9 +76,7 @@ impl Gateway {
 
     /// Starts one that must refuse to serve: what it said.
     pub(crate) fn refused(setup: &Setup) -> Ended {
-        let gateway = Gateway::spawn(setup);
-        let code = gateway.wait(PATIENCE).and_then(|status| status.code());
-        Ended { code, out: gateway.out(), err: gateway.err() }
+        Gateway::spawn(setup).ending()
     }
 
     fn spawn(setup: &Setup) -> Gateway {
@@ -87,7 +91,7 @@ impl Gateway {
         command.env_clear().envs(environment).current_dir(&folder.0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary runs");
-        let (out, err) = (keep(child.stdout.take()), keep(child.stderr.take()));
+        let (out, err) = (Pipe::keep(child.stdout.take()), Pipe::keep(child.stderr.take()));
         let (pid, addr) = (child.id(), SocketAddr::from(([127, 0, 0, 1], 0)));
         Gateway { child: Mutex::new(child), pid, addr, out, err, folder }
     }
@@ -101,12 +105,9 @@ impl Gateway {
         self.connect().ask(request)
     }
 
-    pub(crate) fn out(&self) -> String {
-        String::from_utf8_lossy(&self.out.lock().expect("no panic")).into_owned()
-    }
-
+    /// What it has said so far.
     pub(crate) fn err(&self) -> String {
-        String::from_utf8_lossy(&self.err.lock().expect("no panic")).into_owned()
+        self.err.text()
     }
 
     /// Asks it to end.
@@ -141,16 +142,29 @@ impl Gateway {
         proc::descriptors(self.pid).expect("it runs")
     }
 
-    /// Waits until all that it said is there, having ended it.
-    pub(crate) fn finish(self) -> Ended {
+    /// Ends it, and gives all that it said.
+    pub(crate) fn finish(&self) -> Ended {
         self.terminate();
-        let code = self.wait(PATIENCE).and_then(|status| status.code());
-        Ended { code, out: self.out(), err: self.err() }
+        super::eventually("it knows", PATIENCE, || self.err().contains("SIGTERM"));
+        self.terminate();
+        self.ending()
+    }
+
+    /// Waits for its end, and gives all that it said.
+    pub(crate) fn ending(&self) -> Ended {
+        let status = self.wait(PATIENCE).expect("it ends");
+        Ended { code: status.code(), out: self.out.whole(), err: self.err.whole() }
     }
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
+        if !thread::panicking() {
+            let said = self.out.text() + &self.err.text();
+            for key in [CLIENT_KEY, OPENAI_KEY, ANTHROPIC_KEY, TURNS[0]] {
+                assert!(!said.contains(key), "a key was written down: {said}");
+            }
+        }
         let child = self.child.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
         let _ = child.kill();
         let _ = child.wait();
@@ -171,28 +185,36 @@ impl Folder {
     }
 }
 
-/// Gathers what comes out of a pipe.
-fn keep(pipe: Option<impl Read + Send + 'static>) -> Said {
-    let said = Said::default();
-    let (kept, mut pipe) = (said.clone(), pipe.expect("a pipe"));
-    thread::spawn(move || {
-        let mut piece = [0; 4096];
-        while let Ok(read @ 1..) = pipe.read(&mut piece) {
-            kept.lock().expect("no panic").extend_from_slice(&piece[..read]);
+impl Pipe {
+    fn keep(pipe: Option<impl Read + Send + 'static>) -> Pipe {
+        let said = Arc::<Mutex<Vec<u8>>>::default();
+        let (kept, mut pipe) = (said.clone(), pipe.expect("a pipe"));
+        let reader = thread::spawn(move || {
+            let mut piece = [0; 4096];
+            while let Ok(read @ 1..) = pipe.read(&mut piece) {
+                kept.lock().expect("no panic").extend_from_slice(&piece[..read]);
+            }
+        });
+        Pipe { said, reader: Mutex::new(Some(reader)) }
+    }
+
+    /// What has come so far.
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.said.lock().expect("no panic")).into_owned()
+    }
+
+    /// All that came, once the process has ended.
+    fn whole(&self) -> String {
+        if let Some(reader) = self.reader.lock().expect("no panic").take() {
+            reader.join().expect("no panic");
         }
-    });
-    said
+        self.text()
+    }
 }
 
-/// The port behind `host` in what it said.
-fn port_in(text: &str, host: &str) -> Option<u16> {
-    let marked = format!("{host}:");
-    let after = text.match_indices(&marked).map(|(at, _)| &text[at + marked.len()..]);
-    let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>();
-    // The number must have come whole: something stands behind it.
-    let ports = after.filter_map(|text| {
-        let port = digits(text);
-        text.len().gt(&port.len()).then(|| port.parse::<u16>().ok())?
-    });
-    ports.filter(|port| *port > 0).last()
+/// The port in the line that says where it listens, once that line is whole.
+fn port_in(text: &str) -> Option<u16> {
+    let (_, after) = text.split_once("listens on http://")?;
+    let (address, _) = after.split_once('\n')?;
+    address.parse::<SocketAddr>().ok().map(|address| address.port())
 }

@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread,
     time::Duration,
@@ -17,8 +17,6 @@ use super::client::find;
 pub(crate) struct Upstream {
     pub(crate) addr: SocketAddr,
     stop: Arc<AtomicBool>,
-    /// Connections so far.
-    pub(crate) connections: Arc<AtomicUsize>,
 }
 
 impl Upstream {
@@ -26,15 +24,14 @@ impl Upstream {
     pub(crate) fn start(answer: impl Fn(&mut TcpStream, &[u8]) + Send + Sync + 'static) -> Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let addr = listener.local_addr().expect("it listens");
-        let (stop, connections) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
-        let (stopped, counted, answer) = (stop.clone(), connections.clone(), Arc::new(answer));
+        let stop = Arc::<AtomicBool>::default();
+        let (stopped, answer) = (stop.clone(), Arc::new(answer));
         thread::spawn(move || {
             for stream in listener.incoming() {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
                 let (Ok(mut stream), answer) = (stream, answer.clone()) else { continue };
-                counted.fetch_add(1, Ordering::SeqCst);
                 thread::spawn(move || {
                     let _ = stream.set_nodelay(true);
                     let _ = stream.set_read_timeout(Some(Duration::from_secs(30)));
@@ -44,7 +41,7 @@ impl Upstream {
                 });
             }
         });
-        Upstream { addr, stop, connections }
+        Upstream { addr, stop }
     }
 
     /// Answers every request with these bytes, then closes.
