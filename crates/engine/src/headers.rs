@@ -5,37 +5,42 @@ use dialect::{Fault, FaultKind};
 use http::{HeaderMap, HeaderName, header};
 
 /// Headers that concern one connection only (RFC 9110 §7.6.1), never the next.
-const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
+static HOP_BY_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
 ];
 
 /// Request headers that end here: they are about the caller's way to us.
-const ENDS_HERE: [&str; 9] = [
-    "host",
-    "content-length",
-    "cookie",
-    "expect",
-    "forwarded",
-    "via",
-    "x-real-ip",
-    "x-request-id",
-    "true-client-ip",
+static ENDS_HERE: [HeaderName; 9] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::COOKIE,
+    header::EXPECT,
+    header::FORWARDED,
+    header::VIA,
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("true-client-ip"),
 ];
 
 /// Prefixes of request headers that end here. Cloudflare answers error 1000 to its own `cf-*`.
 const ENDS_HERE_PREFIXES: [&str; 4] = ["cf-", "x-forwarded-", "x-sekisho-", "sec-"];
 
 /// Headers of a provider's answer that are about its way to us, or that only we may send.
-const STAYS_HERE: [&str; 5] =
-    ["content-length", "set-cookie", "alt-svc", "strict-transport-security", "x-request-id"];
+static STAYS_HERE: [HeaderName; 5] = [
+    header::CONTENT_LENGTH,
+    header::SET_COOKIE,
+    header::ALT_SVC,
+    header::STRICT_TRANSPORT_SECURITY,
+    HeaderName::from_static("x-request-id"),
+];
 
 /// Prefixes of such headers.
 const STAYS_HERE_PREFIXES: [&str; 2] = ["access-control-", "x-sekisho-"];
@@ -60,8 +65,8 @@ pub fn backward(headers: &mut HeaderMap) {
     let named = named_by_connection(headers);
     let stays = |name: &HeaderName| {
         let text = name.as_str();
-        HOP_BY_HOP.contains(&text)
-            || STAYS_HERE.contains(&text)
+        HOP_BY_HOP.contains(name)
+            || STAYS_HERE.contains(name)
             || STAYS_HERE_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
             || named.contains(&text)
     };
@@ -99,11 +104,11 @@ pub fn credentials(out: &mut HeaderMap, provider: &Provider, auth: &Auth, key: u
 }
 
 fn crosses(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    !(HOP_BY_HOP.contains(&name)
-        || CREDENTIAL_HEADERS.contains(&name)
-        || ENDS_HERE.contains(&name)
-        || ENDS_HERE_PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+    let text = name.as_str();
+    !(HOP_BY_HOP.contains(name)
+        || ENDS_HERE.contains(name)
+        || CREDENTIAL_HEADERS.contains(&text)
+        || ENDS_HERE_PREFIXES.iter().any(|prefix| text.starts_with(prefix)))
 }
 
 /// The headers that `Connection` names: hop-by-hop by the sender's own word.

@@ -13,7 +13,7 @@ use std::{
     io::{self, IsTerminal, Write},
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// Where lines go.
@@ -71,8 +71,8 @@ impl Log {
     pub(crate) fn say(&self, level: &str, message: &str) {
         match self.format {
             Format::Json => {
-                let line = json!({"ts": unix_seconds(), "level": level, "msg": message});
-                self.put(&format!("{line}\n"));
+                let rest = json!({"level": level, "msg": message}).to_string();
+                self.put(&format!("{{\"ts\":{},{}\n", unix_seconds(), rest.trim_start_matches('{')));
             }
             Format::Human => self.put(&format!("{} {level:5} {}\n", clock_time(), harmless(message))),
         }
@@ -125,7 +125,7 @@ fn write(shared: &Shared) {
         let closed = waiting.closed;
         drop(waiting);
         if left_out > 0 {
-            let line = json!({"ts": unix_seconds(), "level": "warn", "msg": "log lines were left out", "lines": left_out});
+            let line = json!({"level": "warn", "msg": "log lines were left out", "lines": left_out});
             bytes.extend_from_slice(format!("{line}\n").as_bytes());
         }
         // There is nowhere to report that the log cannot be written.
@@ -140,7 +140,7 @@ fn write(shared: &Shared) {
 fn json_line(record: &Record) -> String {
     let mut line = Line(String::with_capacity(384));
     line.0.push_str("{\"ts\":");
-    line.0.push_str(&unix_seconds().to_string());
+    line.0.push_str(&unix_seconds());
     line.plain("level", level(record));
     line.plain("msg", "request");
     line.plain("id", &record.id);
@@ -155,9 +155,9 @@ fn json_line(record: &Record) -> String {
     if record.trials.iter().any(|trial| trial.fault.is_some()) {
         line.value("trials", &record.trials.iter().map(trial).collect::<Value>().to_string());
     }
-    line.value("ms", &millis(record.took.0).to_string());
+    line.value("ms", &millis(record.took.0));
     if let Some(ttft) = record.ttft {
-        line.value("ttft_ms", &millis(ttft.0).to_string());
+        line.value("ttft_ms", &millis(ttft.0));
     }
     if let Some(usage) = &record.usage {
         line.number("tokens_in", Some(usage.all_input()));
@@ -261,13 +261,25 @@ fn harmless(text: &str) -> String {
 }
 
 /// Milliseconds with one decimal.
-fn millis(micros: u64) -> f64 {
-    u32::try_from(micros / 100).map_or(f64::MAX, f64::from) / 10.0
+fn millis(micros: u64) -> String {
+    decimal(micros / 1_000, micros / 100 % 10, 1)
 }
 
-fn unix_seconds() -> f64 {
+/// Seconds since 1970, with three decimals.
+fn unix_seconds() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Duration::from_millis(u64::try_from(since.as_millis()).unwrap_or(0)).as_secs_f64()
+    decimal(since.as_secs(), since.subsec_millis().into(), 3)
+}
+
+/// A number with that many decimals. (Formatting a float costs more than a whole line.)
+fn decimal(whole: u64, part: u64, decimals: usize) -> String {
+    let mut text = itoa::Buffer::new().format(whole).to_owned();
+    let mut buffer = itoa::Buffer::new();
+    let part = buffer.format(part);
+    text.push('.');
+    (part.len()..decimals).for_each(|_| text.push('0'));
+    text.push_str(part);
+    text
 }
 
 /// The time of day, in UTC.

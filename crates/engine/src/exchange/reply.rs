@@ -127,7 +127,7 @@ fn ours(exchange: &Exchange, headers: &mut HeaderMap) {
         headers.insert(REQUEST_ID, id);
     }
     let (Task::Call(_), Some(last)) = (&exchange.task, exchange.trials.last()) else { return };
-    headers.insert(TARGET, legible(&format!("{}/{}", last.provider, last.model)));
+    headers.insert(TARGET, legible(&[last.provider.as_str(), last.model.as_str()].join("/")));
     headers.insert(ATTEMPTS, exchange.trials.len().into());
     if !exchange.losses.is_empty() {
         headers.insert(LOSS, loss_header(&exchange.losses));
@@ -150,6 +150,9 @@ fn loss_header(losses: &Losses) -> HeaderValue {
 
 /// Text as a header can hold it: what is not visible ASCII becomes `?`.
 fn legible(text: &str) -> HeaderValue {
+    if let Ok(value) = HeaderValue::from_str(text) {
+        return value;
+    }
     let legible: String =
         text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
     HeaderValue::from_str(&legible).unwrap_or(HeaderValue::from_static("?"))

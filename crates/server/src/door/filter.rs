@@ -78,6 +78,14 @@ fn host(parts: &Parts) -> Result<(), Fault> {
 }
 
 fn is_plain_host(text: &str) -> bool {
+    // A name or an IPv4 address, with a port that is one: as good as every request has it.
+    let (name, port) = text.rsplit_once(':').unwrap_or((text, "80"));
+    let is_port =
+        port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    if is_port && !name.is_empty() && name.bytes().all(is_name) {
+        return true;
+    }
     let plain =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_');
     let Ok(authority) = text.parse::<Authority>() else { return false };

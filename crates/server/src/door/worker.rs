@@ -139,8 +139,18 @@ impl Ids {
     fn next(&self) -> (String, u64) {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         let roll = mix(self.seed.wrapping_add(count));
-        (format!("req-{:016x}{count:08x}", self.seed), roll)
+        let mut id = String::with_capacity(32);
+        id.push_str("req-");
+        push_hex(&mut id, self.seed, 16);
+        push_hex(&mut id, count, 8);
+        (id, roll)
     }
+}
+
+/// The lowest digits of a number, in hexadecimal: each request needs an id, and formatting is slow.
+fn push_hex(text: &mut String, number: u64, digits: u32) {
+    let digit = |place: u32| u32::try_from(number >> (4 * place) & 15).unwrap_or(0);
+    text.extend((0..digits).rev().filter_map(|place| char::from_digit(digit(place), 16)));
 }
 
 /// One step of `SplitMix64`: neighbours in, strangers out.
