@@ -11,7 +11,8 @@ use http::{HeaderName, HeaderValue, Uri, header::AUTHORIZATION};
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
-    sync::OnceLock,
+    rc::Rc,
+    sync::{Arc, OnceLock},
 };
 
 /// A configuration, checked whole. Never changed, only replaced.
@@ -48,6 +49,10 @@ pub struct Plan {
     /// How the log is written.
     pub log: LogFormat,
 }
+
+/// A core's own handle on the plan that all cores share. Requests count their references on it: counting them
+/// on what the cores share would send that count to and fro between them, several times a request.
+pub type PlanHandle = Rc<Arc<Plan>>;
 
 /// How the log is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -38,3 +38,6 @@ pub(crate) const LOG_DELAY: Span = Span::millis(100);
 pub(crate) const LAST_WORDS: Span = Span::secs(1);
 /// How often the configuration file is looked at.
 pub(crate) const RELOAD_LOOK: Span = Span::millis(500);
+/// Smallest body that is counted against the memory for all bodies, in bytes. Smaller ones are bounded by how
+/// many requests may be served at once.
+pub(crate) const BODY_COUNTED: usize = 64 << 10;

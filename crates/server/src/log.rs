@@ -19,7 +19,7 @@ use std::{
 /// Where lines go.
 #[derive(Clone)]
 pub(crate) struct Log {
-    format: Format,
+    own: Lines,
     shared: Arc<Shared>,
 }
 
@@ -30,17 +30,25 @@ enum Format {
     Human,
 }
 
+/// One writer's lines. Each core has its own, so that cores do not wait for one another; what they wrote is
+/// gathered by the thread that writes.
+#[derive(Clone)]
+pub(crate) struct Lines {
+    format: Format,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
 #[derive(Default)]
 struct Shared {
-    waiting: Mutex<Waiting>,
-    some: Condvar,
+    writers: Mutex<Vec<Arc<Mutex<Waiting>>>>,
+    closed: Mutex<bool>,
+    ended: Condvar,
 }
 
 #[derive(Default)]
 struct Waiting {
     bytes: Vec<u8>,
     left_out: u64,
-    closed: bool,
 }
 
 impl Log {
@@ -56,7 +64,26 @@ impl Log {
         let shared = Arc::<Shared>::default();
         let writer = shared.clone();
         let thread = thread::spawn(move || write(&writer));
-        (Log { format, shared: shared.clone() }, LogEnd { shared, thread: Some(thread) })
+        let own = Lines::of(&shared, format);
+        (Log { own, shared: shared.clone() }, LogEnd { shared, thread: Some(thread) })
+    }
+
+    /// Lines of another writer.
+    pub(crate) fn lines(&self) -> Lines {
+        Lines::of(&self.shared, self.own.format)
+    }
+
+    /// Something that is not a request.
+    pub(crate) fn say(&self, level: &str, message: &str) {
+        self.own.say(level, message);
+    }
+}
+
+impl Lines {
+    fn of(shared: &Shared, format: Format) -> Lines {
+        let waiting = Arc::<Mutex<Waiting>>::default();
+        lock(&shared.writers).push(waiting.clone());
+        Lines { format, waiting }
     }
 
     /// A request has ended.
@@ -67,8 +94,7 @@ impl Log {
         }
     }
 
-    /// Something that is not a request.
-    pub(crate) fn say(&self, level: &str, message: &str) {
+    fn say(&self, level: &str, message: &str) {
         match self.format {
             Format::Json => {
                 let rest = json!({"level": level, "msg": message}).to_string();
@@ -79,15 +105,11 @@ impl Log {
     }
 
     fn put(&self, line: &str) {
-        let mut waiting = lock(&self.shared.waiting);
+        let mut waiting = lock(&self.waiting);
         if waiting.bytes.len() + line.len() > LOG_BUFFER_MAX {
             waiting.left_out += 1;
-            return;
-        }
-        let first = waiting.bytes.is_empty();
-        waiting.bytes.extend_from_slice(line.as_bytes());
-        if first {
-            self.shared.some.notify_one();
+        } else {
+            waiting.bytes.extend_from_slice(line.as_bytes());
         }
     }
 }
@@ -100,33 +122,29 @@ pub(crate) struct LogEnd {
 
 impl Drop for LogEnd {
     fn drop(&mut self) {
-        lock(&self.shared.waiting).closed = true;
-        self.shared.some.notify_one();
+        *lock(&self.shared.closed) = true;
+        self.shared.ended.notify_one();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-/// The writing thread: waits for a line, gives others a moment to join it, writes them all at once.
+/// The writing thread: every moment it takes what has come and writes it all at once.
 fn write(shared: &Shared) {
     loop {
-        let mut waiting = lock(&shared.waiting);
-        while waiting.bytes.is_empty() && !waiting.closed {
-            waiting = shared.some.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-        }
-        if !waiting.closed {
-            let company =
-                shared.some.wait_timeout_while(waiting, duration(LOG_DELAY), |waiting| !waiting.closed);
-            waiting = company.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        let mut bytes = std::mem::take(&mut waiting.bytes);
-        let left_out = std::mem::take(&mut waiting.left_out);
-        let closed = waiting.closed;
-        drop(waiting);
-        if left_out > 0 {
-            let line = json!({"level": "warn", "msg": "log lines were left out", "lines": left_out});
-            bytes.extend_from_slice(format!("{line}\n").as_bytes());
+        let waited =
+            shared.ended.wait_timeout_while(lock(&shared.closed), duration(LOG_DELAY), |closed| !*closed);
+        let closed = *waited.unwrap_or_else(PoisonError::into_inner).0;
+        let mut bytes = Vec::new();
+        for writer in lock(&shared.writers).iter() {
+            let taken = std::mem::take(&mut *lock(writer));
+            bytes.extend_from_slice(&taken.bytes);
+            if taken.left_out > 0 {
+                let line =
+                    json!({"level": "warn", "msg": "log lines were left out", "lines": taken.left_out});
+                bytes.extend_from_slice(format!("{line}\n").as_bytes());
+            }
         }
         // There is nowhere to report that the log cannot be written.
         let _ = io::stderr().lock().write_all(&bytes);

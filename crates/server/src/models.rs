@@ -12,7 +12,7 @@ use crate::{
 use dialect::{Fault, FaultKind};
 use engine::{
     headers, listing,
-    plan::{Plan, Provider},
+    plan::{PlanHandle, Provider},
 };
 use http::{Request, Response, StatusCode};
 use serde_json::Value;
@@ -47,7 +47,7 @@ impl Catalogue {
 }
 
 /// Every model there is.
-pub(crate) async fn list(worker: &Rc<Worker>, client: &ClientIo, plan: &Arc<Plan>) -> Response<ReplyBody> {
+pub(crate) async fn list(worker: &Rc<Worker>, client: &ClientIo, plan: &PlanHandle) -> Response<ReplyBody> {
     let entries = gather(worker, plan).await;
     reply::json(worker, client, StatusCode::OK, &listing::list(entries))
 }
@@ -59,7 +59,7 @@ pub(crate) async fn list(worker: &Rc<Worker>, client: &ClientIo, plan: &Arc<Plan
 pub(crate) async fn one(
     worker: &Rc<Worker>,
     client: &ClientIo,
-    plan: &Arc<Plan>,
+    plan: &PlanHandle,
     name: &str,
 ) -> Result<Response<ReplyBody>, Fault> {
     let known = gather(worker, plan).await;
@@ -74,7 +74,7 @@ pub(crate) async fn one(
     }
 }
 
-async fn gather(worker: &Rc<Worker>, plan: &Arc<Plan>) -> Vec<Value> {
+async fn gather(worker: &Rc<Worker>, plan: &PlanHandle) -> Vec<Value> {
     let aliases = plan.aliases.keys().map(|name| listing::entry(name, "sekisho", 0));
     let mut entries: Vec<Value> = aliases.collect();
     // All are asked at once; one that fails or is late contributes nothing.
@@ -87,7 +87,7 @@ async fn gather(worker: &Rc<Worker>, plan: &Arc<Plan>) -> Vec<Value> {
     entries
 }
 
-async fn of_provider(worker: Rc<Worker>, plan: Arc<Plan>, index: usize) -> Arc<Vec<Value>> {
+async fn of_provider(worker: Rc<Worker>, plan: PlanHandle, index: usize) -> Arc<Vec<Value>> {
     let Some(provider) = plan.providers.get(index) else { return Arc::default() };
     if !provider.listed.is_empty() {
         let entry = |model: &String| listing::entry(&format!("{}/{model}", provider.name), &provider.name, 0);

@@ -2,10 +2,7 @@
 //! nothing.
 
 use crate::{
-    door::{
-        io::duration,
-        worker::{Shared, lock},
-    },
+    door::{io::duration, worker::Shared},
     limits::RELOAD_LOOK,
     load::{self, Args},
     log::Log,
@@ -13,7 +10,6 @@ use crate::{
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     path::Path,
-    sync::Arc,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -44,7 +40,7 @@ fn reload(shared: &Shared, args: &Args) {
     let log: &Log = &shared.log;
     match load::load(args) {
         Ok(loaded) => {
-            let kept = lock(&shared.plan).listen;
+            let kept = shared.plan().listen;
             if loaded.plan.listen != kept {
                 log.say("warn", "`listen` has changed; that takes effect when sekisho is started again");
             }
@@ -52,7 +48,7 @@ fn reload(shared: &Shared, args: &Args) {
                 .notes
                 .iter()
                 .for_each(|note| log.say(if note.warning { "warn" } else { "info" }, &note.message));
-            *lock(&shared.plan) = Arc::new(loaded.plan);
+            shared.replace(loaded.plan);
             log.say("info", "the configuration was loaded anew");
         }
         Err(problems) => {

@@ -32,7 +32,7 @@ use tokio::{
     net::TcpListener,
     runtime,
     signal::unix::{Signal, SignalKind, signal},
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, mpsc},
     task::LocalSet,
     time::{sleep, timeout},
 };
@@ -61,14 +61,12 @@ fn serve(args: &Args, loaded: Loaded) -> io::Result<()> {
     let listener = listen(plan.listen)?;
     print::words(&greeting(&plan, listener.local_addr()?));
     let (log, end) = Log::start(plan.log);
-    let loopback_only = plan.listen.ip().is_loopback();
-    let (stage, watched) = watch::channel(Stage::Serving);
-    let shared = Shared::new(plan, log, watched, loopback_only);
+    let shared = Shared::new(plan, log);
     let cores = Cores::start(&shared)?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         tokio::select! {
-            ended = front(&shared, listener, cores, &stage, drain) => ended,
+            ended = front(&shared, listener, cores, drain) => ended,
             failed = reload::watch(&shared, args, file.as_deref()) => failed,
         }
     })?;
@@ -185,13 +183,7 @@ impl Drop for Counted {
 }
 
 /// Accepts until it is told to stop, then sees everything to its end.
-async fn front(
-    shared: &Arc<Shared>,
-    listener: TcpListenerStd,
-    cores: Cores,
-    stage: &watch::Sender<Stage>,
-    drain: Span,
-) -> io::Result<()> {
+async fn front(shared: &Arc<Shared>, listener: TcpListenerStd, cores: Cores, drain: Span) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let gentle = tokio::select! {
@@ -201,7 +193,7 @@ async fn front(
     };
     if gentle {
         // Load balancers need a moment to notice that we are not ready any more. A person at a terminal does not.
-        stage.send_replace(Stage::LameDuck);
+        shared.enter(Stage::LameDuck);
         shared.log.say("info", "SIGTERM: not ready any more, draining soon");
         tokio::select! {
             () = accept(shared, &listener, &cores) => {}
@@ -210,7 +202,7 @@ async fn front(
         }
     }
     drop(listener);
-    stage.send_replace(Stage::Draining);
+    shared.enter(Stage::Draining);
     let open = cores.open();
     shared.log.say("info", &format!("draining: no new connections, {open} still open"));
     tokio::select! {
@@ -219,8 +211,7 @@ async fn front(
         () = again(&mut terminate, &mut interrupt) => return Ok(()),
     }
     shared.log.say("warn", &format!("the drain is over: ending {} connections", cores.open()));
-    shared.shut.store(true, Ordering::Relaxed);
-    stage.send_replace(Stage::Shut);
+    shared.enter(Stage::Shut);
     let _ = timeout(duration(LAST_WORDS), cores.idle()).await;
     Ok(())
 }

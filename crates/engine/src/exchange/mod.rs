@@ -12,7 +12,7 @@ use crate::{
     access::Caller,
     ledger::{Answer, Command},
     path::KeyChoice,
-    plan::{Aim, Plan},
+    plan::{Aim, PlanHandle},
     provider::Operation,
     record::{Outcome, Record, Trial},
     time::Instant,
@@ -20,7 +20,7 @@ use crate::{
 use bytes::Bytes;
 use dialect::{Carried, DialectId, Fault, Losses, canon, splice::Outline};
 use http::{HeaderMap, Method, StatusCode, Uri};
-use std::{collections::VecDeque, mem, sync::Arc};
+use std::{collections::VecDeque, mem};
 
 /// A request as the door received it, its caller known and its body read.
 #[derive(Clone, Debug)]
@@ -168,7 +168,7 @@ struct Call {
 
 /// One request, from its arrival to its settlement.
 pub struct Exchange {
-    plan: Arc<Plan>,
+    plan: PlanHandle,
     inbound: Inbound,
     task: Task,
     state: State,
@@ -217,7 +217,7 @@ impl Exchange {
     /// A request for an operation that is understood. Whatever is wrong with it is told through the orders,
     /// like everything else.
     #[must_use]
-    pub fn call(plan: Arc<Plan>, dialect: DialectId, operation: Operation, inbound: Inbound) -> Self {
+    pub fn call(plan: PlanHandle, dialect: DialectId, operation: Operation, inbound: Inbound) -> Self {
         let read = render::read_call(&plan, dialect, operation, &inbound);
         Exchange::read(plan, dialect, inbound, read)
     }
@@ -225,7 +225,7 @@ impl Exchange {
     /// A request for an operation of OpenAI's that is not understood: it goes to the same `path` of the
     /// provider that its `model` names.
     #[must_use]
-    pub fn relay(plan: Arc<Plan>, path: &str, inbound: Inbound) -> Self {
+    pub fn relay(plan: PlanHandle, path: &str, inbound: Inbound) -> Self {
         let dialect = DialectId::OpenaiChat;
         let read = render::read_call(&plan, dialect, Operation::Generate, &inbound)
             .map(|(call, aims)| (Call { relayed: Some(path.to_owned()), ..call }, aims));
@@ -234,7 +234,7 @@ impl Exchange {
 
     /// A request that goes to `provider` untouched, at `path` (with its query) behind the provider's base.
     #[must_use]
-    pub fn pass(plan: Arc<Plan>, provider: usize, path: &str, inbound: Inbound) -> Self {
+    pub fn pass(plan: PlanHandle, provider: usize, path: &str, inbound: Inbound) -> Self {
         let aim = Aim { provider, model: String::new() };
         let uri = plan.providers.get(provider).and_then(|p| p.address(path));
         match uri {
@@ -251,7 +251,7 @@ impl Exchange {
         self.orders.pop_front().or_else(|| self.wait())
     }
 
-    fn new(plan: Arc<Plan>, inbound: Inbound, task: Task, aims: VecDeque<Aim>) -> Self {
+    fn new(plan: PlanHandle, inbound: Inbound, task: Task, aims: VecDeque<Aim>) -> Self {
         let deadline = inbound.arrived.after(plan.timeouts.total);
         let orders = VecDeque::from([Order::Ask(Command::Admit(inbound.caller))]);
         Exchange {
@@ -273,7 +273,7 @@ impl Exchange {
     }
 
     fn read(
-        plan: Arc<Plan>,
+        plan: PlanHandle,
         dialect: DialectId,
         inbound: Inbound,
         read: Result<(Call, VecDeque<Aim>), Fault>,
@@ -285,7 +285,7 @@ impl Exchange {
     }
 
     /// A request that is refused before anything is asked of anybody.
-    fn refuse(plan: Arc<Plan>, dialect: DialectId, inbound: Inbound, fault: &Fault) -> Self {
+    fn refuse(plan: PlanHandle, dialect: DialectId, inbound: Inbound, fault: &Fault) -> Self {
         let arrived = inbound.arrived;
         let mut exchange = Exchange::new(plan, inbound, Task::Refused(dialect), VecDeque::new());
         exchange.orders.clear();

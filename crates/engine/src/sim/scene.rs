@@ -5,7 +5,7 @@ use crate::{
     access::Caller,
     exchange::{Inbound, Io},
     path::KeyChoice,
-    plan::{Aim, Plan, Provider, Timeouts},
+    plan::{Aim, Plan, PlanHandle, Provider, Timeouts},
     provider::{Auth, Operation},
     secret::Secret,
     time::{Instant, Span},
@@ -16,7 +16,7 @@ use dialect::{
     canon::{Block, Choice, Extra, Kind, Message, Request, Stop, StopReason, Usage, unfold},
 };
 use http::{HeaderMap, Method};
-use std::sync::Arc;
+use std::{rc::Rc, sync::Arc};
 
 /// Words that the answer holds, so that what arrives can be compared.
 pub(super) const WORDS: &str = "the answer is forty-two and this is the whole of it";
@@ -87,10 +87,10 @@ impl Scene {
     }
 
     /// The plan: one provider a target, and the alias `m` over all of them.
-    pub(super) fn plan(&self) -> Arc<Plan> {
+    pub(super) fn plan(&self) -> PlanHandle {
         let aims =
             (0..self.targets.len()).map(|provider| Aim { provider, model: "served".to_owned() }).collect();
-        Arc::new(Plan {
+        Rc::new(Arc::new(Plan {
             providers: self
                 .targets
                 .iter()
@@ -106,7 +106,7 @@ impl Scene {
                 total: Span::secs(600),
             },
             ..Plan::default()
-        })
+        }))
     }
 
     /// The request, in the caller's dialect.

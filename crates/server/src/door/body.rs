@@ -1,36 +1,34 @@
 //! The body of a request: read once, bounded in size and in slowness.
 
-use super::{io::duration, worker::Shared};
+use super::{io::duration, worker::Worker};
+use crate::limits::BODY_COUNTED;
 use bytes::{Bytes, BytesMut};
 use dialect::{Fault, FaultKind};
 use engine::limits::{BODIES_MAX, BODY_GRACE, BODY_RATE_MIN};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use std::{
-    future::poll_fn,
-    pin::pin,
-    sync::{Arc, atomic::Ordering},
-    task::Poll,
-    time::Duration,
-};
+use std::{future::poll_fn, pin::pin, rc::Rc, sync::atomic::Ordering, task::Poll, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
 /// Memory for a body, taken from what all bodies may have together and given back when it goes.
 pub(crate) struct Permit {
-    shared: Arc<Shared>,
+    worker: Rc<Worker>,
     bytes: usize,
 }
 
 impl Permit {
-    fn none(shared: &Arc<Shared>) -> Self {
-        Permit { shared: shared.clone(), bytes: 0 }
+    fn none(worker: &Rc<Worker>) -> Self {
+        Permit { worker: worker.clone(), bytes: 0 }
     }
 
-    /// Takes what is missing to have `bytes`.
+    /// Takes what is missing to have `bytes`. Small bodies are bounded by their number, and not counted.
     fn grow(&mut self, bytes: usize) -> Result<(), Fault> {
         let more = bytes.saturating_sub(self.bytes);
-        let before = self.shared.bodies.fetch_add(more, Ordering::Relaxed);
+        if more == 0 || bytes < BODY_COUNTED {
+            return Ok(());
+        }
+        let before = self.worker.shared.bodies.fetch_add(more, Ordering::Relaxed);
         self.bytes += more;
         if before.saturating_add(more) <= BODIES_MAX {
             return Ok(());
@@ -42,7 +40,9 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.shared.bodies.fetch_sub(self.bytes, Ordering::Relaxed);
+        if self.bytes > 0 {
+            self.worker.shared.bodies.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
     }
 }
 
@@ -52,7 +52,7 @@ impl Drop for Permit {
 /// [`FaultKind::Unavailable`] while other bodies fill the memory for all; [`FaultKind::TooLarge`], before anything is read where the length is announced; [`FaultKind::RequestTimeout`]
 /// for one that trickles; [`FaultKind::BadRequest`] for one that breaks off.
 pub(super) async fn read(
-    shared: &Arc<Shared>,
+    worker: &Rc<Worker>,
     mut body: Incoming,
     headers: &HeaderMap,
     max: usize,
@@ -62,7 +62,7 @@ pub(super) async fn read(
         return Err(too_large(max));
     }
     encoding(headers)?;
-    let mut permit = Permit::none(shared);
+    let mut permit = Permit::none(worker);
     permit.grow(announced.unwrap_or(0))?;
     let began = Instant::now();
     let mut whole: Option<BytesMut> = None;

@@ -3,6 +3,7 @@
 pub(crate) mod body;
 mod cors;
 pub(crate) mod filter;
+mod gate;
 pub(crate) mod io;
 pub(crate) mod reply;
 pub(crate) mod worker;
@@ -20,15 +21,16 @@ use engine::{
     exchange::{Exchange, Inbound},
     limits::{HEAD_MAX, HEADERS_MAX},
     path::{self, KeyChoice},
-    plan::Plan,
+    plan::{Plan, PlanHandle},
     surface::{self, Action},
 };
+use gate::Gated;
 use http::{HeaderValue, Method, Request, Response, Version, header, request::Parts, uri::PathAndQuery};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{rt::TokioIo, server::conn::auto};
 use io::ClientIo;
 use reply::{Driven, ReplyBody};
-use std::{future::poll_fn, pin::pin, rc::Rc, sync::Arc};
+use std::{future::poll_fn, pin::pin, rc::Rc};
 use tokio::net::TcpStream;
 use worker::{Stage, Worker};
 
@@ -59,24 +61,21 @@ pub(crate) async fn connection(worker: Rc<Worker>, stream: TcpStream) {
         .max_concurrent_streams(u32::try_from(H2_STREAMS_MAX).ok())
         .max_header_list_size(u32::try_from(HEAD_MAX).unwrap_or(u32::MAX));
     let service = service_fn(|request| serve(worker.clone(), client.clone(), request));
-    let mut stage = worker.shared.stage.clone();
-    stage.mark_unchanged();
+    let mut stages = worker.shared.stages.subscribe();
     let mut connection = pin!(builder.serve_connection(TokioIo::new(client.clone()), service));
-    let mut expired = pin!(client.expired());
+    let mut expired = Gated::new(client.expired());
     loop {
+        let changed = Gated::new(stages.changed());
         tokio::select! {
             biased;
             _ = connection.as_mut() => return,
-            () = expired.as_mut() => return,
-            changed = stage.changed() => {
-                let now = *stage.borrow_and_update();
-                if changed.is_err() { return }
-                // As long as new requests are taken, one that may be on its way is: its answer says that it
-                // was the last here.
-                if now > Stage::LameDuck || !client.awaits_answer() {
-                    connection.as_mut().graceful_shutdown();
-                }
-            }
+            () = &mut expired => return,
+            changed = changed => if changed.is_err() { return },
+        }
+        // As long as new requests are taken, one that may be on its way is: its answer says that it was the
+        // last here.
+        if worker.stage() > Stage::LameDuck || !client.awaits_answer() {
+            connection.as_mut().graceful_shutdown();
         }
     }
 }
@@ -108,7 +107,7 @@ type Routed = Result<Response<ReplyBody>, (DialectId, Fault)>;
 async fn route(
     worker: &Rc<Worker>,
     client: &ClientIo,
-    plan: &Arc<Plan>,
+    plan: &PlanHandle,
     parts: Parts,
     body: Incoming,
 ) -> Result<Routed, Gone> {
@@ -188,10 +187,9 @@ struct Asked {
 
 impl Asked {
     /// Reads its body.
-    async fn read(self, worker: &Worker, plan: &Plan) -> Result<(Inbound, Permit), Fault> {
+    async fn read(self, worker: &Rc<Worker>, plan: &Plan) -> Result<(Inbound, Permit), Fault> {
         let arrived = worker.now();
-        let (body, permit) =
-            body::read(&worker.shared, self.body, &self.parts.headers, plan.body_max).await?;
+        let (body, permit) = body::read(worker, self.body, &self.parts.headers, plan.body_max).await?;
         let (id, roll) = worker.id();
         let Parts { method, headers, .. } = self.parts;
         let inbound =

@@ -1,13 +1,24 @@
 //! One core: its runtime's connections, its pool, and its view of what all cores share.
 
-use crate::{clock::Clock, log::Log, models::Catalogue, upstream::Pool};
-use engine::{ledger::Ledger, plan::Plan, record::Record, time::Instant};
+use crate::{
+    clock::Clock,
+    log::{Lines, Log},
+    models::Catalogue,
+    upstream::Pool,
+};
+use engine::{
+    ledger::Ledger,
+    plan::{Plan, PlanHandle},
+    record::Record,
+    time::Instant,
+};
 use std::{
+    cell::{Cell, RefCell},
     hash::{BuildHasher, RandomState},
     rc::Rc,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
 };
 use tokio::sync::watch;
@@ -27,36 +38,55 @@ pub(crate) enum Stage {
 
 /// What all cores share.
 pub(crate) struct Shared {
-    pub(crate) plan: Mutex<Arc<Plan>>,
+    plan: Mutex<Arc<Plan>>,
+    /// Counts the plans there have been, so that a core sees a new one without asking for it.
+    plans: AtomicU64,
     pub(crate) ledger: Mutex<Ledger>,
     pub(crate) catalogue: Catalogue,
     pub(crate) clock: Clock,
     pub(crate) log: Log,
-    pub(crate) stage: watch::Receiver<Stage>,
-    /// The stage is [`Stage::Shut`].
-    pub(crate) shut: AtomicBool,
+    /// Tells connections of a new stage; see [`Shared::enter`].
+    pub(crate) stages: watch::Sender<Stage>,
+    stage: AtomicU8,
     /// Only this machine can reach us.
     pub(crate) loopback_only: bool,
     /// Bytes of request bodies in memory.
     pub(crate) bodies: AtomicUsize,
-    ids: Ids,
 }
 
 impl Shared {
     /// Begins with `plan`.
-    pub(crate) fn new(plan: Plan, log: Log, stage: watch::Receiver<Stage>, loopback_only: bool) -> Arc<Self> {
+    pub(crate) fn new(plan: Plan, log: Log) -> Arc<Self> {
+        let loopback_only = plan.listen.ip().is_loopback();
         Arc::new(Shared {
             plan: Mutex::new(Arc::new(plan)),
+            plans: AtomicU64::new(0),
             ledger: Mutex::default(),
             catalogue: Catalogue::default(),
             clock: Clock::start(),
             log,
-            stage,
-            shut: AtomicBool::new(false),
+            stages: watch::Sender::new(Stage::Serving),
+            stage: AtomicU8::new(Stage::Serving as u8),
             loopback_only,
             bodies: AtomicUsize::new(0),
-            ids: Ids::default(),
         })
+    }
+
+    /// The plan in force.
+    pub(crate) fn plan(&self) -> Arc<Plan> {
+        lock(&self.plan).clone()
+    }
+
+    /// Another plan is in force from here on. Requests under way keep the one they began with.
+    pub(crate) fn replace(&self, plan: Plan) {
+        *lock(&self.plan) = Arc::new(plan);
+        self.plans.fetch_add(1, Ordering::Release);
+    }
+
+    /// Another stage has come.
+    pub(crate) fn enter(&self, stage: Stage) {
+        self.stage.store(stage as u8, Ordering::Relaxed);
+        self.stages.send_replace(stage);
     }
 }
 
@@ -64,18 +94,31 @@ impl Shared {
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pool: Rc<Pool>,
+    /// The plan as this core saw it last, and its number.
+    plan: RefCell<(u64, PlanHandle)>,
+    log: Lines,
+    ids: Ids,
 }
 
 impl Worker {
     /// A core without connections.
     pub(crate) fn new(shared: Arc<Shared>) -> Rc<Self> {
-        let connect = lock(&shared.plan).timeouts.connect;
-        Rc::new(Worker { shared, pool: Pool::new(super::io::duration(connect)) })
+        let number = shared.plans.load(Ordering::Acquire);
+        let plan = shared.plan();
+        let pool = Pool::new(super::io::duration(plan.timeouts.connect));
+        let plan = RefCell::new((number, Rc::new(plan)));
+        let log = shared.log.lines();
+        Rc::new(Worker { shared, pool, plan, log, ids: Ids::default() })
     }
 
     /// The plan as it is now. A request keeps the one it began with.
-    pub(crate) fn plan(&self) -> Arc<Plan> {
-        lock(&self.shared.plan).clone()
+    pub(crate) fn plan(&self) -> PlanHandle {
+        let number = self.shared.plans.load(Ordering::Acquire);
+        let mut plan = self.plan.borrow_mut();
+        if plan.0 != number {
+            *plan = (number, Rc::new(self.shared.plan()));
+        }
+        plan.1.clone()
     }
 
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -95,17 +138,21 @@ impl Worker {
     }
 
     pub(crate) fn stage(&self) -> Stage {
-        *self.shared.stage.borrow()
+        match self.shared.stage.load(Ordering::Relaxed) {
+            stage if stage == Stage::Serving as u8 => Stage::Serving,
+            stage if stage == Stage::LameDuck as u8 => Stage::LameDuck,
+            stage if stage == Stage::Draining as u8 => Stage::Draining,
+            _ => Stage::Shut,
+        }
     }
 
-    /// Asked before each wait, and so without the lock of [`Worker::stage`].
     pub(crate) fn is_shut(&self) -> bool {
-        self.shared.shut.load(Ordering::Relaxed)
+        self.stage() == Stage::Shut
     }
 
     /// A fresh request id, and a number by chance.
     pub(crate) fn id(&self) -> (String, u64) {
-        self.shared.ids.next()
+        self.ids.next()
     }
 
     /// Settles an exchange and writes its record down.
@@ -113,7 +160,7 @@ impl Worker {
         if record.admitted {
             self.ledger().settle(record);
         }
-        self.shared.log.record(record);
+        self.log.record(record);
     }
 }
 
@@ -122,22 +169,23 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Request ids: unlike any of another process, never twice in this one.
+/// A core's request ids: unlike any of another core or process, never twice on this one.
 struct Ids {
     seed: u64,
-    count: AtomicU64,
+    count: Cell<u64>,
 }
 
 impl Default for Ids {
     fn default() -> Self {
         // The standard library's hasher keys are the randomness at hand.
-        Ids { seed: RandomState::new().hash_one(std::process::id()), count: AtomicU64::new(0) }
+        Ids { seed: RandomState::new().hash_one(std::process::id()), count: Cell::new(0) }
     }
 }
 
 impl Ids {
     fn next(&self) -> (String, u64) {
-        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let count = self.count.get();
+        self.count.set(count.wrapping_add(1));
         let roll = mix(self.seed.wrapping_add(count));
         let mut id = String::with_capacity(32);
         id.push_str("req-");
