@@ -270,9 +270,9 @@ impl<'a> Counts<'a> {
     /// `text` begins with an object; what stands behind it does not matter.
     fn of_object(text: &'a [u8]) -> Option<Self> {
         let mut counts = Vec::with_capacity(16);
-        // The names that led here, the innermost last; the string that was read last.
-        let (mut path, mut last): (Vec<&[u8]>, &[u8]) = (Vec::new(), b"");
-        let mut at = 0;
+        // The string read last, and the name of the object on the second level.
+        let (mut last, mut inside): (&[u8], &[u8]) = (b"", b"");
+        let (mut at, mut depth) = (0, 0_usize);
         while let Some(byte) = text.get(at) {
             at += 1;
             match byte {
@@ -281,10 +281,13 @@ impl<'a> Counts<'a> {
                     last = text.get(at..end)?;
                     at = end + 1;
                 }
-                b'{' | b'[' => path.push(std::mem::take(&mut last)),
+                b'{' | b'[' => {
+                    depth += 1;
+                    inside = if depth == 2 { last } else { inside };
+                }
                 b'}' | b']' => {
-                    path.pop();
-                    if path.is_empty() {
+                    depth = depth.checked_sub(1)?;
+                    if depth == 0 {
                         return Some(Counts(counts));
                     }
                 }
@@ -294,8 +297,8 @@ impl<'a> Counts<'a> {
                     at += end - 1;
                     let number =
                         std::str::from_utf8(digits.get(..end)?).ok().and_then(|text| text.parse().ok());
-                    let inside = path.get(1).copied().unwrap_or_default();
-                    counts.extend(number.filter(|_| path.len() <= 2).map(|number| (inside, last, number)));
+                    let inside = if depth == 2 { inside } else { b"" };
+                    counts.extend(number.filter(|_| depth <= 2).map(|number| (inside, last, number)));
                 }
                 _ => {}
             }

@@ -5,42 +5,44 @@ use dialect::{Fault, FaultKind};
 use http::{HeaderMap, HeaderName, header};
 
 /// Headers that concern one connection only (RFC 9110 §7.6.1), never the next.
-static HOP_BY_HOP: [HeaderName; 9] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 /// Request headers that end here: they are about the caller's way to us.
-static ENDS_HERE: [HeaderName; 9] = [
-    header::HOST,
-    header::CONTENT_LENGTH,
-    header::COOKIE,
-    header::EXPECT,
-    header::FORWARDED,
-    header::VIA,
-    HeaderName::from_static("x-real-ip"),
-    HeaderName::from_static("x-request-id"),
-    HeaderName::from_static("true-client-ip"),
-];
+fn ends_here(name: &str) -> bool {
+    matches!(
+        name,
+        "host"
+            | "content-length"
+            | "cookie"
+            | "expect"
+            | "forwarded"
+            | "via"
+            | "x-real-ip"
+            | "x-request-id"
+            | "true-client-ip"
+    )
+}
 
 /// Prefixes of request headers that end here. Cloudflare answers error 1000 to its own `cf-*`.
 const ENDS_HERE_PREFIXES: [&str; 4] = ["cf-", "x-forwarded-", "x-sekisho-", "sec-"];
 
 /// Headers of a provider's answer that are about its way to us, or that only we may send.
-static STAYS_HERE: [HeaderName; 5] = [
-    header::CONTENT_LENGTH,
-    header::SET_COOKIE,
-    header::ALT_SVC,
-    header::STRICT_TRANSPORT_SECURITY,
-    HeaderName::from_static("x-request-id"),
-];
+fn stays_here(name: &str) -> bool {
+    matches!(name, "content-length" | "set-cookie" | "alt-svc" | "strict-transport-security" | "x-request-id")
+}
 
 /// Prefixes of such headers.
 const STAYS_HERE_PREFIXES: [&str; 2] = ["access-control-", "x-sekisho-"];
@@ -65,8 +67,8 @@ pub fn backward(headers: &mut HeaderMap) {
     let named = named_by_connection(headers);
     let stays = |name: &HeaderName| {
         let text = name.as_str();
-        HOP_BY_HOP.contains(name)
-            || STAYS_HERE.contains(name)
+        is_hop_by_hop(text)
+            || stays_here(text)
             || STAYS_HERE_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
             || named.contains(&text)
     };
@@ -105,8 +107,8 @@ pub fn credentials(out: &mut HeaderMap, provider: &Provider, auth: &Auth, key: u
 
 fn crosses(name: &HeaderName) -> bool {
     let text = name.as_str();
-    !(HOP_BY_HOP.contains(name)
-        || ENDS_HERE.contains(name)
+    !(is_hop_by_hop(text)
+        || ends_here(text)
         || CREDENTIAL_HEADERS.contains(&text)
         || ENDS_HERE_PREFIXES.iter().any(|prefix| text.starts_with(prefix)))
 }

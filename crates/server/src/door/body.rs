@@ -87,6 +87,9 @@ pub(super) async fn read(
             }
             (_, Some(buffer)) => buffer.extend_from_slice(&data),
         }
+        if announced == Some(read) {
+            break;
+        }
     }
     Ok((whole.map(BytesMut::freeze).or(first).unwrap_or_default(), permit))
 }
