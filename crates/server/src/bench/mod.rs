@@ -134,6 +134,11 @@ async fn measure(args: &BenchArgs) -> io::Result<()> {
     };
     let mut subjects =
         vec![Subject::child("direct", &provider, args), Subject::child("floor", &bare, args), last];
+    if let Some(child) = &gateway {
+        // The same gateway, its routing by model left out: the provider stands in the path.
+        let path = format!("/openai{}", rounds::PATH);
+        subjects.push(Subject::new("pass-through", child.addr, &path, Some(child.pid()), args));
+    }
     // The last first: its clock runs.
     for subject in subjects.iter_mut().rev() {
         subject.first_answer(START_PATIENCE, || gateway.as_mut().and_then(Child::ended)).await?;
