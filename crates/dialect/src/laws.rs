@@ -165,7 +165,7 @@ pub fn stream(from: DialectId, stream: &[u8], to: DialectId) -> Result<(), Broke
     if fault.is_none() {
         same("a stream costs the same", &usage, &tokens(last_usage(&again.events)))?;
     }
-    let (was, is) = (said(&fold(from, read.events)), said(&fold(to, again.events)));
+    let (was, is) = (meant(&fold(from, read.events)), meant(&fold(to, again.events)));
     same("a stream says the same", &was, &is)
 }
 
@@ -305,10 +305,10 @@ pub fn said(message: &Message) -> (String, Vec<(String, String)>) {
 }
 
 /// As [`said`], with arguments that are equal as JSON: a dialect that has them as an object cannot keep
-/// their spaces.
+/// their spaces, nor what is no object (cut off, most often).
 fn meant(message: &Message) -> (String, Vec<(String, Value)>) {
     let (text, tools) = said(message);
-    let value = |input: String| serde_json::from_str(&input).unwrap_or(Value::String(input));
+    let value = |input: String| Value::Object(serde_json::from_str(&input).unwrap_or_default());
     (text, tools.into_iter().map(|(name, input)| (name, value(input))).collect())
 }
 

@@ -12,6 +12,7 @@ mod anthropic;
 pub mod canon;
 pub mod fault;
 pub mod frame;
+mod gemini;
 pub mod json;
 pub mod laws;
 pub mod limits;
@@ -54,6 +55,7 @@ macro_rules! dialects {
 
 dialects! {
     Anthropic = "anthropic" => anthropic::Anthropic,
+    Gemini = "gemini" => gemini::Gemini,
     OpenaiChat = "openai_chat" => openai_chat::OpenaiChat,
 }
 

@@ -71,7 +71,9 @@ impl Cores {
     fn start(shared: &Arc<Shared>) -> io::Result<Cores> {
         let count = thread::available_parallelism().map_or(1, NonZero::get);
         let ended = Arc::<Notify>::default();
-        let cores = (0..count).map(|number| Core::start(number, shared.clone(), ended.clone())).collect::<io::Result<_>>()?;
+        let cores = (0..count)
+            .map(|number| Core::start(number, shared.clone(), ended.clone()))
+            .collect::<io::Result<_>>()?;
         Ok(Cores { cores, ended })
     }
 

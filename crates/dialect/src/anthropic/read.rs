@@ -2,7 +2,7 @@
 
 use super::wire::{self, ID};
 use crate::{
-    Carried, Fault, FaultKind,
+    Carried, DialectId, Fault, FaultKind,
     canon::{
         At, Block, Cache, Choice, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role,
         Sampling, Seal, Source, Stop, Tool, Turn, Usage,
@@ -183,7 +183,7 @@ pub(super) fn block(value: Value, at: At, pointer: &str) -> Result<Block, Fault>
     // A call that the model made by itself, as nearly all are: newer models say so in every one.
     let form = object.peek("caller").is_some_and(is_direct).then(|| object.take("caller")).flatten();
     let form = form.map(|direct| ("caller".to_owned(), direct)).into_iter().collect();
-    Ok(Block { kind, at, cache, extra: Extra::with_form(ID, object.rest(), form) })
+    Ok(Block { at, cache, extra: Extra::with_form(ID, object.rest(), form), ..Block::new(kind) })
 }
 
 /// The caller of a tool is the model itself, which is what no caller at all means too.
@@ -200,10 +200,12 @@ fn is_known(block: &Value) -> bool {
     wire::BLOCKS.contains(&named.as_str()) && has_source
 }
 
-/// A seal of ours. An empty one is none: it stands in answers that we translated from another dialect,
-/// and Anthropic would refuse it.
+/// A seal of ours, or of the dialect that it begins with. An empty one is none: it stands in answers that we
+/// translated from another dialect, and Anthropic would refuse it.
 pub(super) fn seal(data: String, redacted: bool) -> Option<Seal> {
-    (!data.is_empty()).then_some(Seal { issuer: ID, data, redacted })
+    let named = |issuer: &DialectId| Some((*issuer, data.strip_prefix(&wire::mark(*issuer))?));
+    let (issuer, held) = DialectId::ALL.iter().find_map(named).unwrap_or((ID, &data));
+    (!held.is_empty()).then(|| Seal { issuer, data: held.to_owned(), redacted })
 }
 
 fn source(block: &mut Object) -> Result<Source, Fault> {

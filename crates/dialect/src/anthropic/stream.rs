@@ -323,6 +323,8 @@ struct Held {
     index: Option<u32>,
     /// The `delta` members that are to be written.
     pieces: VecDeque<Vec<u8>>,
+    /// Another dialect's seal on words or a call, written before them.
+    seal: Option<Seal>,
     stopped: bool,
 }
 
@@ -346,7 +348,13 @@ impl Writer for EventWriter {
                 self.called |= matches!(start, BlockStart::ToolUse { .. });
                 self.refused |= *start == BlockStart::Refusal;
                 let pieces = VecDeque::new();
-                self.blocks.push_back(Held { start: start.clone(), index: None, pieces, stopped: false });
+                self.blocks.push_back(Held {
+                    start: start.clone(),
+                    index: None,
+                    pieces,
+                    seal: None,
+                    stopped: false,
+                });
             }
             Event::Delta { choice: 0, block, delta } => self.delta(*block, delta, losses),
             Event::BlockStop { choice: 0, block } => {
@@ -414,8 +422,12 @@ impl EventWriter {
                 json!({ "type": "thinking_delta", "thinking": text })
             }
             Delta::Text(text) => json!({ "type": "text_delta", "text": text }),
-            Delta::Seal(Seal { issuer: ID, data, redacted: false }) => {
-                json!({ "type": "signature_delta", "signature": data })
+            Delta::Seal(seal) if held.start != BlockStart::Reasoning => {
+                return held.seal = Some(seal.clone());
+            }
+            Delta::Seal(Seal { issuer, data, redacted: false }) => {
+                let mark = if *issuer == ID { String::new() } else { wire::mark(*issuer) };
+                json!({ "type": "signature_delta", "signature": mark + data })
             }
             Delta::Seal(seal) if seal.redacted && held.index.is_none() && held.pieces.is_empty() => {
                 let hidden = Kind::Reasoning { text: String::new(), seal: Some(seal.clone()) };
@@ -492,8 +504,26 @@ impl EventWriter {
                 json
             }
         };
+        if let Some(seal) = block.seal.take() {
+            self.sealed(&seal, out);
+        }
         block.index = Some(self.next);
         event(out, "content_block_start", members(json!({ "index": self.next, "content_block": json })));
+        self.next = self.next.saturating_add(1);
+    }
+
+    /// Writes a seal on the next block as thoughts without words.
+    fn sealed(&mut self, seal: &Seal, out: &mut Vec<u8>) {
+        let mut thought = write::sealed("", seal);
+        let signature = thought.insert("signature".to_owned(), json!("")).unwrap_or_default();
+        let delta = json!({ "type": "signature_delta", "signature": signature });
+        for (name, more) in [
+            ("content_block_start", json!({ "index": self.next, "content_block": thought })),
+            ("content_block_delta", json!({ "index": self.next, "delta": delta })),
+            ("content_block_stop", json!({ "index": self.next })),
+        ] {
+            event(out, name, members(more));
+        }
         self.next = self.next.saturating_add(1);
     }
 

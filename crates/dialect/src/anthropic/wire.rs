@@ -10,6 +10,11 @@ use serde_json::{Map, Value, json};
 /// This dialect.
 pub(super) const ID: DialectId = DialectId::Anthropic;
 
+/// What a seal of another dialect begins with while a client of ours keeps it.
+pub(super) fn mark(issuer: DialectId) -> String {
+    format!("{}:", issuer.name())
+}
+
 /// Blocks that canonical form knows. All others are carried whole and opaque: server tools with their
 /// results, search results, container uploads, MCP calls, and those that are yet to come.
 pub(super) const BLOCKS: &[&str] =

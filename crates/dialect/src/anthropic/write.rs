@@ -7,8 +7,8 @@ use super::wire::{self, ID};
 use crate::{
     Carried, Fault, FaultKind, Losses, Target,
     canon::{
-        At, Block, Cache, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role, Source,
-        Stop, StopReason, Tool, Turn,
+        At, Block, Cache, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role, Seal,
+        Source, Stop, StopReason, Tool, Turn,
     },
     json,
     limits::{OUTPUT_TOKENS_DEFAULT, THINKING_BUDGET_MIN},
@@ -242,6 +242,9 @@ impl Pen {
                 return None;
             }
         };
+        if block.seal.is_some() && self.answer.is_none() {
+            self.losses.note(self.pointer(block, "signature"), "another API's seal");
+        }
         json.extend(block.cache.as_ref().map(|cache| ("cache_control".to_owned(), cache_json(cache))));
         self.extra(&block.extra, &pointer, &mut json);
         Some(Value::Object(json))
@@ -288,12 +291,10 @@ impl Pen {
                 None if self.answer.is_none() => {
                     return Err("the API takes back only thoughts that it signed");
                 }
-                None => {
-                    if seal.is_some() {
-                        self.losses.note(self.pointer(block, "signature"), "another API's seal");
-                    }
-                    return Ok((!text.is_empty()).then(|| thought(text, "")));
-                }
+                None => match seal {
+                    Some(seal) => sealed(text, seal),
+                    None => return Ok((!text.is_empty()).then(|| thought(text, ""))),
+                },
             },
             Kind::Opaque { dialect, json: Value::Object(json) } if *dialect == ID => json.clone(),
             Kind::Opaque { .. } => return Err(FOREIGN),
@@ -531,6 +532,15 @@ fn thought(text: &str, signature: &str) -> Members {
     object([("type", json!("thinking")), ("thinking", json!(text)), ("signature", json!(signature))])
 }
 
+/// Thoughts with a seal of another dialect, for a client to bring back: it is sent to its issuer only.
+pub(super) fn sealed(text: &str, Seal { issuer, data, redacted }: &Seal) -> Members {
+    let data = wire::mark(*issuer) + data;
+    if *redacted {
+        return object([("type", json!("redacted_thinking")), ("data", json!(data))]);
+    }
+    thought(text, &data)
+}
+
 /// Ids of tool calls as the API takes them: letters, digits, `_` and `-`, each once in a conversation.
 /// Others write `functions.weather:0`, or `call_0` in every turn.
 #[derive(Default)]
@@ -586,6 +596,8 @@ pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
             called |= matches!(block.kind, Kind::ToolUse { .. });
             refused |= matches!(block.kind, Kind::Refusal(_));
             pen.answer = Some(number);
+            // Only thoughts have a seal here, so one on another block stands before it.
+            content.extend(block.seal.as_ref().map(|seal| Value::Object(sealed("", seal))));
             content.extend(pen.answer_block(block));
         }
         if choice.logprobs.is_some() {

@@ -13,6 +13,8 @@ pub struct Block {
     pub at: At,
     /// A wish to cache the prompt up to here.
     pub cache: Option<Cache>,
+    /// The issuer's seal on words or on a tool call (Gemini). The seal on thoughts is part of their kind.
+    pub seal: Option<Seal>,
     /// Members that only the sender's dialect knows.
     pub extra: Extra,
 }
@@ -21,7 +23,7 @@ impl Block {
     /// A block with nothing but its kind.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
-        Block { kind, at: At::default(), cache: None, extra: Extra::NONE }
+        Block { kind, at: At::default(), cache: None, seal: None, extra: Extra::NONE }
     }
 }
 
@@ -82,7 +84,8 @@ pub struct Seal {
     pub issuer: DialectId,
     /// The seal itself.
     pub data: String,
-    /// The thoughts themselves are inside the seal (Anthropic's `redacted_thinking`), not beside it.
+    /// The thoughts themselves are inside the seal (Anthropic's `redacted_thinking`, Gemini's signature on an
+    /// empty part), not beside it. A seal without them, on thoughts without words, belongs to the next block.
     pub redacted: bool,
 }
 

@@ -35,7 +35,7 @@ impl Fold {
             Event::BlockStart { choice, start, .. } => self.choice(choice).blocks.push(begin(start)),
             Event::Delta { choice, block, delta } => {
                 if let Some(block) = self.choice(choice).blocks.get_mut(block as usize) {
-                    grow(&mut block.kind, delta);
+                    grow(block, delta);
                 }
             }
             Event::Logprobs { choice, logprobs } => {
@@ -112,13 +112,14 @@ fn begin(start: BlockStart) -> Block {
     }
 }
 
-fn grow(kind: &mut Kind, delta: Delta) {
-    match (kind, delta) {
+fn grow(block: &mut Block, delta: Delta) {
+    match (&mut block.kind, delta) {
         (Kind::Text(text) | Kind::Refusal(text) | Kind::Reasoning { text, .. }, Delta::Text(more)) => {
             text.push_str(&more);
         }
         (Kind::ToolUse { input, .. }, Delta::Input(more)) => input.push_str(&more),
         (Kind::Reasoning { seal, .. }, Delta::Seal(whole)) => *seal = Some(whole),
+        (_, Delta::Seal(whole)) => block.seal = Some(whole),
         _ => {}
     }
 }
@@ -156,7 +157,10 @@ fn unfold_block(choice: u32, number: u32, block: &Block, events: &mut Vec<Event>
             (BlockStart::Whole(Box::new(block.clone())), [None, None])
         }
     };
+    let whole = matches!(start, BlockStart::Whole(_));
     events.push(Event::BlockStart { choice, block: number, start });
+    let seal = block.seal.clone().filter(|_| !whole).map(Delta::Seal);
+    events.extend(seal.map(|delta| Event::Delta { choice, block: number, delta }));
     events.extend(deltas.into_iter().flatten().map(|delta| Event::Delta { choice, block: number, delta }));
     events.push(Event::BlockStop { choice, block: number });
 }

@@ -247,16 +247,19 @@ fn tool_call(value: &Value, pointer: &str, id: impl FnOnce() -> String) -> Resul
         name: text(function.get("name")).unwrap_or_default(),
         input: function.get("arguments").map(arguments).unwrap_or_default(),
     };
+    let seal = wire::read_signature(value);
     let is_plain = call.get("type").is_some()
         && text(call.get("id")).is_some_and(|id| !id.is_empty())
         && !call.contains_key("index")
+        && seal.is_none()
         && function.len() == 2
         && function.values().all(Value::is_string);
     let form = if is_plain { Map::new() } else { call.clone() };
     let known = ["id", "type", "function", "index"];
-    let others = call.iter().filter(|(name, _)| !known.contains(&name.as_str()));
+    let is_known = |name: &str| known.contains(&name) || (name == "extra_content" && seal.is_some());
+    let others = call.iter().filter(|(name, _)| !is_known(name));
     let members = others.map(|(name, value)| (name.clone(), value.clone())).collect();
-    Ok(Block { extra: Extra::with_form(ME, members, form), ..Block::new(kind) })
+    Ok(Block { seal, extra: Extra::with_form(ME, members, form), ..Block::new(kind) })
 }
 
 /// The arguments of a call as text; some servers write the object itself.

@@ -320,6 +320,9 @@ impl ReadState {
                 let id = if id.is_empty() { format!("{base}_{number}") } else { id };
                 let block = self.begin(choice, BlockStart::ToolUse { id: id.clone(), name }, sink);
                 choice.calls.push(ReadCall { index, id, block });
+                if let Some(seal) = wire::read_signature(&piece) {
+                    self.emit(sink, Event::Delta { choice: choice.index, block, delta: Delta::Seal(seal) });
+                }
                 block
             }
         };
@@ -533,6 +536,13 @@ impl ChunkWriter {
             (Some(WriteBlock::Thoughts(text)), Delta::Seal(seal)) if text.len() <= STREAM_HELD_MAX => {
                 choice.details += 1;
                 json!({"reasoning_details": [wire::write_detail(text, seal, details)]})
+            }
+            (Some(WriteBlock::Words(_)), Delta::Seal(seal)) => {
+                choice.details += 1;
+                json!({"reasoning_details": [wire::write_detail("", seal, details)]})
+            }
+            (Some(WriteBlock::Call(call)), Delta::Seal(seal)) => {
+                json!({"tool_calls": [{"index": call, "extra_content": wire::write_signature(seal)}]})
             }
             (Some(WriteBlock::Call(call)), Delta::Input(input)) => {
                 json!({"tool_calls": [{"index": call, "function": {"arguments": input}}]})

@@ -287,7 +287,7 @@ impl Pen {
         }
         if self.own || self.is_answer {
             let text: String = thoughts.iter().copied().map(words).collect();
-            let details = details(&thoughts);
+            let details = details(blocks);
             if !text.is_empty() {
                 put("reasoning_content", text.into());
             }
@@ -408,6 +408,8 @@ impl Pen {
         call.insert("type".to_owned(), "function".into());
         call.insert("function".to_owned(), json!({"name": name, "arguments": input}));
         json::add(&mut call, block.extra.of(ME));
+        let seal = block.seal.as_ref().filter(|_| self.is_answer).and_then(wire::write_signature);
+        call.extend(seal.map(|seal| ("extra_content".to_owned(), seal)));
         Some(Value::Object(call))
     }
 
@@ -485,6 +487,9 @@ impl Pen {
         if block.cache.is_some() && !self.own {
             self.lose(block.at, "cache_control", NO_CACHE);
         }
+        if block.seal.is_some() && !self.is_answer && !self.own {
+            self.lose(block.at, "signature", "a seal returns only to the API that it came from");
+        }
         for name in block.extra.lost_to(ME) {
             self.lose(block.at, name, UNKNOWN);
         }
@@ -499,10 +504,11 @@ fn words(block: &Block) -> &str {
     }
 }
 
-/// `reasoning_details` of the thoughts that are sealed.
-fn details(thoughts: &[&Block]) -> Vec<Value> {
-    let sealed = thoughts.iter().filter_map(|block| match &block.kind {
-        Kind::Reasoning { text, seal: Some(seal) } => Some((text, seal)),
+/// `reasoning_details` of the thoughts and the words that are sealed.
+fn details(blocks: &[Block]) -> Vec<Value> {
+    let sealed = blocks.iter().filter_map(|block| match (&block.kind, &block.seal) {
+        (Kind::Reasoning { text, seal: Some(seal) }, _) => Some((text.as_str(), seal)),
+        (Kind::Text(_), Some(seal)) => Some(("", seal)),
         _ => None,
     });
     sealed.enumerate().map(|(index, (text, seal))| wire::write_detail(text, seal, index)).collect()

@@ -113,14 +113,8 @@ impl Exchange {
         }
         match self.open(&head) {
             Ok(way) => {
-                let answering = Answering {
-                    head,
-                    way,
-                    held: Vec::new(),
-                    held_len: 0,
-                    committed: false,
-                    until,
-                };
+                let answering =
+                    Answering { head, way, held: Vec::new(), held_len: 0, committed: false, until };
                 self.state = State::Answering(Box::new(answering));
                 if matches!(self.task, Task::Pass { .. }) {
                     self.commit(now);
@@ -261,7 +255,10 @@ impl Exchange {
     fn goes_on(&mut self, fault: &Fault, now: Instant) -> bool {
         self.note(Some(fault.kind));
         let tried = u32::try_from(self.trials.len()).unwrap_or(u32::MAX);
-        fault.kind.meaning().next && !self.aims.is_empty() && tried < self.plan.attempts && now < self.deadline
+        fault.kind.meaning().next
+            && !self.aims.is_empty()
+            && tried < self.plan.attempts
+            && now < self.deadline
     }
 
     fn note(&mut self, kind: Option<FaultKind>) {

@@ -42,7 +42,11 @@ impl Exchange {
         if is_compressed(&head.headers) {
             // We asked for plain bytes. What cannot be read can still be relayed, but not translated.
             let fault = Fault::new(FaultKind::UpstreamInvalid, "the provider compressed its answer unasked");
-            return if same { Ok(Way { pipe: Pipe::raw(), streamed: false, relayed: true }) } else { Err(fault) };
+            return if same {
+                Ok(Way { pipe: Pipe::raw(), streamed: false, relayed: true })
+            } else {
+                Err(fault)
+            };
         }
         let events = is_events(&head.headers);
         if same && events == call.stream {
@@ -127,7 +131,8 @@ fn loss_header(losses: &Losses) -> HeaderValue {
 
 /// Text as a header can hold it: what is not visible ASCII becomes `?`.
 fn legible(text: &str) -> HeaderValue {
-    let legible: String = text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+    let legible: String =
+        text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
     HeaderValue::from_str(&legible).unwrap_or(HeaderValue::from_static("?"))
 }
 
@@ -141,5 +146,7 @@ fn is_events(headers: &HeaderMap) -> bool {
 }
 
 fn is_compressed(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }

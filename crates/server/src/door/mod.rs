@@ -18,8 +18,8 @@ use engine::{
     access::{self, Caller},
     exchange::{Exchange, Inbound},
     limits::{HEAD_MAX, HEADERS_MAX},
-    plan::Plan,
     path::{self, KeyChoice},
+    plan::Plan,
     surface::{self, Action},
 };
 use http::{HeaderValue, Method, Request, Response, header, request::Parts, uri::PathAndQuery};
@@ -80,7 +80,11 @@ pub(crate) async fn connection(worker: Rc<Worker>, stream: TcpStream) {
 }
 
 /// Serves one request.
-async fn serve(worker: Rc<Worker>, client: ClientIo, request: Request<Incoming>) -> Result<Response<ReplyBody>, Gone> {
+async fn serve(
+    worker: Rc<Worker>,
+    client: ClientIo,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, Gone> {
     client.served();
     let plan = worker.plan();
     let (parts, body) = request.into_parts();
@@ -158,7 +162,8 @@ async fn route(
 }
 
 fn nothing_here() -> Fault {
-    Fault::new(FaultKind::NotFound, "there is nothing at this path").hint("`sekisho routes` lists what there is")
+    Fault::new(FaultKind::NotFound, "there is nothing at this path")
+        .hint("`sekisho routes` lists what there is")
 }
 
 /// A request whose caller may call.
@@ -181,7 +186,11 @@ impl Asked {
 }
 
 /// Drives an exchange up to its head; the body drives it on.
-async fn drive(worker: &Rc<Worker>, client: &ClientIo, exchange: Exchange) -> Result<Response<ReplyBody>, Gone> {
+async fn drive(
+    worker: &Rc<Worker>,
+    client: &ClientIo,
+    exchange: Exchange,
+) -> Result<Response<ReplyBody>, Gone> {
     let mut drive = Drive::new(exchange, worker.clone(), client.clone());
     match poll_fn(|cx| drive.poll_step(cx)).await {
         Step::Head(head) => {
@@ -204,12 +213,16 @@ impl Worker {
         let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let host = host.or(parts.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default();
         if !filter::is_loopback(host) {
-            let fault = Fault::new(FaultKind::Misdirected, "`Host` must name this machine while there are no client keys");
+            let fault = Fault::new(
+                FaultKind::Misdirected,
+                "`Host` must name this machine while there are no client keys",
+            );
             return Err(fault.hint("use `127.0.0.1` or `localhost`, or set `SEKISHO_KEYS`"));
         }
         match parts.headers.get(header::ORIGIN) {
             Some(origin) if !cors::is_own(plan.cors.as_ref(), origin) => {
-                let fault = Fault::new(FaultKind::Forbidden, "web pages may not call while there are no client keys");
+                let fault =
+                    Fault::new(FaultKind::Forbidden, "web pages may not call while there are no client keys");
                 Err(fault.hint("set `SEKISHO_KEYS`, or name the page's origin in `cors`"))
             }
             _ => Ok(()),
