@@ -10,6 +10,7 @@
 
 mod anthropic;
 pub mod canon;
+pub mod error_body;
 pub mod fault;
 pub mod frame;
 mod gemini;
@@ -19,6 +20,7 @@ pub mod limits;
 pub mod loss;
 mod openai_chat;
 pub mod pipe;
+pub mod schema;
 pub mod splice;
 #[cfg(test)]
 mod tests;

@@ -89,6 +89,31 @@ pub struct Seal {
     pub redacted: bool,
 }
 
+impl Seal {
+    /// The text for a client whose `dialect` has room for a seal: its own as it is, another's behind the
+    /// name of its issuer, so that it comes back and goes to no one else. Some clients take the text for
+    /// base64, so the name is written in its letters, in whole groups of four.
+    #[must_use]
+    pub fn kept(&self, dialect: DialectId) -> String {
+        if self.issuer == dialect { self.data.clone() } else { mark(self.issuer) + &self.data }
+    }
+
+    /// The seal that a client of `dialect` has kept.
+    #[must_use]
+    pub fn brought(text: &str, dialect: DialectId, redacted: bool) -> Seal {
+        let others = DialectId::ALL.iter().filter(|issuer| **issuer != dialect);
+        let named = |issuer: &DialectId| Some((*issuer, text.strip_prefix(&mark(*issuer))?));
+        let (issuer, data) = others.into_iter().find_map(named).unwrap_or((dialect, text));
+        Seal { issuer, data: data.to_owned(), redacted }
+    }
+}
+
+fn mark(issuer: DialectId) -> String {
+    let name = issuer.name().replace('_', "/") + "++";
+    let width = name.len().next_multiple_of(4);
+    format!("{name:+<width$}")
+}
+
 /// A wish to cache the prompt up to and including a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cache {

@@ -55,7 +55,8 @@ impl Dialect for Gemini {
     }
 
     fn read_usage(&self, body: &[u8]) -> Option<Usage> {
-        stream::usage(body)
+        let mut answer = crate::json::members(body, &["usageMetadata"])?;
+        stream::usage_of(&mut answer)
     }
 
     fn read_fault(&self, status: u16, body: &[u8]) -> Fault {

@@ -1,4 +1,4 @@
-//! Streams, piece by piece: <https://ai.google.dev/api/generate-content#method:-models.streamgeneratecontent>
+//! Streams: <https://ai.google.dev/api/generate-content#method:-models.streamgeneratecontent>
 //!
 //! Every piece is an answer of its own, with the next parts. There is no last event: the stream is whole
 //! when it ends and every candidate has told why it finished. A candidate may finish, and go on (after the
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Fault, FaultKind, Glance, Losses, Reader, Seen, Sink, Writer,
-    canon::{Block, BlockStart, Delta, Event, Extra, Grammar, Kind, Seal, Stop, Usage},
+    canon::{Block, BlockStart, Delta, Event, Kind, Seal, Stop, Usage},
     frame::{
         array::Elements,
         sse::{Frame, Frames},
@@ -19,8 +19,10 @@ use crate::{
     json,
     limits::{CHOICES_MAX, PARTS_MAX, STREAM_HELD_MAX},
 };
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::{collections::BTreeMap, mem};
+
+type Members = Map<String, Value>;
 
 /// Reads a provider's stream: events, or without `alt=sse` a list. The first byte tells which.
 #[derive(Default)]
@@ -48,8 +50,8 @@ impl Reader for ChunkReader {
         }
         let state = &mut self.state;
         match &mut self.source {
-            Source::List(elements) => elements.feed(bytes, &mut |element| state.frame(element, sink)),
-            Source::Events(frames) => frames.feed(bytes, &mut |frame| state.frame(frame.data, sink)),
+            Source::List(elements) => elements.feed(bytes, &mut |element| state.chunk(element, sink)),
+            Source::Events(frames) => frames.feed(bytes, &mut |frame| state.chunk(frame.data, sink)),
             Source::Unknown => Ok(()),
         }
     }
@@ -57,7 +59,7 @@ impl Reader for ChunkReader {
     fn finish(&mut self, sink: &mut Sink) -> Result<(), Fault> {
         let state = &mut self.state;
         if let Source::Events(frames) = &mut self.source {
-            frames.finish(&mut |frame| state.frame(frame.data, sink))?;
+            frames.finish(&mut |frame| state.chunk(frame.data, sink))?;
         }
         self.state.end(sink)
     }
@@ -65,13 +67,102 @@ impl Reader for ChunkReader {
 
 #[derive(Default)]
 struct ReadState {
-    grammar: Grammar,
     id: String,
     started: bool,
-    candidates: Vec<ReadCandidate>,
+    candidates: BTreeMap<u32, ReadCandidate>,
     usage: Option<Usage>,
     /// Why the prompt got no answer.
     blocked: Option<Stop>,
+}
+
+/// A piece of a stream; an error is none.
+fn parsed(data: &[u8]) -> Result<Option<Members>, Fault> {
+    let chunk: Value = serde_json::from_slice(data).unwrap_or_default();
+    match (read::fault_in(&chunk), chunk) {
+        (Some(fault), _) => Err(fault),
+        (None, Value::Object(chunk)) => Ok(Some(chunk)),
+        _ => Ok(None),
+    }
+}
+
+fn take(members: &mut Members, name: &str) -> Value {
+    members.shift_remove(name).unwrap_or_default()
+}
+
+pub(super) fn usage_of(chunk: &mut Members) -> Option<Usage> {
+    let usage = take(chunk, "usageMetadata");
+    if let Value::Object(usage) = usage { Some(wire::read_usage(usage)) } else { None }
+}
+
+/// The candidates of a piece, each with its number.
+fn candidates_of(chunk: &mut Members) -> Result<Vec<(u32, Members)>, Fault> {
+    let Value::Array(list) = take(chunk, "candidates") else { return Ok(Vec::new()) };
+    let each = list.into_iter().filter_map(|candidate| {
+        let Value::Object(mut candidate) = candidate else { return None };
+        let index = take(&mut candidate, "index").as_u64().unwrap_or(0);
+        let index = u32::try_from(index).ok().filter(|index| *index < CHOICES_MAX);
+        let over =
+            || read::invalid(format!("the provider's answer holds more than {CHOICES_MAX} candidates"));
+        Some(index.map(|index| (index, candidate)).ok_or_else(over))
+    });
+    each.collect()
+}
+
+/// The parts of a candidate, and why it finished, if it did.
+fn parts_of(candidate: &mut Members) -> (Vec<Value>, Option<String>) {
+    let content = candidate.get_mut("content").and_then(Value::as_object_mut);
+    let parts = content.map(|content| take(content, "parts"));
+    let parts = if let Some(Value::Array(parts)) = parts { parts } else { Vec::new() };
+    let word = take(candidate, "finishReason").as_str().map(str::to_owned);
+    (parts, word.filter(|word| !word.is_empty()))
+}
+
+impl ReadState {
+    fn chunk(&mut self, data: &[u8], sink: &mut Sink) -> Result<(), Fault> {
+        let Some(mut chunk) = parsed(data)? else {
+            sink.losses.note("", "a piece of the provider's stream is not a JSON object");
+            return Ok(());
+        };
+        let candidates = candidates_of(&mut chunk)?;
+        let usage = usage_of(&mut chunk);
+        let blocked = chunk.get("promptFeedback").and_then(read::blocked);
+        let is_answer = !candidates.is_empty() || usage.is_some() || blocked.is_some();
+        if is_answer && !mem::replace(&mut self.started, true) {
+            let [id, model] = ["responseId", "modelVersion"]
+                .map(|name| take(&mut chunk, name).as_str().unwrap_or_default().to_owned());
+            self.id.clone_from(&id);
+            // By this form the writer knows that these are words of its own dialect.
+            chunk.insert("modelVersion".to_owned(), model.as_str().into());
+            sink.events.push(Event::Start { id, model, created: None, extra: read::extra(chunk) });
+        }
+        self.blocked = self.blocked.take().or(blocked);
+        for (index, candidate) in candidates {
+            let made = || ReadCandidate::new(&self.id, index);
+            self.candidates.entry(index).or_insert_with(made).take(candidate, sink)?;
+        }
+        if usage.is_some() && usage != self.usage {
+            sink.events.extend(usage.clone().map(Event::Usage));
+            self.usage = usage;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, sink: &mut Sink) -> Result<(), Fault> {
+        let finished = self.candidates.values().all(|candidate| candidate.finish.is_some());
+        let blocked = self.blocked.take().filter(|_| self.candidates.is_empty());
+        if !finished || (self.candidates.is_empty() && blocked.is_none()) {
+            let words = "the provider's stream ended before its `finishReason`";
+            return Err(Fault::new(FaultKind::UpstreamTruncated, words));
+        }
+        for (choice, mut candidate) in mem::take(&mut self.candidates) {
+            candidate.close(sink);
+            let stop = wire::read_stop(&candidate.finish.unwrap_or_default(), candidate.called);
+            sink.events.push(Event::Finish { choice, stop });
+        }
+        sink.events.extend(blocked.map(|stop| Event::Finish { choice: 0, stop }));
+        sink.events.push(Event::End);
+        Ok(())
+    }
 }
 
 /// One alternative of the answer so far.
@@ -79,359 +170,197 @@ struct ReadCandidate {
     index: u32,
     /// How many blocks have begun.
     blocks: u32,
-    /// The block of words that is open, and whether they are thoughts.
-    open: Option<(bool, u32)>,
-    /// The call whose arguments come in pieces.
-    call: Option<PartialCall>,
+    /// The block of words that is open.
+    open: Option<(BlockStart, u32)>,
+    /// The call whose arguments come in pieces, and their size.
+    call: Option<(u32, Value, usize)>,
     called: bool,
     finish: Option<String>,
     ids: Ids,
 }
 
-/// A call whose arguments come in pieces, as Vertex AI can send them:
-/// <https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/function-calling>
-struct PartialCall {
-    block: u32,
-    args: Value,
-    held: usize,
-}
-
-impl ReadState {
-    fn frame(&mut self, data: &[u8], sink: &mut Sink) -> Result<(), Fault> {
-        let data = data.trim_ascii();
-        if data.is_empty() {
-            return Ok(());
-        }
-        let chunk: Value = serde_json::from_slice(data).unwrap_or_default();
-        if let Some(fault) = read::fault_in(&chunk) {
-            return Err(fault);
-        }
-        match chunk {
-            Value::Object(chunk) => self.chunk(chunk, sink),
-            _ => {
-                sink.losses.note("", "a piece of the provider's stream is not a JSON object");
-                Ok(())
-            }
-        }
+impl ReadCandidate {
+    fn new(id: &str, index: u32) -> Self {
+        let ids = Ids::of_answer(id, index);
+        ReadCandidate { index, blocks: 0, open: None, call: None, called: false, finish: None, ids }
     }
 
-    fn chunk(&mut self, mut chunk: Map<String, Value>, sink: &mut Sink) -> Result<(), Fault> {
-        let candidates = match chunk.shift_remove("candidates") {
-            Some(Value::Array(candidates)) => candidates,
-            _ => Vec::new(),
-        };
-        let usage = usage_of(&mut chunk);
-        let blocked = chunk.get("promptFeedback").and_then(read::blocked);
-        if !candidates.is_empty() || usage.is_some() || blocked.is_some() {
-            self.start(chunk, sink);
-        }
-        self.blocked = self.blocked.take().or(blocked);
-        for candidate in candidates {
-            if let Value::Object(candidate) = candidate {
-                self.candidate(candidate, sink)?;
-            }
-        }
-        if usage.is_some() && usage != self.usage {
-            self.usage.clone_from(&usage);
-            self.emit(sink, Event::Usage(usage.unwrap_or_default()));
+    fn take(&mut self, mut candidate: Members, sink: &mut Sink) -> Result<(), Fault> {
+        let (parts, word) = parts_of(&mut candidate);
+        self.finish = word.or(self.finish.take().filter(|_| parts.is_empty()));
+        parts.into_iter().try_for_each(|part| self.part(part, sink))?;
+        let told = read::extra(candidate).of(ME).cloned().unwrap_or_default();
+        let is_news = |(name, value): &(&String, &Value)| *name != "content" && !value.is_null();
+        if told.iter().any(|member| is_news(&member)) {
+            let mut told = told;
+            told.insert("index".to_owned(), self.index.into());
+            sink.events.push(Event::Opaque { dialect: ME, json: json!({"candidates": [told]}) });
         }
         Ok(())
     }
 
-    fn start(&mut self, mut chunk: Map<String, Value>, sink: &mut Sink) {
-        if self.started {
-            return;
-        }
-        self.started = true;
-        let mut form = read::diagnosis(&mut chunk);
-        let mut text = |name: &str| match chunk.shift_remove(name) {
-            Some(Value::String(text)) => text,
-            _ => String::new(),
-        };
-        let (id, model) = (text("responseId"), text("modelVersion"));
-        form.insert("modelVersion".to_owned(), model.as_str().into());
-        self.id.clone_from(&id);
-        self.emit(sink, Event::Start { id, model, created: None, extra: Extra::with_form(ME, chunk, form) });
-    }
-
-    fn candidate(&mut self, mut candidate: Map<String, Value>, sink: &mut Sink) -> Result<(), Fault> {
-        let index = index_of(&candidate)?;
-        candidate.shift_remove("index");
-        let place = self.candidates.iter().position(|known| known.index == index);
-        let mut known = match place {
-            Some(place) => self.candidates.swap_remove(place),
-            None => ReadCandidate {
-                index,
-                blocks: 0,
-                open: None,
-                call: None,
-                called: false,
-                finish: None,
-                ids: Ids::of_answer(&self.id, index),
-            },
-        };
-        known.finish = finish_of(&candidate).or(known.finish.filter(|_| parts_of(&candidate).is_empty()));
-        let mut read = Ok(());
-        if let Some(Value::Object(mut content)) = candidate.shift_remove("content")
-            && let Some(Value::Array(parts)) = content.shift_remove("parts")
-        {
-            read = parts.into_iter().try_for_each(|part| self.part(&mut known, part, sink));
-        }
-        if let Some(result) = candidate.shift_remove("logprobsResult") {
-            self.emit(sink, Event::Logprobs { choice: index, logprobs: wire::read_logprobs(&result) });
-        }
-        candidate.shift_remove("finishReason");
-        read::diagnosis(&mut candidate);
-        if candidate.values().any(|value| !value.is_null()) {
-            candidate.insert("index".to_owned(), index.into());
-            self.emit(sink, Event::Opaque { dialect: ME, json: json!({"candidates": [candidate]}) });
-        }
-        self.candidates.push(known);
-        read
-    }
-
-    fn part(&mut self, candidate: &mut ReadCandidate, part: Value, sink: &mut Sink) -> Result<(), Fault> {
-        if candidate.blocks as usize >= PARTS_MAX {
+    fn part(&mut self, part: Value, sink: &mut Sink) -> Result<(), Fault> {
+        if self.blocks as usize >= PARTS_MAX {
             return Err(read::invalid(format!("the provider's answer holds more than {PARTS_MAX} parts")));
         }
         let call = part.get("functionCall").and_then(Value::as_object);
-        let in_pieces = |call: &&Map<String, Value>| {
-            ["willContinue", "partialArgs"].iter().any(|name| call.contains_key(*name))
+        let goes_on = |call: &&Members| {
+            call.contains_key("willContinue")
+                || call.contains_key("partialArgs")
                 || !call.contains_key("name")
         };
-        if let Some(call) = call.filter(in_pieces) {
-            let seal = part.get("thoughtSignature").and_then(Value::as_str);
-            return self.call_piece(candidate, call, seal.map(|seal| wire::read_seal(seal, false)), sink);
+        if let Some(call) = call.filter(goes_on) {
+            let signature = part.get("thoughtSignature").and_then(Value::as_str);
+            return self.piece(call, signature.map(|text| Seal::brought(text, ME, false)), sink);
         }
-        let Ok(Block { kind, seal, extra, at, cache }) = read::part(part, String::new(), &mut candidate.ids)
-        else {
+        let Ok(block) = read::part(part, "/content/parts", &mut self.ids) else {
             sink.losses.note("/content/parts", "a part that cannot be read");
             return Ok(());
         };
-        for (name, _) in extra.of(ME).into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+        for (name, _) in block.extra.of(ME).into_iter().flatten().filter(|(_, value)| !value.is_null()) {
             sink.losses.note(format!("/content/parts/{name}"), "a stream has no room for it");
         }
-        match kind {
-            Kind::Text(text) if seal.is_none() => self.words(candidate, false, text, sink),
-            Kind::Text(text) => {
-                let deltas = [seal.map(Delta::Seal), Some(Delta::Text(text))];
-                self.whole(candidate, BlockStart::Text, deltas, sink);
-            }
-            Kind::Reasoning { seal: seal @ Some(Seal { redacted: true, .. }), .. } => {
-                self.whole(candidate, BlockStart::Reasoning, [seal.map(Delta::Seal), None], sink);
-            }
-            Kind::Reasoning { text, seal } => {
-                self.words(candidate, true, text, sink);
+        self.called |= matches!(block.kind, Kind::ToolUse { .. });
+        match (block.kind, block.seal) {
+            (Kind::Text(text), None) => self.say(BlockStart::Text, Delta::Text(text), sink),
+            (Kind::Text(text), seal) => self.whole(BlockStart::Text, seal, Delta::Text(text), sink),
+            (Kind::Reasoning { text, seal }, _) => {
+                self.say(BlockStart::Reasoning, Delta::Text(text), sink);
                 if let Some(seal) = seal {
-                    let block = self.open_words(candidate, true, sink);
-                    self.delta(candidate, block, Delta::Seal(seal), sink);
-                    self.close(candidate, sink);
+                    self.say(BlockStart::Reasoning, Delta::Seal(seal), sink);
                 }
             }
-            Kind::ToolUse { id, name, input } => {
-                candidate.called = true;
-                let input = Some(Delta::Input(input)).filter(|delta| *delta != Delta::Input(String::new()));
-                self.whole(candidate, BlockStart::ToolUse { id, name }, [seal.map(Delta::Seal), input], sink);
+            (Kind::ToolUse { id, name, input }, seal) => {
+                self.whole(BlockStart::ToolUse { id, name }, seal, Delta::Input(input), sink);
             }
-            kind => {
-                let block = Block { kind, seal, extra, at, cache };
-                self.whole(candidate, BlockStart::Whole(Box::new(block)), [None, None], sink);
+            (kind, seal) => {
+                let whole = BlockStart::Whole(Box::new(Block { seal, ..Block::new(kind) }));
+                self.whole(whole, None, Delta::Text(String::new()), sink);
             }
         }
         Ok(())
     }
 
-    /// Takes a piece of a call. It begins with the name and ends with a piece that does not say
-    /// `willContinue`.
-    fn call_piece(
-        &mut self,
-        candidate: &mut ReadCandidate,
-        piece: &Map<String, Value>,
-        seal: Option<Seal>,
-        sink: &mut Sink,
-    ) -> Result<(), Fault> {
-        let word = |name: &str| piece.get(name).and_then(Value::as_str).filter(|word| !word.is_empty());
-        if word("name").is_some() || candidate.call.is_none() {
-            let Some(name) = word("name") else { return Ok(()) };
-            self.close(candidate, sink);
-            let id = candidate.ids.call(name, word("id").map(str::to_owned));
-            let block = self.begin(candidate, BlockStart::ToolUse { id, name: name.to_owned() }, sink);
-            if let Some(seal) = seal {
-                self.delta(candidate, block, Delta::Seal(seal), sink);
+    /// Adds to the words of this kind, and begins some where none are open. A seal ends the thoughts that
+    /// it covers; one with thoughts inside has a block of its own.
+    fn say(&mut self, kind: BlockStart, delta: Delta, sink: &mut Sink) {
+        let is_seal = matches!(&delta, Delta::Seal(_));
+        let is_alone = matches!(&delta, Delta::Seal(seal) if seal.redacted);
+        if delta == Delta::Text(String::new()) {
+            return;
+        }
+        let block = match &self.open {
+            Some((open, block)) if *open == kind && !is_alone => *block,
+            _ => {
+                let block = self.begin(kind.clone(), sink);
+                self.open = Some((kind, block));
+                block
             }
-            candidate.called = true;
-            candidate.call = Some(PartialCall { block, args: json!({}), held: 0 });
-        }
-        let Some(call) = &mut candidate.call else { return Ok(()) };
-        if let Some(whole) = piece.get("args").filter(|args| args.is_object()) {
-            call.args = whole.clone();
-        }
-        for arg in piece.get("partialArgs").and_then(Value::as_array).into_iter().flatten() {
-            call.held += arg.to_string().len();
-            if !grow(&mut call.args, arg) {
-                sink.losses.note("/content/parts/functionCall/partialArgs", "an argument without a place");
-            }
-        }
-        if call.held > STREAM_HELD_MAX {
-            return Err(read::invalid(format!(
-                "a call in the provider's stream is over {STREAM_HELD_MAX} bytes"
-            )));
-        }
-        if piece.get("willContinue").is_none_or(|more| *more != true) {
-            self.close(candidate, sink);
-        }
-        Ok(())
-    }
-
-    fn words(&mut self, candidate: &mut ReadCandidate, thought: bool, text: String, sink: &mut Sink) {
-        if !text.is_empty() {
-            let block = self.open_words(candidate, thought, sink);
-            self.delta(candidate, block, Delta::Text(text), sink);
+        };
+        sink.events.push(Event::Delta { choice: self.index, block, delta });
+        if is_seal {
+            self.close(sink);
         }
     }
 
-    fn open_words(&mut self, candidate: &mut ReadCandidate, thought: bool, sink: &mut Sink) -> u32 {
-        if let Some((open, block)) = candidate.open
-            && open == thought
-        {
-            return block;
-        }
-        let start = if thought { BlockStart::Reasoning } else { BlockStart::Text };
-        self.close(candidate, sink);
-        let block = self.begin(candidate, start, sink);
-        candidate.open = Some((thought, block));
+    /// Tells a block that comes in one piece. A seal on words holds for this part alone.
+    fn whole(&mut self, start: BlockStart, seal: Option<Seal>, delta: Delta, sink: &mut Sink) {
+        let block = self.begin(start, sink);
+        let is_empty = matches!(&delta, Delta::Text(text) | Delta::Input(text) if text.is_empty());
+        let deltas = seal.map(Delta::Seal).into_iter().chain((!is_empty).then_some(delta));
+        sink.events.extend(deltas.map(|delta| Event::Delta { choice: self.index, block, delta }));
+        sink.events.push(Event::BlockStop { choice: self.index, block });
+    }
+
+    fn begin(&mut self, start: BlockStart, sink: &mut Sink) -> u32 {
+        self.close(sink);
+        let block = self.blocks;
+        self.blocks += 1;
+        sink.events.push(Event::BlockStart { choice: self.index, block, start });
         block
-    }
-
-    /// Tells a block that comes in one piece. A seal on words ends them: it holds for this part alone.
-    fn whole(
-        &mut self,
-        candidate: &mut ReadCandidate,
-        start: BlockStart,
-        deltas: [Option<Delta>; 2],
-        sink: &mut Sink,
-    ) {
-        self.close(candidate, sink);
-        let block = self.begin(candidate, start, sink);
-        deltas.into_iter().flatten().for_each(|delta| self.delta(candidate, block, delta, sink));
-        self.emit(sink, Event::BlockStop { choice: candidate.index, block });
     }
 
     /// Closes what is open.
-    fn close(&mut self, candidate: &mut ReadCandidate, sink: &mut Sink) {
-        let choice = candidate.index;
-        if let Some((_, block)) = candidate.open.take() {
-            self.emit(sink, Event::BlockStop { choice, block });
+    fn close(&mut self, sink: &mut Sink) {
+        let choice = self.index;
+        if let Some((block, args, _)) = self.call.take() {
+            let delta = Delta::Input(args.to_string());
+            sink.events.push(Event::Delta { choice, block, delta });
+            sink.events.push(Event::BlockStop { choice, block });
         }
-        if let Some(PartialCall { block, args, .. }) = candidate.call.take() {
-            self.delta(candidate, block, Delta::Input(args.to_string()), sink);
-            self.emit(sink, Event::BlockStop { choice, block });
-        }
+        let stop = self.open.take().map(|(_, block)| Event::BlockStop { choice, block });
+        sink.events.extend(stop);
     }
 
-    fn begin(&mut self, candidate: &mut ReadCandidate, start: BlockStart, sink: &mut Sink) -> u32 {
-        let block = candidate.blocks;
-        candidate.blocks += 1;
-        self.emit(sink, Event::BlockStart { choice: candidate.index, block, start });
-        block
-    }
-
-    fn delta(&mut self, candidate: &ReadCandidate, block: u32, delta: Delta, sink: &mut Sink) {
-        self.emit(sink, Event::Delta { choice: candidate.index, block, delta });
-    }
-
-    fn end(&mut self, sink: &mut Sink) -> Result<(), Fault> {
-        let finished = self.candidates.iter().all(|candidate| candidate.finish.is_some());
-        let blocked = self.blocked.take().filter(|_| self.candidates.is_empty());
-        if !finished || (self.candidates.is_empty() && blocked.is_none()) {
-            let words = "the provider's stream ended before its `finishReason`";
-            return Err(Fault::new(FaultKind::UpstreamTruncated, words));
+    /// Takes a piece of a call. It begins with the name and ends with a piece that does not say
+    /// `willContinue`: <https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/function-calling>
+    fn piece(&mut self, piece: &Members, seal: Option<Seal>, sink: &mut Sink) -> Result<(), Fault> {
+        let word = |name: &str| piece.get(name).and_then(Value::as_str).filter(|word| !word.is_empty());
+        if let Some(name) = word("name") {
+            let id = self.ids.call(name, word("id").map(str::to_owned));
+            let block = self.begin(BlockStart::ToolUse { id, name: name.to_owned() }, sink);
+            let seal = seal.map(|seal| Event::Delta { choice: self.index, block, delta: Delta::Seal(seal) });
+            sink.events.extend(seal);
+            self.called = true;
+            self.call = Some((block, piece.get("args").cloned().unwrap_or_else(|| json!({})), 0));
         }
-        for mut candidate in std::mem::take(&mut self.candidates) {
-            self.close(&mut candidate, sink);
-            let word = candidate.finish.unwrap_or_default();
-            let stop = wire::read_stop(&word, candidate.called);
-            self.emit(sink, Event::Finish { choice: candidate.index, stop });
+        let Some((_, args, held)) = &mut self.call else { return Ok(()) };
+        for arg in piece.get("partialArgs").and_then(Value::as_array).into_iter().flatten() {
+            *held += arg.to_string().len();
+            if *held > STREAM_HELD_MAX || grow(args, arg).is_none() {
+                return Err(read::invalid("the provider's call holds arguments without a place".to_owned()));
+            }
         }
-        if let Some(stop) = blocked {
-            self.emit(sink, Event::Finish { choice: 0, stop });
+        if piece.get("willContinue").is_none_or(|more| *more != true) {
+            self.close(sink);
         }
-        self.emit(sink, Event::End);
         Ok(())
     }
-
-    fn emit(&mut self, sink: &mut Sink, event: Event) {
-        let checked = self.grammar.check(&event);
-        debug_assert!(checked.is_ok(), "{checked:?} at {event:?}");
-        sink.events.push(event);
-    }
-}
-
-fn usage_of(chunk: &mut Map<String, Value>) -> Option<Usage> {
-    match chunk.shift_remove("usageMetadata") {
-        Some(Value::Object(usage)) => Some(wire::read_usage(usage)),
-        _ => None,
-    }
-}
-
-fn index_of(candidate: &Map<String, Value>) -> Result<u32, Fault> {
-    let index = candidate.get("index").and_then(Value::as_u64).unwrap_or(0);
-    let index = u32::try_from(index).ok().filter(|index| *index < CHOICES_MAX);
-    index.ok_or_else(|| {
-        read::invalid(format!("the provider's answer holds more than {CHOICES_MAX} candidates"))
-    })
-}
-
-fn finish_of(candidate: &Map<String, Value>) -> Option<String> {
-    let word = candidate.get("finishReason").and_then(Value::as_str);
-    word.filter(|word| !word.is_empty()).map(str::to_owned)
-}
-
-fn parts_of(candidate: &Map<String, Value>) -> &[Value] {
-    let parts = candidate.get("content").and_then(|content| content.get("parts")).and_then(Value::as_array);
-    parts.map(Vec::as_slice).unwrap_or_default()
 }
 
 /// Adds a piece of an argument at its place (`$.list[0].name`): words to words, everything else whole.
-fn grow(args: &mut Value, arg: &Value) -> bool {
-    let path = arg.get("jsonPath").and_then(Value::as_str).unwrap_or_default();
+fn grow(args: &mut Value, arg: &Value) -> Option<()> {
     let mut place = args;
-    for step in path.trim_start_matches('$').split(['.', '[', ']']).filter(|step| !step.is_empty()) {
-        let step = step.trim_matches(['\'', '"']);
+    for step in arg.get("jsonPath")?.as_str()?.split(['$', '.', '[', ']', '\'', '"']) {
         let number = step.parse::<usize>().ok().filter(|_| !place.is_object());
-        if place.is_null() {
-            *place = if number.is_some() { json!([]) } else { json!({}) };
-        }
-        let next = match (place, number) {
-            (Value::Array(list), Some(number)) => {
+        place = match (place, number) {
+            (place, _) if step.is_empty() => place,
+            (place, Some(number)) => {
+                if place.is_null() {
+                    *place = json!([]);
+                }
+                let list = place.as_array_mut()?;
                 if number == list.len() {
                     list.push(Value::Null);
                 }
-                list.get_mut(number)
+                list.get_mut(number)?
             }
-            (Value::Object(members), _) => Some(members.entry(step).or_insert(Value::Null)),
-            _ => None,
+            (place, None) => {
+                if place.is_null() {
+                    *place = json!({});
+                }
+                place.as_object_mut()?.entry(step).or_insert(Value::Null)
+            }
         };
-        let Some(next) = next else { return false };
-        place = next;
     }
     let value = ["stringValue", "numberValue", "boolValue"].iter().find_map(|name| arg.get(*name));
     match (place, value) {
         (Value::String(have), Some(Value::String(more))) => have.push_str(more),
         (place, value) => *place = value.cloned().unwrap_or_default(),
     }
-    true
+    Some(())
 }
 
 /// Writes a stream for a caller.
 #[derive(Default)]
 pub(super) struct ChunkWriter {
     /// What every piece ends with.
-    head: Map<String, Value>,
+    head: Members,
     /// The events come from this dialect, so its own words may stand.
     own: bool,
     /// Blocks by choice and number, until they stop. Of calls all is held, of words their seal.
-    open: Vec<(u32, u32, Block)>,
+    open: BTreeMap<(u32, u32), Block>,
+    /// Bytes of calls that were held.
     held: usize,
     finished: Vec<Value>,
     usage: Option<Usage>,
@@ -445,9 +374,8 @@ impl Writer for ChunkWriter {
             Event::Start { id, model, extra, .. } => {
                 self.own = extra.form(ME).is_some();
                 self.head = write::head(id, model);
-                for name in extra.lost_to(ME) {
-                    losses.note(format!("/{name}"), "the Gemini API has no such member");
-                }
+                let lost = extra.lost_to(ME);
+                lost.for_each(|name| losses.note(format!("/{name}"), "the Gemini API has no such member"));
             }
             Event::BlockStart { choice, block, start } => {
                 let kind = match start {
@@ -458,43 +386,35 @@ impl Writer for ChunkWriter {
                         Kind::ToolUse { id: id.clone(), name: name.clone(), input: String::new() }
                     }
                 };
-                self.open.push((*choice, *block, Block::new(kind)));
+                self.open.insert((*choice, *block), Block::new(kind));
             }
             Event::Delta { choice, block, delta } => self.delta((*choice, *block), delta, out, losses),
             Event::BlockStop { choice, block } => {
-                let place = self.open.iter().position(|(a, b, _)| (a, b) == (choice, block));
-                let stopped = place.map(|place| self.open.remove(place).2);
                 let has_more =
                     |block: &Block| block.seal.is_some() || matches!(block.kind, Kind::ToolUse { .. });
-                if let Some(block) = stopped.filter(has_more) {
+                if let Some(block) = self.open.remove(&(*choice, *block)).filter(has_more) {
                     self.part(*choice, &block, out, losses);
                 }
             }
-            Event::Logprobs { choice, logprobs } => {
-                let result = wire::write_logprobs(logprobs);
-                self.chunk(json!([{"index": choice, "logprobsResult": result}]), None, out);
-            }
+            Event::Logprobs { .. } => losses.note("/logprobs", "the Gemini API has no such member"),
             Event::Finish { choice, stop } => {
                 let word = wire::write_stop(stop, self.own);
                 let content = json!({"parts": [{"text": ""}], "role": "model"});
                 self.finished.push(json!({"content": content, "finishReason": word, "index": choice}));
             }
             Event::Usage(usage) => self.usage = Some(usage.clone()),
-            Event::Opaque { dialect: ME, json } => {
-                self.chunk(json.get("candidates").cloned().unwrap_or_default(), None, out);
-            }
+            Event::Opaque { dialect: ME, json } => self.chunk(json.get("candidates").cloned(), None, out),
             Event::Opaque { .. } => losses.note("", "an event that only another API knows"),
             Event::End => {
                 self.ended = true;
-                let (finished, usage) = (std::mem::take(&mut self.finished), self.usage.take());
-                self.chunk(finished.into(), usage.as_ref(), out);
+                let finished = mem::take(&mut self.finished).into();
+                self.chunk(Some(finished), self.usage.as_ref().map(wire::write_usage), out);
             }
         }
     }
 
     fn fault(&mut self, fault: &Fault, out: &mut Vec<u8>) {
-        if !self.ended {
-            self.ended = true;
+        if !mem::replace(&mut self.ended, true) {
             frame(&write::fault(fault), out);
         }
     }
@@ -502,16 +422,13 @@ impl Writer for ChunkWriter {
 
 impl ChunkWriter {
     fn delta(&mut self, at: (u32, u32), delta: &Delta, out: &mut Vec<u8>, losses: &mut Losses) {
-        let open = self.open.iter_mut().find(|(choice, number, _)| (*choice, *number) == at);
-        let Some((choice, _, block)) = open else { return };
-        let choice = *choice;
+        let Some(block) = self.open.get_mut(&at) else { return };
         let said = match (&mut block.kind, delta) {
             (Kind::ToolUse { input, .. }, Delta::Input(more)) => {
                 self.held += more.len();
                 input.push_str(more);
                 if self.held > STREAM_HELD_MAX {
-                    let words =
-                        format!("the provider's stream holds calls of more than {STREAM_HELD_MAX} bytes");
+                    let words = format!("the provider's calls hold more than {STREAM_HELD_MAX} bytes");
                     self.fault(&read::invalid(words), out);
                 }
                 return;
@@ -519,10 +436,7 @@ impl ChunkWriter {
             (Kind::Reasoning { .. }, Delta::Seal(seal)) => {
                 Block::new(Kind::Reasoning { text: String::new(), seal: Some(seal.clone()) })
             }
-            (_, Delta::Seal(seal)) => {
-                block.seal = Some(seal.clone());
-                return;
-            }
+            (_, Delta::Seal(seal)) => return block.seal = Some(seal.clone()),
             (Kind::Reasoning { .. }, Delta::Text(text)) => {
                 Block::new(Kind::Reasoning { text: text.clone(), seal: None })
             }
@@ -530,21 +444,22 @@ impl ChunkWriter {
                 Block { seal: block.seal.take(), ..Block::new(Kind::Text(text.clone())) }
             }
         };
-        self.part(choice, &said, out, losses);
+        self.part(at.0, &said, out, losses);
     }
 
     fn part(&mut self, choice: u32, block: &Block, out: &mut Vec<u8>, losses: &mut Losses) {
         let mut pen = Pen::new(self.own, true);
         if let Some(part) = pen.part(block) {
             let content = json!({"parts": [part], "role": "model"});
-            self.chunk(json!([{"content": content, "index": choice}]), None, out);
+            self.chunk(Some(json!([{"content": content, "index": choice}])), None, out);
         }
         losses.absorb(pen.losses);
     }
 
-    fn chunk(&self, candidates: Value, usage: Option<&Usage>, out: &mut Vec<u8>) {
-        let mut chunk = Map::from_iter([("candidates".to_owned(), candidates)]);
-        chunk.extend(usage.map(|usage| ("usageMetadata".to_owned(), wire::write_usage(usage))));
+    fn chunk(&self, candidates: Option<Value>, usage: Option<Value>, out: &mut Vec<u8>) {
+        let mut chunk = Members::new();
+        json::put(&mut chunk, "candidates", candidates);
+        json::put(&mut chunk, "usageMetadata", usage);
         json::add(&mut chunk, Some(&self.head));
         frame(&chunk.into(), out);
     }
@@ -555,32 +470,22 @@ pub(super) fn frame(data: &Value, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("data: {data}\r\n\r\n").as_bytes());
 }
 
-/// The usage of a whole answer.
-pub(super) fn usage(body: &[u8]) -> Option<Usage> {
-    #[derive(Deserialize)]
-    struct Metered {
-        #[serde(rename = "usageMetadata")]
-        usage: Option<Map<String, Value>>,
-    }
-    serde_json::from_slice::<Metered>(body).ok()?.usage.map(wire::read_usage)
-}
-
 /// Looks at a stream that is relayed. Its pieces are few and each tells the usage, so each is parsed.
 #[derive(Default)]
 pub(super) struct ChunkGlance {
     seen: Seen,
     /// The candidates that were seen, and whether each has finished.
-    candidates: Vec<(u32, bool)>,
+    candidates: BTreeMap<u32, bool>,
     blocked: bool,
     elements: Elements,
 }
 
 impl Glance for ChunkGlance {
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Fault> {
-        if !frame.data.trim_ascii_start().starts_with(b"[") {
+        if !frame.data.starts_with(b"[") {
             return self.look(frame.data);
         }
-        let mut elements = std::mem::take(&mut self.elements);
+        let mut elements = mem::take(&mut self.elements);
         let looked = elements.feed(frame.data, &mut |element| self.look(element));
         self.elements = elements;
         looked
@@ -593,32 +498,18 @@ impl Glance for ChunkGlance {
 
 impl ChunkGlance {
     fn look(&mut self, data: &[u8]) -> Result<(), Fault> {
-        let chunk: Value = serde_json::from_slice(data).unwrap_or_default();
-        if let Some(fault) = read::fault_in(&chunk) {
-            return Err(fault);
-        }
-        let Value::Object(mut chunk) = chunk else { return Ok(()) };
-        let candidates = chunk.get("candidates").and_then(Value::as_array).into_iter().flatten();
-        for candidate in candidates.filter_map(Value::as_object) {
-            let index = index_of(candidate)?;
-            let (finished, parts) = (finish_of(candidate).is_some(), parts_of(candidate));
-            match self.candidates.iter_mut().find(|(known, _)| *known == index) {
-                Some((_, known)) => *known = finished || (*known && parts.is_empty()),
-                None => self.candidates.push((index, finished)),
-            }
-            self.seen.content |= parts.iter().any(says);
+        let Some(mut chunk) = parsed(data)? else { return Ok(()) };
+        for (index, mut candidate) in candidates_of(&mut chunk)? {
+            let (parts, word) = parts_of(&mut candidate);
+            let finished = self.candidates.entry(index).or_default();
+            *finished = word.is_some() || (*finished && parts.is_empty());
+            // An empty text is nothing to a caller.
+            self.seen.content |= parts.iter().any(|part| part.get("text").is_none_or(|text| text != ""));
         }
         self.blocked |= chunk.get("promptFeedback").and_then(read::blocked).is_some();
-        if let Some(usage) = usage_of(&mut chunk) {
-            self.seen.usage = Some(usage);
-        }
+        self.seen.usage = usage_of(&mut chunk).or(self.seen.usage.take());
         let is_answer = !self.candidates.is_empty() || self.blocked;
-        self.seen.ended = is_answer && self.candidates.iter().all(|(_, finished)| *finished);
+        self.seen.ended = is_answer && self.candidates.values().all(|finished| *finished);
         Ok(())
     }
-}
-
-/// A part that is something to a caller: not an empty text.
-fn says(part: &Value) -> bool {
-    part.get("text") != Some(&Value::String(String::new()))
 }

@@ -13,7 +13,7 @@ use crate::{
         Block, Choose, Effort, Extra, Format, Kind, Media, Message, Reasoning, Request, Role, Seal, Source,
         Tool, Turn,
     },
-    json,
+    json::{self, put},
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -22,40 +22,26 @@ type Members = Map<String, Value>;
 
 const NO_MEMBER: &str = "the Gemini API has no such member";
 const FOREIGN: &str = "only another API knows this";
+const CACHES: &str = "the Gemini API caches by itself";
 
 /// Writes a request: <https://ai.google.dev/api/generate-content#request-body>
 pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>> {
     let mut pen = Pen::new(request.from == ME, false);
-    let (system, turns) = request.turns.split_at(pen.leading(&request.turns));
-    let mut body = object([("contents", pen.contents(turns, target).into())]);
-    body.extend(pen.frame(request, system, target));
-    if !pen.own {
-        let lost = [
-            ("user", request.user.is_some()),
-            ("parallel_tool_calls", request.parallel == Some(false) && !request.tools.is_empty()),
-        ];
-        for (name, _) in lost.into_iter().filter(|(_, lost)| *lost) {
-            pen.losses.note(format!("/{name}"), NO_MEMBER);
+    let mut body = Members::new();
+    if pen.own {
+        let turns = request.turns.iter().filter(|turn| turn.role != Role::System);
+        put(&mut body, "contents", Some(turns.map(|turn| pen.own_content(turn)).collect::<Vec<_>>()));
+        body.extend(request.extra.form(ME).cloned().unwrap_or_default());
+        for (name, value) in request.extra.of(ME).into_iter().flatten() {
+            // The rest of a member that stands there whole, in one spelling or the other.
+            if !body.contains_key(name) && !body.contains_key(&wire::snake(name)) {
+                body.insert(name.clone(), value.clone());
+            }
         }
+    } else {
+        pen.foreign(request, target, &mut body);
     }
-    let form = request.extra.form(ME);
-    for name in form.into_iter().flat_map(|form| form.keys()) {
-        // Another spelling stands in the place of ours.
-        body.retain(|known, _| known != name && wire::snake(known) != *name);
-    }
-    body.extend(form.cloned().unwrap_or_default());
-    for (name, value) in request.extra.of(ME).into_iter().flatten() {
-        if !body.contains_key(name) && !body.contains_key(&wire::snake(name)) {
-            body.insert(name.clone(), value.clone());
-        }
-    }
-    pen.lost(&request.extra, "");
     Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses }
-}
-
-/// What this dialect's own request has beside its contents.
-pub(super) fn frame(request: &Request) -> Members {
-    Pen::new(true, false).frame(request, &request.turns, &Target::default())
 }
 
 /// A part of this dialect's own; `None` where it cannot be written.
@@ -68,23 +54,24 @@ pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
     let mut pen = Pen::new(message.from == ME, true);
     let mut candidates = Vec::new();
     for choice in &message.choices {
-        let parts = pen.parts(&choice.blocks);
-        let parts = if parts.is_empty() && !pen.own { vec![json!({"text": ""})] } else { parts };
-        let content = object([("parts", json!(parts)), ("role", "model".into())]);
+        let mut parts = pen.parts(&choice.blocks);
+        if parts.is_empty() && !pen.own {
+            parts.push(json!({"text": ""}));
+        }
         let stop = choice.stop.as_ref().map(|stop| wire::write_stop(stop, pen.own));
-        let mut candidate = object([
-            ("content", content.into()),
-            ("finishReason", json!(stop.filter(|stop| !stop.is_empty()))),
-            ("index", choice.index.into()),
-            ("logprobsResult", choice.logprobs.as_ref().map_or(Value::Null, wire::write_logprobs)),
-        ]);
+        let mut candidate = Members::new();
+        put(&mut candidate, "content", Some(json!({"parts": parts, "role": "model"})));
+        put(&mut candidate, "finishReason", stop.filter(|stop| !stop.is_empty()));
+        put(&mut candidate, "index", Some(choice.index));
+        if choice.logprobs.is_some() {
+            pen.losses.note("/logprobs", NO_MEMBER);
+        }
         pen.rest(&choice.extra, "", &mut candidate);
-        candidates.push(Value::Object(candidate));
+        candidates.push(candidate);
     }
-    let mut body = object([
-        ("candidates", candidates.into()),
-        ("usageMetadata", message.usage.as_ref().map_or(Value::Null, wire::write_usage)),
-    ]);
+    let mut body = Members::new();
+    put(&mut body, "candidates", Some(candidates));
+    put(&mut body, "usageMetadata", message.usage.as_ref().map(wire::write_usage));
     body.extend(head(&message.id, &message.model));
     pen.rest(&message.extra, "", &mut body);
     Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses }
@@ -92,28 +79,23 @@ pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
 
 /// What an answer, and every piece of a stream, ends with.
 pub(super) fn head(id: &str, model: &str) -> Members {
-    let word = |word: &str| if word.is_empty() { Value::Null } else { word.into() };
-    object([("modelVersion", word(model)), ("responseId", word(id))])
+    let mut head = Members::new();
+    put(&mut head, "modelVersion", Some(model).filter(|model| !model.is_empty()));
+    put(&mut head, "responseId", Some(id).filter(|id| !id.is_empty()));
+    head
 }
 
 /// Writes an error: <https://google.aip.dev/193>
 pub(super) fn fault(fault: &Fault) -> Value {
+    let status = fault.kind.meaning().google_status;
+    let mut error = Members::new();
+    put(&mut error, "code", Some(fault.status()));
+    put(&mut error, "message", Some(fault.text()));
+    put(&mut error, "status", Some(status));
     let kind = "type.googleapis.com/google.rpc.RetryInfo";
     let wait = fault.retry_after_ms.map(|wait| format!("{}.{:03}s", wait / 1_000, wait % 1_000));
-    let details = wait.map_or(Value::Null, |wait| json!([{"@type": kind, "retryDelay": wait}]));
-    let error = object([
-        ("code", fault.status().into()),
-        ("message", fault.text().into()),
-        ("status", fault.kind.meaning().google_status.into()),
-        ("details", details),
-    ]);
+    put(&mut error, "details", wait.map(|wait| json!([{"@type": kind, "retryDelay": wait}])));
     json!({ "error": error })
-}
-
-/// An object of the members that are not `null`.
-fn object<const N: usize>(members: [(&str, Value); N]) -> Members {
-    let there = members.into_iter().filter(|(_, value)| !value.is_null());
-    there.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// What is known while one body is written.
@@ -132,23 +114,217 @@ impl Pen {
         Pen { own, answer, names: BTreeMap::new(), losses: Losses::new() }
     }
 
-    /// How many turns are the system prompt. Instructions alone are asked as the user's, because the API
-    /// wants contents.
-    fn leading(&self, turns: &[Turn]) -> usize {
-        let leads = |turn: &&Turn| match turn.role {
-            Role::System => !self.own || turn.at.turn.is_none(),
-            Role::Developer => true,
-            Role::User | Role::Assistant | Role::Tool => false,
-        };
-        let count = turns.iter().take_while(leads).count();
-        if count == turns.len() && !self.own { 0 } else { count }
+    /// A content as it stood.
+    fn own_content(&mut self, turn: &Turn) -> Members {
+        let mut content = Members::new();
+        put(&mut content, "role", Some(if turn.role == Role::Assistant { "model" } else { "user" }));
+        put(&mut content, "parts", Some(self.parts(&turn.blocks)));
+        content.extend(turn.extra.form(ME).cloned().unwrap_or_default());
+        content.retain(|_, value| !value.is_null());
+        json::add(&mut content, turn.extra.of(ME));
+        content
     }
 
-    fn contents(&mut self, turns: &[Turn], target: &Target<'_>) -> Vec<Value> {
-        if self.own {
-            return turns.iter().map(|turn| self.own_content(turn).into()).collect();
+    /// The parts of a turn or an answer. A seal that another API's client keeps as thoughts without words
+    /// belongs to the next part; pictures out of a result go behind all results.
+    fn parts(&mut self, blocks: &[Block]) -> Vec<Value> {
+        let (mut parts, mut behind, mut waiting) = (Vec::new(), Vec::new(), None);
+        for block in blocks.iter() {
+            match &block.kind {
+                Kind::Reasoning { text, seal: Some(seal) }
+                    if !self.own && text.is_empty() && seal.issuer == ME && !seal.redacted =>
+                {
+                    waiting = Some(seal.data.clone());
+                    continue;
+                }
+                Kind::ToolResult { content, .. } if !self.own => {
+                    let media = content.iter().filter(|block| !matches!(block.kind, Kind::Text(_)));
+                    behind.extend(media.filter_map(|block| self.part(block)).map(Value::Object));
+                }
+                _ => {}
+            }
+            let Some(mut part) = self.part(block) else { continue };
+            if !part.contains_key("thoughtSignature") && !part.contains_key("thought") {
+                put(&mut part, "thoughtSignature", waiting.take());
+            }
+            parts.push(Value::Object(part));
         }
-        // The results of calls that were made together must stand in one content.
+        parts.extend(waiting.map(|seal| json!({"text": "", "thoughtSignature": seal})));
+        parts.extend(behind);
+        parts
+    }
+
+    /// Writes a block; `None` where nothing is left of it.
+    pub(super) fn part(&mut self, block: &Block) -> Option<Members> {
+        let signature = self.seal(block, block.seal.as_ref());
+        if let Some(form) = block.extra.form(ME).filter(|form| self.own && !form.is_empty()) {
+            return Some(form.clone());
+        }
+        let mut part = match self.kind(block) {
+            Ok(part) => part?,
+            Err(why) => {
+                self.lose(block, "", why);
+                return None;
+            }
+        };
+        put(&mut part, "thoughtSignature", signature);
+        if block.cache.is_some() {
+            self.lose(block, "cache_control", CACHES);
+        }
+        let pointer = self.pointer(block, "");
+        self.rest(&block.extra, &pointer, &mut part);
+        Some(part)
+    }
+
+    fn lose(&mut self, block: &Block, member: &str, why: &'static str) {
+        self.losses.note(self.pointer(block, member), why);
+    }
+
+    fn pointer(&self, block: &Block, member: &str) -> String {
+        let pointer = block.at.pointer("messages", "content", member);
+        // An answer has no list of messages: its blocks stand in `content`.
+        if self.answer { pointer.replacen("/system", "/content", 1) } else { pointer }
+    }
+
+    /// The signature for a seal. Another issuer's goes to a client, who brings it back, never to Gemini.
+    fn seal(&mut self, block: &Block, seal: Option<&Seal>) -> Option<String> {
+        let kept = seal?.kept(ME);
+        if seal?.issuer == ME || self.answer {
+            return Some(kept);
+        }
+        self.lose(block, "signature", "another API's seal");
+        None
+    }
+
+    /// The block without what all blocks have; `None` where there is nothing to say, an error where it
+    /// cannot be said.
+    fn kind(&mut self, block: &Block) -> Result<Option<Members>, &'static str> {
+        let mut part = Members::new();
+        match &block.kind {
+            Kind::Text(text) | Kind::Refusal(text) => {
+                if text.is_empty() && block.seal.is_none() && !self.own {
+                    return Ok(None);
+                }
+                put(&mut part, "text", Some(text.as_str()));
+            }
+            Kind::Reasoning { text, seal } => {
+                let signature = self.seal(block, seal.as_ref());
+                if signature.is_none() && !self.own && !self.answer {
+                    return Err("thoughts return only to the API that they came from");
+                }
+                let is_alone = seal.as_ref().is_some_and(|seal| seal.redacted);
+                put(&mut part, "text", Some(text.as_str()));
+                put(&mut part, "thought", (!is_alone).then_some(true));
+                put(&mut part, "thoughtSignature", signature);
+            }
+            Kind::Image(media) | Kind::Audio(media) | Kind::File(media) => {
+                let (name, held) = self.medium(&block.kind, media)?;
+                put(&mut part, name, Some(held));
+            }
+            Kind::ToolUse { id, name, input } => {
+                self.names.insert(id.clone(), name.clone());
+                let mut call = Members::new();
+                put(&mut call, "id", issued(id));
+                put(&mut call, "name", Some(name.as_str()));
+                put(&mut call, "args", self.args(block, input));
+                put(&mut part, "functionCall", Some(call));
+            }
+            Kind::ToolResult { id, error, content, .. } => {
+                put(&mut part, "functionResponse", Some(self.result(block, id, *error, content)));
+            }
+            Kind::Opaque { dialect: ME, json: Value::Object(json) } => return Ok(Some(json.clone())),
+            Kind::Opaque { .. } => return Err(FOREIGN),
+        }
+        Ok(Some(part))
+    }
+
+    /// The arguments of a call, which must be an object. What the model wrote wrongly (cut off, most
+    /// often) becomes an empty one.
+    fn args(&mut self, block: &Block, input: &str) -> Option<Value> {
+        let is_blank = input.trim().is_empty();
+        let args = serde_json::from_str::<Value>(input).ok().filter(Value::is_object);
+        if args.is_none() && !is_blank {
+            self.lose(block, "input", "the call's arguments are not a JSON object");
+        }
+        args.or_else(|| (!self.own || !is_blank).then(|| json!({})))
+    }
+
+    fn result(&mut self, block: &Block, id: &str, error: Option<bool>, content: &[Block]) -> Members {
+        let mut text = String::new();
+        for block in content {
+            if let Kind::Text(words) = &block.kind {
+                text.push_str(words);
+                self.lost(&block.extra, &self.pointer(block, ""));
+            }
+        }
+        let name = self.names.get(id).cloned();
+        if name.is_none() && !self.own {
+            self.lose(block, "name", "the call of this result is not there");
+        }
+        let failed = error.filter(|failed| *failed);
+        let parsed = serde_json::from_str(&text).ok();
+        let response = parsed.filter(|response| read::words_of(response) == (text.clone(), failed));
+        let member = if failed.is_some() { "error" } else { "result" };
+        let response = response.unwrap_or_else(|| Map::from_iter([(member.to_owned(), text.into())]));
+        let mut result = Members::new();
+        put(&mut result, "id", issued(id));
+        put(&mut result, "name", Some(name.unwrap_or_else(|| id.to_owned())));
+        put(&mut result, "response", Some(response));
+        result
+    }
+
+    fn medium(&self, kind: &Kind, media: &Media) -> Result<(&'static str, Value), &'static str> {
+        Ok(match &media.source {
+            Source::Base64 { media_type, data } => {
+                ("inlineData", json!({"mimeType": media_type, "data": data}))
+            }
+            Source::Text { data, .. } => ("text", data.as_str().into()),
+            Source::FileId(_) if !self.own => return Err("the file lies at another provider"),
+            Source::Url(uri) | Source::FileId(uri) => {
+                ("fileData", json!({"mimeType": wire::media_type(uri, kind), "fileUri": uri}))
+            }
+        })
+    }
+
+    /// Writes back what the reader left, or notes that it is lost.
+    fn rest(&mut self, extra: &Extra, pointer: &str, written: &mut Members) {
+        json::add(written, extra.form(ME));
+        json::add(written, extra.of(ME));
+        self.lost(extra, pointer);
+    }
+
+    fn lost(&mut self, extra: &Extra, pointer: &str) {
+        extra.lost_to(ME).for_each(|name| self.losses.note(format!("{pointer}/{name}"), NO_MEMBER));
+    }
+
+    /// Writes another dialect's request.
+    fn foreign(&mut self, request: &Request, target: &Target<'_>, body: &mut Members) {
+        let leads = |turn: &&Turn| matches!(turn.role, Role::System | Role::Developer);
+        let count = request.turns.iter().take_while(leads).count();
+        // The API wants contents, so instructions alone are asked as the user's.
+        let (system, turns) = request.turns.split_at(if count == request.turns.len() { 0 } else { count });
+        let system: Vec<Value> = system.iter().flat_map(|turn| self.parts(&turn.blocks)).collect();
+        put(body, "systemInstruction", (!system.is_empty()).then(|| json!({ "parts": system })));
+        put(body, "contents", Some(self.contents(turns, target)));
+        let tools = self.tools(&request.tools);
+        if !tools.is_empty() {
+            put(body, "tools", Some(tools));
+            put(body, "toolConfig", request.choice.as_ref().and_then(|choice| self.choice(choice)));
+        }
+        let config = self.generation(request, target);
+        put(body, "generationConfig", (!config.is_empty()).then_some(config));
+        let one_by_one = request.parallel == Some(false) && !request.tools.is_empty();
+        for (name, lost) in [("user", request.user.is_some()), ("parallel_tool_calls", one_by_one)] {
+            if lost {
+                self.losses.note(format!("/{name}"), NO_MEMBER);
+            }
+        }
+        self.lost(&request.extra, "");
+    }
+
+    /// Turns of one speaker become one content: the results of calls that were made together must not
+    /// stand apart.
+    fn contents(&mut self, turns: &[Turn], target: &Target<'_>) -> Vec<Value> {
         let mut contents: Vec<(&str, Vec<Value>)> = Vec::new();
         for turn in turns {
             let role = if turn.role == Role::Assistant { "model" } else { "user" };
@@ -173,378 +349,130 @@ impl Pen {
         contents.into_iter().map(|(role, parts)| json!({"role": role, "parts": parts})).collect()
     }
 
-    /// A content as it stood.
-    fn own_content(&mut self, turn: &Turn) -> Members {
-        let role = match turn.role {
-            Role::System => Value::Null,
-            Role::Assistant => "model".into(),
-            _ => "user".into(),
-        };
-        let mut content = object([("role", role), ("parts", self.parts(&turn.blocks).into())]);
-        for (name, value) in turn.extra.form(ME).into_iter().flatten() {
-            match value {
-                Value::Null => drop(content.shift_remove(name)),
-                value => drop(content.insert(name.clone(), value.clone())),
-            }
-        }
-        json::add(&mut content, turn.extra.of(ME));
-        content
-    }
-
-    /// The parts of a turn or an answer. A seal that another API's client keeps as thoughts without words
-    /// belongs to the next part; pictures out of a result go behind all results.
-    fn parts(&mut self, blocks: &[Block]) -> Vec<Value> {
-        let (mut parts, mut behind, mut waiting) = (Vec::new(), Vec::new(), None);
-        for block in blocks {
-            match &block.kind {
-                Kind::Reasoning { text, seal: Some(seal) }
-                    if !self.own && text.is_empty() && seal.issuer == ME && !seal.redacted =>
-                {
-                    waiting = Some(seal.data.clone());
-                    continue;
-                }
-                Kind::ToolResult { content, .. } if !self.own => {
-                    let media = content.iter().filter(|block| !matches!(block.kind, Kind::Text(_)));
-                    behind.extend(media.filter_map(|block| self.part(block)).map(Value::Object));
-                }
-                _ => {}
-            }
-            let Some(mut part) = self.part(block) else { continue };
-            if !part.contains_key("thoughtSignature")
-                && !part.contains_key("thought")
-                && let Some(seal) = waiting.take()
-            {
-                part.insert("thoughtSignature".to_owned(), seal.into());
-            }
-            parts.push(Value::Object(part));
-        }
-        parts.extend(waiting.map(|seal| json!({"text": "", "thoughtSignature": seal})));
-        parts.extend(behind);
-        parts
-    }
-
-    /// Writes a block; `None` where nothing is left of it.
-    pub(super) fn part(&mut self, block: &Block) -> Option<Members> {
-        if let Some(form) = block.extra.form(ME).filter(|form| self.own && !form.is_empty()) {
-            self.seal(block, block.seal.as_ref());
-            return Some(form.clone());
-        }
-        let mut part = match self.kind(block) {
-            Ok(part) => part?,
-            Err(why) => {
-                self.losses.note(self.pointer(block, ""), why);
-                return None;
-            }
-        };
-        if let Some(signature) = self.seal(block, block.seal.as_ref()) {
-            part.insert("thoughtSignature".to_owned(), signature.into());
-        }
-        if block.cache.is_some() {
-            self.losses.note(self.pointer(block, "cache_control"), "the Gemini API caches by itself");
-        }
-        let pointer = self.pointer(block, "");
-        self.rest(&block.extra, &pointer, &mut part);
-        Some(part)
-    }
-
-    fn pointer(&self, block: &Block, member: &str) -> String {
-        if self.answer && member.is_empty() {
-            return "/content".to_owned();
-        }
-        if self.answer {
-            format!("/content/{member}")
-        } else {
-            block.at.pointer("messages", "content", member)
-        }
-    }
-
-    /// The signature for a seal. Another issuer's goes to a client, who brings it back, never to Gemini.
-    fn seal(&mut self, block: &Block, seal: Option<&Seal>) -> Option<String> {
-        let seal = seal?;
-        if seal.issuer != ME && !self.answer {
-            self.losses.note(self.pointer(block, "signature"), "another API's seal");
-            return None;
-        }
-        Some(wire::write_seal(seal))
-    }
-
-    /// The block without what all blocks have; `None` where there is nothing to say, an error where it
-    /// cannot be said.
-    fn kind(&mut self, block: &Block) -> Result<Option<Members>, &'static str> {
-        Ok(Some(match &block.kind {
-            Kind::Text(text) | Kind::Refusal(text) => {
-                if text.is_empty() && block.seal.is_none() && !self.own {
-                    return Ok(None);
-                }
-                object([("text", text.as_str().into())])
-            }
-            Kind::Reasoning { text, seal } => {
-                let signature = self.seal(block, seal.as_ref());
-                if signature.is_none() && !self.own && !self.answer {
-                    return Err("thoughts return only to the API that they came from");
-                }
-                let redacted = seal.as_ref().is_some_and(|seal| seal.redacted);
-                let thought = if redacted { Value::Null } else { true.into() };
-                object([
-                    ("text", text.as_str().into()),
-                    ("thought", thought),
-                    ("thoughtSignature", json!(signature)),
-                ])
-            }
-            Kind::Image(media) | Kind::Audio(media) | Kind::File(media) => self.medium(&block.kind, media)?,
-            Kind::ToolUse { id, name, input } => {
-                self.names.insert(id.clone(), name.clone());
-                let args = self.args(block, input);
-                let call = object([("id", self.id(id)), ("name", name.as_str().into()), ("args", args)]);
-                object([("functionCall", call.into())])
-            }
-            Kind::ToolResult { id, error, content, .. } => self.result(block, id, *error, content),
-            Kind::Opaque { dialect: ME, json: Value::Object(json) } => json.clone(),
-            Kind::Opaque { .. } => return Err(FOREIGN),
-        }))
-    }
-
-    /// An id that was the issuer's; one that we derived says no more than its place.
-    fn id(&self, id: &str) -> Value {
-        if id.starts_with(wire::DERIVED) { Value::Null } else { id.into() }
-    }
-
-    /// The arguments of a call, which must be an object. What the model wrote wrongly (cut off, most
-    /// often) becomes an empty one.
-    fn args(&mut self, block: &Block, input: &str) -> Value {
-        match serde_json::from_str::<Value>(input) {
-            Ok(value) if value.is_object() => return value,
-            Err(_) if input.trim().is_empty() && self.own => return Value::Null,
-            Err(_) if input.trim().is_empty() => {}
-            _ => self.losses.note(self.pointer(block, "input"), "the call's arguments are not a JSON object"),
-        }
-        json!({})
-    }
-
-    fn result(&mut self, block: &Block, id: &str, error: Option<bool>, content: &[Block]) -> Members {
-        let mut text = String::new();
-        for block in content {
-            if let Kind::Text(words) = &block.kind {
-                text.push_str(words);
-                self.lost(&block.extra, &self.pointer(block, ""));
-            }
-        }
-        let name = self.names.get(id).cloned().unwrap_or_else(|| {
-            if !self.own {
-                self.losses.note(self.pointer(block, "name"), "the call of this result is not there");
-            }
-            id.to_owned()
-        });
-        let failed = error == Some(true);
-        let parsed = serde_json::from_str(&text).ok();
-        let response = parsed.filter(|held| read::words_of(held) == (text.clone(), failed.then_some(true)));
-        let name_of_text = if failed { "error" } else { "result" };
-        let response = response.unwrap_or_else(|| object([(name_of_text, text.into())]));
-        let result = object([("id", self.id(id)), ("name", name.into()), ("response", response.into())]);
-        object([("functionResponse", result.into())])
-    }
-
-    fn medium(&self, kind: &Kind, Media { source, name }: &Media) -> Result<Members, &'static str> {
-        let name = name.as_deref().filter(|_| self.own);
-        let (member, held) = match source {
-            Source::Base64 { media_type, data } => {
-                ("inlineData", [("mimeType", media_type.as_str()), ("data", data)])
-            }
-            Source::Text { data, .. } => return Ok(object([("text", data.as_str().into())])),
-            Source::Url(url) => ("fileData", [("mimeType", wire::media_type(url, kind)), ("fileUri", url)]),
-            Source::FileId(id) if self.own => {
-                ("fileData", [("mimeType", wire::media_type(id, kind)), ("fileUri", id)])
-            }
-            Source::FileId(_) => return Err("the file lies at another provider"),
-        };
-        let mut held = object(held.map(|(name, word)| (name, word.into())));
-        held.extend(name.map(|name| ("displayName".to_owned(), name.into())));
-        Ok(object([(member, held.into())]))
-    }
-
-    /// Writes back what the reader left, or notes that it is lost.
-    fn rest(&mut self, extra: &Extra, pointer: &str, written: &mut Members) {
-        json::add(written, extra.form(ME));
-        json::add(written, extra.of(ME));
-        self.lost(extra, pointer);
-    }
-
-    fn lost(&mut self, extra: &Extra, pointer: &str) {
-        for name in extra.lost_to(ME) {
-            self.losses.note(format!("{pointer}/{name}"), NO_MEMBER);
-        }
-    }
-
-    fn frame(&mut self, request: &Request, system: &[Turn], target: &Target<'_>) -> Members {
-        let tools = self.tools(&request.tools);
-        let config = if tools.is_empty() && !self.own { None } else { request.choice.as_ref() };
-        object([
-            ("systemInstruction", self.system(system)),
-            ("tools", if tools.is_empty() { Value::Null } else { tools.into() }),
-            ("toolConfig", config.map_or(Value::Null, |choice| self.choice(choice))),
-            ("generationConfig", self.generation(request, target)),
-        ])
-    }
-
-    fn system(&mut self, turns: &[Turn]) -> Value {
-        match turns {
-            [] => Value::Null,
-            [only] if self.own && only.plain => {
-                only.blocks.first().map_or(Value::Null, |block| match &block.kind {
-                    Kind::Text(text) => text.as_str().into(),
-                    _ => Value::Null,
-                })
-            }
-            [only] if self.own => self.own_content(only).into(),
-            turns => {
-                let parts: Vec<Value> = turns.iter().flat_map(|turn| self.parts(&turn.blocks)).collect();
-                if parts.is_empty() { Value::Null } else { json!({ "parts": parts }) }
-            }
-        }
-    }
-
     fn tools(&mut self, tools: &[Tool]) -> Vec<Value> {
-        let (mut functions, mut natives) = (Vec::new(), Vec::new());
+        let mut functions = Vec::new();
         for (index, tool) in tools.iter().enumerate() {
-            match &tool.native {
-                Some((ME, native)) => natives.push(native.clone()),
-                Some(_) => self.losses.note(format!("/tools/{index}"), FOREIGN),
-                None => functions.push(self.function(tool, index)),
+            let pointer = format!("/tools/{index}");
+            if tool.native.is_some() {
+                self.losses.note(pointer, FOREIGN);
+                continue;
             }
+            let mut function = Members::new();
+            put(&mut function, "name", Some(tool.name.as_str()));
+            put(&mut function, "description", tool.description.as_deref());
+            let schema = tool.schema.as_ref().filter(|schema| !is_blank(schema));
+            put(&mut function, "parametersJsonSchema", schema.map(unnamed));
+            if tool.cache.is_some() {
+                self.losses.note(format!("{pointer}/cache_control"), CACHES);
+            }
+            if tool.strict == Some(true) {
+                self.losses.note(format!("{pointer}/strict"), NO_MEMBER);
+            }
+            self.lost(&tool.extra, &pointer);
+            functions.push(function);
         }
-        let functions = (!functions.is_empty()).then(|| json!({ "functionDeclarations": functions }));
-        functions.into_iter().chain(natives).collect()
+        let is_there = !functions.is_empty();
+        is_there.then(|| json!({ "functionDeclarations": functions })).into_iter().collect()
     }
 
-    fn function(&mut self, tool: &Tool, index: usize) -> Value {
-        let schema = tool.schema.clone().filter(|schema| self.own || !is_blank(schema));
-        let mut written = object([
-            ("name", tool.name.as_str().into()),
-            ("description", json!(tool.description)),
-            ("parametersJsonSchema", self.schema(schema.unwrap_or_default())),
-        ]);
-        let pointer = format!("/tools/{index}");
-        if tool.cache.is_some() {
-            self.losses.note(format!("{pointer}/cache_control"), "the Gemini API caches by itself");
-        }
-        if tool.strict == Some(true) {
-            self.losses.note(format!("{pointer}/strict"), NO_MEMBER);
-        }
-        self.rest(&tool.extra, &pointer, &mut written);
-        written.into()
-    }
-
-    /// A schema without the word that tells which JSON Schema it is: the API has its own list of words.
-    fn schema(&self, mut schema: Value) -> Value {
-        if let Some(members) = schema.as_object_mut().filter(|_| !self.own) {
-            members.shift_remove("$schema");
-        }
-        schema
-    }
-
-    fn choice(&mut self, choice: &Choose) -> Value {
+    fn choice(&mut self, choice: &Choose) -> Option<Value> {
         let calling = match choice {
             Choose::Auto => json!({"mode": "AUTO"}),
             Choose::None => json!({"mode": "NONE"}),
             Choose::Required => json!({"mode": "ANY"}),
             Choose::Tool(name) => json!({"mode": "ANY", "allowedFunctionNames": [name]}),
-            Choose::Native(ME, calling) => calling.clone(),
             Choose::Native(..) => {
                 self.losses.note("/tool_choice", FOREIGN);
-                return Value::Null;
+                return None;
             }
         };
-        json!({ "functionCallingConfig": calling })
+        Some(json!({ "functionCallingConfig": calling }))
     }
 
-    fn generation(&mut self, request: &Request, target: &Target<'_>) -> Value {
+    fn generation(&mut self, request: &Request, target: &Target<'_>) -> Members {
         let wish = &request.sampling;
-        let stops = if self.own { usize::MAX } else { wire::STOPS_MAX };
-        if wish.stop.len() > stops {
+        let mut config = Members::new();
+        let numbers = [
+            ("temperature", &wish.temperature),
+            ("topP", &wish.top_p),
+            ("topK", &wish.top_k),
+            ("seed", &wish.seed),
+            ("presencePenalty", &wish.presence_penalty),
+            ("frequencyPenalty", &wish.frequency_penalty),
+        ];
+        numbers
+            .into_iter()
+            .for_each(|(name, number)| put(&mut config, name, number.clone().map(Value::Number)));
+        put(&mut config, "candidateCount", wish.n);
+        put(&mut config, "maxOutputTokens", request.limit);
+        if wish.stop.len() > wire::STOPS_MAX {
             self.losses.note("/stop", "the Gemini API takes five stop sequences at most");
         }
-        let stop: Vec<&String> = wish.stop.iter().take(stops).collect();
-        let (media_type, schema) = self.format(request.format.as_ref());
-        let config = object([
-            ("temperature", json!(wish.temperature)),
-            ("topP", json!(wish.top_p)),
-            ("topK", json!(wish.top_k)),
-            ("candidateCount", json!(wish.n)),
-            ("maxOutputTokens", json!(request.limit)),
-            ("stopSequences", if stop.is_empty() { Value::Null } else { json!(stop) }),
-            ("seed", json!(wish.seed)),
-            ("presencePenalty", json!(wish.presence_penalty)),
-            ("frequencyPenalty", json!(wish.frequency_penalty)),
-            ("responseLogprobs", json!(wish.logprobs)),
-            ("logprobs", json!(wish.top_logprobs)),
-            ("responseMimeType", media_type),
-            ("responseJsonSchema", schema),
-            (
-                "thinkingConfig",
-                request.reasoning.as_ref().map_or(Value::Null, |wish| self.thinking(wish, target)),
-            ),
-        ]);
-        if config.is_empty() { Value::Null } else { config.into() }
-    }
-
-    fn format(&mut self, format: Option<&Format>) -> (Value, Value) {
-        match format {
-            None => (Value::Null, Value::Null),
-            Some(Format::Text) => (if self.own { "text/plain".into() } else { Value::Null }, Value::Null),
-            Some(Format::Json) => ("application/json".into(), Value::Null),
-            Some(Format::Schema { schema, .. }) => ("application/json".into(), self.schema(schema.clone())),
-            Some(Format::Native(..)) => {
-                self.losses.note("/response_format", FOREIGN);
-                (Value::Null, Value::Null)
+        let stop: Vec<&str> = wish.stop.iter().take(wire::STOPS_MAX).map(String::as_str).collect();
+        put(&mut config, "stopSequences", (!stop.is_empty()).then_some(stop));
+        put(&mut config, "responseLogprobs", wish.logprobs);
+        put(&mut config, "logprobs", wish.top_logprobs);
+        match &request.format {
+            Some(Format::Native(..)) => self.losses.note("/response_format", FOREIGN),
+            Some(Format::Json) => put(&mut config, "responseMimeType", Some("application/json")),
+            Some(Format::Schema { schema, .. }) => {
+                put(&mut config, "responseMimeType", Some("application/json"));
+                put(&mut config, "responseJsonSchema", Some(unnamed(schema)));
             }
+            None | Some(Format::Text) => {}
         }
+        let thinking = request.reasoning.as_ref().and_then(|wish| self.thinking(wish, target.model));
+        put(&mut config, "thinkingConfig", thinking);
+        config
     }
 
     /// How to think. Levels are for Gemini 3 and newer, budgets for all; the newer ones cannot be kept from
-    /// thinking. <https://ai.google.dev/gemini-api/docs/thinking>
-    fn thinking(&mut self, wish: &Reasoning, target: &Target<'_>) -> Value {
-        let older = wire::is_older(target.model);
+    /// thinking, and the larger of them have no level below `low`. Thoughts are told, as other APIs do
+    /// without being asked. <https://ai.google.dev/gemini-api/docs/thinking>
+    fn thinking(&mut self, wish: &Reasoning, model: &str) -> Option<Value> {
+        let older = wire::is_older(model);
         let effort = match wish {
-            Reasoning::Off if self.own || older => return json!({"thinkingBudget": 0}),
+            Reasoning::Off if older => return Some(json!({"thinkingBudget": 0})),
             Reasoning::Off => {
                 self.losses.note("/reasoning_effort", "newer models cannot be kept from thinking");
-                return json!({"thinkingLevel": "low"});
+                return Some(json!({"thinkingLevel": "low"}));
             }
-            Reasoning::Budget(tokens) => return self.told(json!({ "thinkingBudget": tokens })),
-            Reasoning::Adaptive(None) => return self.told(json!({"thinkingBudget": -1})),
+            Reasoning::Budget(tokens) => {
+                return Some(json!({"thinkingBudget": tokens, "includeThoughts": true}));
+            }
+            Reasoning::Adaptive(None) => return Some(json!({"thinkingBudget": -1, "includeThoughts": true})),
             Reasoning::Adaptive(Some(effort)) | Reasoning::Effort(effort) => effort,
         };
-        match (wire::write_effort(effort), effort) {
-            (None, Effort::Other(word)) if self.own => json!({ "thinkingLevel": word }),
-            (None, _) => {
-                self.losses.note("/reasoning_effort", "no such effort is known");
-                Value::Null
-            }
-            (Some((_, budget)), _) if older && !self.own => self.told(json!({ "thinkingBudget": budget })),
-            // The larger models have no level below `low`.
-            (Some(_), Effort::Minimal) if !self.own && !target.model.contains("flash") => {
-                self.told(json!({"thinkingLevel": "low"}))
-            }
-            (Some((level, _)), _) => self.told(json!({ "thinkingLevel": level })),
+        let Some((level, budget)) = wire::write_effort(effort) else {
+            self.losses.note("/reasoning_effort", "no such effort is known");
+            return None;
+        };
+        if older {
+            return Some(json!({"thinkingBudget": budget, "includeThoughts": true}));
         }
+        let level = if *effort == Effort::Minimal && !model.contains("flash") { "low" } else { level };
+        Some(json!({"thinkingLevel": level, "includeThoughts": true}))
     }
+}
 
-    /// Other APIs tell thoughts without being asked.
-    fn told(&self, mut config: Value) -> Value {
-        if let Some(members) = config.as_object_mut().filter(|_| !self.own) {
-            members.insert("includeThoughts".to_owned(), true.into());
-        }
-        config
-    }
+/// An id that was the issuer's; one that we derived says no more than its place.
+fn issued(id: &str) -> Option<&str> {
+    Some(id).filter(|id| !id.starts_with(wire::DERIVED))
 }
 
 /// A function without parameters has no schema here.
 fn is_blank(schema: &Value) -> bool {
-    const SAYS_NOTHING: &[&str] =
-        &["type", "properties", "required", "additionalProperties", "$schema", "title"];
+    let idle = ["type", "properties", "required", "additionalProperties", "$schema", "title"];
     let Some(schema) = schema.as_object() else { return true };
     let properties = schema.get("properties").and_then(Value::as_object);
-    properties.is_none_or(Map::is_empty) && schema.keys().all(|name| SAYS_NOTHING.contains(&name.as_str()))
+    properties.is_none_or(Map::is_empty) && schema.keys().all(|name| idle.contains(&name.as_str()))
+}
+
+/// A schema that does not name its language: Google has a list of words, and this is none of them.
+fn unnamed(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    schema.as_object_mut().into_iter().for_each(|members| drop(members.shift_remove("$schema")));
+    schema
 }
 
 /// Says of the first call of an answer that it has no seal, because another model made it.

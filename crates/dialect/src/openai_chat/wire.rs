@@ -1,19 +1,32 @@
-//! The dialect's vocabulary: its words, its usage and its thoughts, and a look at a few members of a body.
+//! The dialect's vocabulary: its words, its usage and its thoughts.
 
 use crate::{
-    DialectId, FaultKind,
+    DialectId,
     canon::{Effort, Extra, Seal, Stop, StopReason, Usage},
 };
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value, json};
-use std::fmt;
 
 /// This dialect.
 pub(super) const ME: DialectId = DialectId::OpenaiChat;
 /// Most stop sequences: <https://platform.openai.com/docs/api-reference/chat/create#chat-create-stop>
 pub(super) const STOPS_MAX: usize = 4;
+/// Longest id of an end user, in bytes: longer ones get `string_above_max_length`.
+pub(super) const USER_MAX: usize = 64;
 /// The object of a whole answer.
 pub(super) const WHOLE: &str = "chat.completion";
+
+/// Members that say the same: where the form of the first is kept, the second is not written beside it.
+pub(super) const SYNONYMS: &[(&str, &str)] = &[
+    ("max_completion_tokens", "max_tokens"),
+    ("reasoning", "reasoning_effort"),
+    ("thinking", "reasoning_effort"),
+    ("reasoning", "reasoning_content"),
+    ("reasoning_details", "reasoning_content"),
+    // The legacy `function` message has no id.
+    ("role", "tool_call_id"),
+];
+/// Among the kept forms of a message: what its choice held beside it.
+pub(super) const REST: &str = "/";
 
 const FINISH: &[(&str, StopReason)] = &[
     ("stop", StopReason::End),
@@ -37,67 +50,6 @@ const EFFORTS: &[(&str, Effort)] = &[
     ("high", Effort::High),
     ("xhigh", Effort::Max),
     ("max", Effort::Max),
-];
-
-/// What a provider's code or type of error tells, to the letter.
-pub(super) const FAULT_WORDS: &[(&str, FaultKind)] = &[
-    ("context_length_exceeded", FaultKind::ContextTooLong),
-    ("exceed_context_size_error", FaultKind::ContextTooLong),
-    ("too_many_prompt_tokens", FaultKind::ContextTooLong),
-    ("too_many_tokens", FaultKind::ContextTooLong),
-    ("content_filter", FaultKind::ContentFiltered),
-    ("content_policy_violation", FaultKind::ContentFiltered),
-    ("responsibleaipolicyviolation", FaultKind::ContentFiltered),
-    ("insufficient_quota", FaultKind::UpstreamQuota),
-    ("insufficient_balance", FaultKind::UpstreamQuota),
-    ("billing_hard_limit_reached", FaultKind::UpstreamQuota),
-    ("billing_not_active", FaultKind::UpstreamQuota),
-    ("model_not_found", FaultKind::UpstreamNotFound),
-    ("invalid_model", FaultKind::UpstreamNotFound),
-    ("deploymentnotfound", FaultKind::UpstreamNotFound),
-    ("invalid_api_key", FaultKind::UpstreamAuth),
-    ("authentication_error", FaultKind::UpstreamAuth),
-    ("rate_limit_exceeded", FaultKind::UpstreamLimited),
-    ("rate_limit_error", FaultKind::UpstreamLimited),
-    ("rate_limited", FaultKind::UpstreamLimited),
-    ("ratelimitreached", FaultKind::UpstreamLimited),
-    ("too_many_requests_error", FaultKind::UpstreamLimited),
-    ("overloaded_error", FaultKind::UpstreamOverloaded),
-];
-
-/// What Cloudflare's numbers tell:
-/// <https://developers.cloudflare.com/workers-ai/platform/errors/>
-pub(super) const CLOUDFLARE_CODES: &[(&str, FaultKind)] = &[
-    ("3007", FaultKind::UpstreamTimeout),
-    ("3036", FaultKind::UpstreamQuota),
-    ("3040", FaultKind::UpstreamOverloaded),
-    ("3050", FaultKind::UpstreamOverloaded),
-    ("4006", FaultKind::UpstreamQuota),
-    ("5007", FaultKind::UpstreamNotFound),
-    ("5028", FaultKind::UpstreamNotFound),
-    ("5035", FaultKind::UpstreamQuota),
-    ("7003", FaultKind::UpstreamNotFound),
-    ("8007", FaultKind::ContextTooLong),
-];
-
-/// What a message tells where code and type tell nothing: DeepSeek, xAI, Ollama, OpenRouter and others
-/// give no better sign. In small letters.
-pub(super) const FAULT_PHRASES: &[(&str, FaultKind)] = &[
-    ("available credits", FaultKind::UpstreamQuota),
-    ("spending limit", FaultKind::UpstreamQuota),
-    ("insufficient balance", FaultKind::UpstreamQuota),
-    ("exceeded your current quota", FaultKind::UpstreamQuota),
-    ("daily free allocation", FaultKind::UpstreamQuota),
-    ("context length", FaultKind::ContextTooLong),
-    ("context window", FaultKind::ContextTooLong),
-    ("available context size", FaultKind::ContextTooLong),
-    ("prompt is too long", FaultKind::ContextTooLong),
-    ("content management policy", FaultKind::ContentFiltered),
-    ("incorrect api key", FaultKind::UpstreamAuth),
-    ("invalid api key", FaultKind::UpstreamAuth),
-    ("model not found", FaultKind::UpstreamNotFound),
-    ("not a valid model", FaultKind::UpstreamNotFound),
-    ("invalid model", FaultKind::UpstreamNotFound),
 ];
 
 /// Reads a `finish_reason`.
@@ -270,41 +222,4 @@ pub(super) fn write_signature(seal: &Seal) -> Option<Value> {
 pub(super) fn call_id(answer: &str, choice: u32) -> String {
     let answer: String = answer.chars().filter(char::is_ascii_alphanumeric).collect();
     format!("call_{answer}_{choice}")
-}
-
-/// The `wanted` members of an object; all others are skipped, of one that comes twice the last counts.
-/// `None` where the body is not one JSON object.
-pub(super) fn members(body: &[u8], wanted: &[&str]) -> Option<Map<String, Value>> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    Wanted(wanted).deserialize(&mut json).ok()
-}
-
-struct Wanted<'a>(&'a [&'a str]);
-
-impl<'de> DeserializeSeed<'de> for Wanted<'_> {
-    type Value = Map<String, Value>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Wanted<'_> {
-    type Value = Map<String, Value>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-        let mut found = Map::new();
-        while let Some(name) = access.next_key::<String>()? {
-            if self.0.contains(&name.as_str()) {
-                found.insert(name, access.next_value()?);
-            } else {
-                access.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(found)
-    }
 }

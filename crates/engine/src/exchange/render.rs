@@ -33,7 +33,7 @@ pub(super) fn read_call(
     let stream = outline.boolean("stream")?.unwrap_or(false);
     let strict = plan.strict || wants_strict(&inbound.headers)?;
     let aims = plan.resolve(&model)?;
-    let call = Call { dialect, operation, outline, model, stream, strict, canonical: None };
+    let call = Call { dialect, operation, relayed: None, outline, model, stream, strict, canonical: None };
     Ok((call, aims.into()))
 }
 
@@ -75,11 +75,14 @@ pub(super) fn call(
     key: usize,
     inbound: &Inbound,
 ) -> Result<(Upstream, Losses), Fault> {
-    let uri = provider.url(call.operation).ok_or_else(|| {
-        let message = format!("`{}` has no such operation", provider.name);
-        Fault::new(FaultKind::NotFound, message)
-    })?;
     let same = provider.dialect == call.dialect;
+    let uri = match &call.relayed {
+        Some(path) if same => provider.address(path),
+        Some(_) => None,
+        None => provider.url(call.operation),
+    };
+    let none = || Fault::new(FaultKind::NotFound, format!("`{}` has no such operation", provider.name));
+    let uri = uri.ok_or_else(none)?;
     let (body, losses) = if same {
         splice_body(provider, aim, call, &inbound.body)?
     } else {

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TARGET: HeaderName = HeaderName::from_static("x-sekisho-target");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-sekisho-attempts");
+const ESTIMATED: HeaderName = HeaderName::from_static("x-sekisho-estimated");
 const LOSS: HeaderName = HeaderName::from_static("x-sekisho-loss");
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -35,7 +36,7 @@ impl Exchange {
         let Task::Call(call) = &mut self.task else {
             return Ok(Way { pipe: Pipe::raw(), streamed: false, relayed: true });
         };
-        if call.operation != Operation::Generate {
+        if call.operation != Operation::Generate || call.relayed.is_some() {
             return Ok(Way { pipe: Pipe::raw(), streamed: false, relayed: true });
         }
         let same = provider == call.dialect;
@@ -72,6 +73,17 @@ pub(super) fn success(exchange: &Exchange, from: &UpstreamHead, relayed: bool, s
     ours(exchange, &mut headers);
     let length = if relayed { content_length(&from.headers) } else { None };
     Reply { status: from.status, headers, length }
+}
+
+/// The head and the body of an answer that no provider gave: how many tokens a prompt has, about.
+pub(super) fn estimate(exchange: &Exchange, dialect: DialectId, tokens: u64) -> (Reply, Bytes) {
+    let body: Bytes = dialect.dialect().write_count(tokens).into();
+    let mut headers = HeaderMap::with_capacity(6);
+    headers.insert(header::CONTENT_TYPE, JSON);
+    headers.insert(ESTIMATED, HeaderValue::from_static("true"));
+    ours(exchange, &mut headers);
+    let length = u64::try_from(body.len()).ok();
+    (Reply { status: StatusCode::OK, headers, length }, body)
 }
 
 /// The head and the body that tell a fault.

@@ -146,7 +146,15 @@ async fn route(
             }
             Err(fault) => refuse(fault),
         },
-        Action::Relay => refuse(nothing_here()),
+        Action::Relay => {
+            let path = target.to_owned();
+            match asked.read(worker, plan).await {
+                Ok(inbound) => {
+                    drive(worker, client, Exchange::relay(plan.clone(), &path, inbound)).await.map(Ok)
+                }
+                Err(fault) => refuse(fault),
+            }
+        }
         Action::Pass => {
             let Some(pass) = plan.pass(target) else { return refuse(nothing_here()) };
             let dialect = plan.providers.get(pass.provider).map_or(dialect, |provider| provider.dialect);
