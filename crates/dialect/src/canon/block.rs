@@ -76,6 +76,22 @@ pub enum Kind {
     },
 }
 
+impl Kind {
+    /// The type of a medium of this kind that only has an address: what its end tells, or the usual one.
+    #[must_use]
+    pub fn media_type(&self, url: &str) -> &'static str {
+        const TYPES: &[(&str, &str)] =
+            &[(".png", "image/png"), (".webp", "image/webp"), (".gif", "image/gif"), (".wav", "audio/wav")];
+        let usual = match self {
+            Kind::Image(_) => "image/jpeg",
+            Kind::Audio(_) => "audio/mp3",
+            _ => "application/pdf",
+        };
+        let path = url.split(['?', '#']).next().unwrap_or(url);
+        TYPES.iter().find(|(end, _)| path.ends_with(end)).map_or(usual, |(_, name)| name)
+    }
+}
+
 /// Sealed state: a signature over thoughts, or thoughts that only the issuer can read. Opaque and
 /// byte-exact; it returns to its issuer only.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,55 @@
 //! A JSON array that is still being written: its elements one by one, each as soon as it is whole.
 
+use super::sse::Frames;
 use crate::{Fault, FaultKind, limits::SSE_EVENT_MAX};
+
+/// A stream of JSON that comes as events or as an array; its first byte tells which.
+#[derive(Debug, Default)]
+pub enum Pieces {
+    /// Nothing has come yet.
+    #[default]
+    Unknown,
+    /// Events.
+    Events(Frames),
+    /// An array.
+    Array(Elements),
+}
+
+impl Pieces {
+    /// Takes the next bytes and calls `each` for the data of every event, or for every object.
+    ///
+    /// # Errors
+    /// As [`Frames::feed`] and [`Elements::feed`].
+    pub fn feed(
+        &mut self,
+        bytes: &[u8],
+        each: &mut dyn FnMut(&[u8]) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        if let Pieces::Unknown = self {
+            *self = match bytes.trim_ascii_start() {
+                [] => return Ok(()),
+                [b'[', ..] => Pieces::Array(Elements::default()),
+                _ => Pieces::Events(Frames::default()),
+            };
+        }
+        match self {
+            Pieces::Unknown => Ok(()),
+            Pieces::Events(frames) => frames.feed(bytes, &mut |frame| each(frame.data)),
+            Pieces::Array(elements) => elements.feed(bytes, each),
+        }
+    }
+
+    /// The bytes have ended.
+    ///
+    /// # Errors
+    /// As [`Frames::finish`].
+    pub fn finish(&mut self, each: &mut dyn FnMut(&[u8]) -> Result<(), Fault>) -> Result<(), Fault> {
+        match self {
+            Pieces::Events(frames) => frames.finish(&mut |frame| each(frame.data)),
+            Pieces::Unknown | Pieces::Array(_) => Ok(()),
+        }
+    }
+}
 
 /// Cuts the objects out of a JSON array. A push machine: any split of the input gives the same objects.
 /// What stands between them is not looked at.

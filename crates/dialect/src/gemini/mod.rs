@@ -60,7 +60,7 @@ impl Dialect for Gemini {
     }
 
     fn read_fault(&self, status: u16, body: &[u8]) -> Fault {
-        read::fault(status, body)
+        crate::error_body::read(status, body)
     }
 
     fn write_fault(&self, fault: &Fault) -> Vec<u8> {

@@ -24,40 +24,37 @@ type Members = Map<String, Value>;
 
 /// Reads a request: <https://ai.google.dev/api/generate-content#request-body>
 pub(super) fn request(body: &[u8]) -> Result<Request, Fault> {
-    body_of(Object::new(json::parse(body)?, "")?.rest(), "")
+    body_of(Object::proto(json::parse(body)?, "")?)
 }
 
 /// Reads a request to count tokens, which may hold the whole request in a member:
 /// <https://ai.google.dev/api/tokens#method:-models.counttokens>
 pub(super) fn count_request(body: &[u8]) -> Result<Request, Fault> {
-    let mut body = Object::new(json::parse(body)?, "")?.rest();
-    wire::camel(&mut body, &["generateContentRequest"]);
-    match body.shift_remove("generateContentRequest") {
-        Some(Value::Object(inner)) => body_of(inner, "/generateContentRequest"),
-        _ => body_of(body, ""),
-    }
+    let mut body = Object::proto(json::parse(body)?, "")?;
+    let inner = body.object("generateContentRequest")?;
+    body_of(inner.unwrap_or(body))
 }
 
-fn body_of(mut body: Members, pointer: &str) -> Result<Request, Fault> {
-    let snakes = wire::REQUEST.map(wire::snake);
-    let is_kept = |name: &String| wire::REQUEST.contains(&name.as_str()) || snakes.contains(name);
-    let there = body.iter().filter(|(name, value)| is_kept(name) && !value.is_null());
-    let mut kept: Members = there.map(|(name, value)| (name.clone(), value.clone())).collect();
-    wire::camel(&mut body, &wire::REQUEST);
-    let mut object = Object::new(Value::Object(body), pointer)?;
+fn body_of(mut object: Object) -> Result<Request, Fault> {
+    let mut kept = Members::new();
+    // The path tells the model; a body may tell it too.
+    for name in ["systemInstruction", "tools", "toolConfig", "generationConfig", "model"] {
+        let there = object.peek(name).filter(|value| !value.is_null()).cloned();
+        put(&mut kept, &object.spelling(name), there);
+    }
+    object.take("model");
+    put(&mut kept, "contents", object.peek("contents").filter(|contents| contents.is_object()).cloned());
     let mut request = Request::new(ME, "");
-    let mut ids = Ids::new(String::new());
+    let mut ids = Ids::default();
     if let Some(system) = object.take("systemInstruction") {
         request.turns.push(turn(system, None, object.at("systemInstruction"), &mut ids)?);
     }
     request.tools = tools(&mut object)?;
-    request.choice = nested(&mut object, "toolConfig", &["functionCallingConfig"], choice)?;
-    nested(&mut object, "generationConfig", wire::GENERATION, |config| generation(config, &mut request))?;
-    // The path tells the model; a body may tell it too.
-    put(&mut kept, "model", object.take("model"));
+    request.choice = object.nested("toolConfig", choice)?;
+    object.nested("generationConfig", |config| generation(config, &mut request))?;
     let pointer = object.at("contents");
     let contents = object.take("contents").ok_or_else(|| Fault::bad(&pointer, "`contents` is missing"))?;
-    let contents = listed("contents", contents, &mut kept);
+    let contents = listed(contents);
     bounded(&pointer, contents.len(), TURNS_MAX)?;
     for (index, content) in (0..).zip(contents) {
         request.turns.push(turn(content, Some(index), format!("{pointer}/{index}"), &mut ids)?);
@@ -68,39 +65,16 @@ fn body_of(mut body: Members, pointer: &str) -> Result<Request, Fault> {
 }
 
 /// A list, or the one thing that would stand in it: protocol buffers take both.
-fn listed(name: &str, value: Value, kept: &mut Members) -> Vec<Value> {
-    if let Value::Array(list) = value {
-        return list;
-    }
-    kept.insert(name.to_owned(), value.clone());
-    vec![value]
+fn listed(value: Value) -> Vec<Value> {
+    if let Value::Array(list) = value { list } else { vec![value] }
 }
 
 fn bounded(pointer: &str, count: usize, max: usize) -> Result<(), Fault> {
     if count <= max { Ok(()) } else { Err(Fault::bad(pointer, format!("`{pointer}` holds more than {max}"))) }
 }
 
-/// Takes the inner object `name` apart, its `known` members in camel case. What `take` leaves of it stays
-/// in `parent` under the same name.
-fn nested<T: Default>(
-    parent: &mut Object,
-    name: &str,
-    known: &[&str],
-    take: impl FnOnce(&mut Object) -> Result<T, Fault>,
-) -> Result<T, Fault> {
-    let Some(inner) = parent.object(name)? else { return Ok(T::default()) };
-    let mut members = inner.rest();
-    wire::camel(&mut members, known);
-    let mut inner = Object::new(Value::Object(members), parent.at(name))?;
-    let taken = take(&mut inner)?;
-    let rest = inner.rest();
-    if rest.values().any(|value| !value.is_null()) {
-        parent.put(name, Value::Object(rest));
-    }
-    Ok(taken)
-}
-
 /// Ids of calls and of their results. A call without one gets one from its place.
+#[derive(Default)]
 pub(super) struct Ids {
     base: String,
     count: usize,
@@ -109,14 +83,10 @@ pub(super) struct Ids {
 }
 
 impl Ids {
-    fn new(base: String) -> Self {
-        Ids { base, count: 0, open: Vec::new() }
-    }
-
     /// For choice `index` of the answer with that id.
     pub(super) fn of_answer(id: &str, index: u32) -> Self {
         let id: String = id.chars().filter(char::is_ascii_alphanumeric).collect();
-        Ids::new(format!("{id}_{index}_"))
+        Ids { base: format!("{id}_{index}_"), ..Ids::default() }
     }
 
     pub(super) fn call(&mut self, name: &str, id: Option<String>) -> String {
@@ -145,7 +115,7 @@ fn turn(value: Value, index: Option<u32>, pointer: String, ids: &mut Ids) -> Res
         turn.blocks.push(Block { at, ..Block::new(Kind::Text(text.clone())) });
         return Ok(Turn { plain: true, ..turn });
     }
-    let mut object = Object::new(value, pointer)?;
+    let mut object = Object::proto(value, pointer)?;
     // `null` stands for a member that was not there.
     let mut kept = Members::new();
     match object.string("role")?.as_deref() {
@@ -166,7 +136,8 @@ fn turn(value: Value, index: Option<u32>, pointer: String, ids: &mut Ids) -> Res
     match object.take("parts") {
         None => put(&mut kept, "parts", Some(Value::Null)),
         Some(parts) => {
-            for (number, value) in (0..).zip(listed("parts", parts, &mut kept)) {
+            put(&mut kept, "parts", Some(&parts).filter(|parts| parts.is_object()).cloned());
+            for (number, value) in (0..).zip(listed(parts)) {
                 let at = At { part: Some(number), ..at };
                 turn.blocks.push(Block { at, ..part(value, &format!("{pointer}/{number}"), ids)? });
             }
@@ -179,9 +150,7 @@ fn turn(value: Value, index: Option<u32>, pointer: String, ids: &mut Ids) -> Res
 /// Reads one part of a request or an answer. One that canonical form cannot hold is kept whole.
 pub(super) fn part(value: Value, pointer: &str, ids: &mut Ids) -> Result<Block, Fault> {
     let Value::Object(mut original) = value else { return Err(wrong(pointer, "an object", &value)) };
-    let mut members = original.clone();
-    wire::camel(&mut members, wire::PART);
-    let mut object = Object::new(Value::Object(members), pointer)?;
+    let mut object = Object::proto(Value::Object(original.clone()), pointer)?;
     let is_thought = object.peek("thought").is_some_and(|thought| thought == true);
     let is_alone = !is_thought && object.peek("text").is_some_and(|text| text == "");
     let signature = object.string("thoughtSignature")?.filter(|signature| !signature.is_empty());
@@ -215,7 +184,7 @@ fn kind(part: &mut Object, is_thought: bool, ids: &mut Ids) -> Result<Option<Kin
     }
     let held = ["functionCall", "functionResponse", "inlineData", "fileData"];
     match held.into_iter().find(|name| part.peek(name).is_some_and(Value::is_object)) {
-        Some(name) if !is_thought => nested(part, name, wire::PART, |inner| match name {
+        Some(name) if !is_thought => part.nested(name, |inner| match name {
             "functionCall" => call(inner, ids).map(Some),
             "functionResponse" => result(inner, ids).map(Some),
             _ => medium(inner),
@@ -281,63 +250,44 @@ fn medium(held: &mut Object) -> Result<Option<Kind>, Fault> {
 /// Reads `tools`: each entry holds functions, or a tool of Google's own under its name.
 fn tools(body: &mut Object) -> Result<Vec<Tool>, Fault> {
     let pointer = body.at("tools");
-    let entries = body.take("tools").map(|list| listed("tools", list, &mut Members::new()));
+    let entries = body.take("tools").map(listed);
     let mut tools = Vec::new();
     for (index, value) in entries.into_iter().flatten().enumerate() {
-        let mut entry = Object::new(value, format!("{pointer}/{index}"))?.rest();
-        wire::camel(&mut entry, &["functionDeclarations"]);
-        for (name, value) in entry.into_iter().filter(|(_, value)| !value.is_null()) {
-            if name != "functionDeclarations" {
-                let native = Value::Object(Map::from_iter([(name, value)]));
-                tools.push(Tool { native: Some((ME, native)), ..blank_tool() });
-                continue;
-            }
-            for (number, value) in listed("", value, &mut Members::new()).into_iter().enumerate() {
-                tools.push(function(value, format!("{pointer}/{index}/{name}/{number}"))?);
-            }
+        let mut entry = Object::proto(value, format!("{pointer}/{index}"))?;
+        let at = entry.at("functionDeclarations");
+        let functions = entry.take("functionDeclarations").map(listed);
+        for (number, value) in functions.into_iter().flatten().enumerate() {
+            tools.push(function(value, format!("{at}/{number}"))?);
+        }
+        for native in entry.rest().into_iter().filter(|(_, value)| !value.is_null()) {
+            let native = Some((ME, Value::Object(Map::from_iter([native]))));
+            tools.push(Tool { native, ..Tool::default() });
         }
     }
     bounded(&pointer, tools.len(), TOOLS_MAX)?;
     Ok(tools)
 }
 
-fn blank_tool() -> Tool {
-    let name = String::new();
-    Tool {
-        name,
-        description: None,
-        schema: None,
-        strict: None,
-        cache: None,
-        native: None,
-        extra: Extra::NONE,
-    }
-}
-
 fn function(value: Value, pointer: String) -> Result<Tool, Fault> {
-    let mut members = Object::new(value, pointer.clone())?.rest();
-    wire::camel(&mut members, &["parametersJsonSchema"]);
-    let mut object = Object::new(Value::Object(members), pointer)?;
+    let mut object = Object::proto(value, pointer)?;
     let name = object.need_string("name")?;
     let description = object.string("description")?;
     let whole = object.take("parametersJsonSchema");
     let schema = whole.or_else(|| object.take("parameters").map(schema::from_open_api));
-    Ok(Tool { name, description, schema, extra: object.extra(ME), ..blank_tool() })
+    Ok(Tool { name, description, schema, extra: object.extra(ME), ..Tool::default() })
 }
 
 /// Reads what is in `toolConfig`: <https://ai.google.dev/api/caching#FunctionCallingConfig>
 fn choice(config: &mut Object) -> Result<Option<Choose>, Fault> {
     let Some(calling) = config.object("functionCallingConfig")? else { return Ok(None) };
-    let mut calling = calling.rest();
-    wire::camel(&mut calling, &["allowedFunctionNames"]);
-    let mode = calling.get("mode").and_then(Value::as_str).unwrap_or("AUTO").to_ascii_uppercase();
-    let names = calling.get("allowedFunctionNames").and_then(Value::as_array).map(Vec::as_slice);
+    let mode = calling.peek("mode").and_then(Value::as_str).unwrap_or("AUTO").to_ascii_uppercase();
+    let names = calling.peek("allowedFunctionNames").and_then(Value::as_array).map(Vec::as_slice);
     Ok(Some(match (mode.as_str(), names.unwrap_or_default()) {
         ("AUTO", []) => Choose::Auto,
         ("NONE", _) => Choose::None,
         ("ANY", []) => Choose::Required,
         ("ANY", [Value::String(name)]) => Choose::Tool(name.clone()),
-        _ => Choose::Native(ME, Value::Object(calling)),
+        _ => Choose::Native(ME, Value::Object(calling.rest())),
     }))
 }
 
@@ -356,21 +306,14 @@ fn generation(config: &mut Object, request: &mut Request) -> Result<(), Fault> {
         frequency_penalty: config.number("frequencyPenalty")?,
         presence_penalty: config.number("presencePenalty")?,
         seed: config.number("seed")?,
-        n: small(config, "candidateCount", CHOICES_MAX)?,
+        n: config.small("candidateCount", CHOICES_MAX)?,
         logprobs: config.boolean("responseLogprobs")?,
-        top_logprobs: small(config, "logprobs", u32::MAX)?,
+        top_logprobs: config.small("logprobs", u32::MAX)?,
     };
     request.limit = config.whole("maxOutputTokens")?;
-    request.reasoning = nested(config, "thinkingConfig", wire::THINKING, thinking)?;
+    request.reasoning = config.nested("thinkingConfig", thinking)?;
     request.format = format(config);
     Ok(())
-}
-
-fn small(object: &mut Object, name: &str, max: u32) -> Result<Option<u32>, Fault> {
-    let Some(number) = object.whole(name)? else { return Ok(None) };
-    let fits = u32::try_from(number).ok().filter(|number| *number <= max);
-    let fault = || Fault::bad(object.at(name), format!("`{name}` is {number}, and may be {max} at most"));
-    fits.ok_or_else(fault).map(Some)
 }
 
 /// Reads `thinkingConfig`: <https://ai.google.dev/gemini-api/docs/thinking>. That thoughts shall be told is
@@ -448,8 +391,15 @@ pub(super) fn blocked(feedback: &Value) -> Option<Stop> {
 
 /// What is left of an answer, a candidate or a piece. How it came about is no loss to others.
 pub(super) fn extra(mut rest: Members) -> Extra {
-    let names =
-        ["promptFeedback", "createTime", "safetyRatings", "avgLogprobs", "finishMessage", "modelVersion", "tokenCount"];
+    let names = [
+        "promptFeedback",
+        "createTime",
+        "safetyRatings",
+        "avgLogprobs",
+        "finishMessage",
+        "modelVersion",
+        "tokenCount",
+    ];
     let diagnosis = names.into_iter().filter_map(|name| rest.shift_remove_entry(name)).collect();
     Extra::with_form(ME, rest, diagnosis)
 }
@@ -459,7 +409,7 @@ fn candidate(value: Value, position: usize, id: &str) -> Result<Choice, Fault> {
     let index = object.whole("index")?.and_then(|index| u32::try_from(index).ok());
     let index = index.unwrap_or(u32::try_from(position).unwrap_or(u32::MAX));
     let mut ids = Ids::of_answer(id, index);
-    let blocks: Vec<Block> = nested(&mut object, "content", &[], |content| {
+    let blocks: Vec<Block> = object.nested("content", |content| {
         content.take("role");
         let pointer = content.at("parts");
         let parts = content.list("parts")?.into_iter().flatten().enumerate();
@@ -471,24 +421,9 @@ fn candidate(value: Value, position: usize, id: &str) -> Result<Choice, Fault> {
     Ok(Choice { index, blocks, stop, logprobs: None, extra: extra(object.rest()) })
 }
 
-/// Reads an error: <https://google.aip.dev/193>
-pub(super) fn fault(status: u16, body: &[u8]) -> Fault {
-    let value = serde_json::from_slice(body).unwrap_or_default();
-    Fault { retry_after_ms: retry_after(&value), ..error_body::read(status, body) }
-}
-
 /// The error inside an answer or a piece of a stream that came under the status 200, if it is one. Without
 /// `alt=sse` it is the only element of a list.
 pub(super) fn fault_in(value: &Value) -> Option<Fault> {
-    value.get(0).unwrap_or(value).get("error").filter(|error| !error.is_null())?;
-    Some(Fault { retry_after_ms: retry_after(value), ..error_body::told(200, value) })
-}
-
-/// When to come back, in milliseconds; protocol buffers write it as `7s` or `0.5s`.
-fn retry_after(value: &Value) -> Option<u64> {
-    let details = value.get(0).unwrap_or(value).pointer("/error/details")?.as_array()?;
-    let wait = details.iter().find_map(|detail| detail.get("retryDelay")?.as_str()?.strip_suffix('s'))?;
-    let (whole, part) = wait.split_once('.').unwrap_or((wait, ""));
-    let part: String = part.chars().chain("000".chars()).take(3).collect();
-    whole.parse::<u64>().ok()?.checked_mul(1_000)?.checked_add(part.parse().ok()?)
+    let error = value.get(0).unwrap_or(value).get("error");
+    error.filter(|error| !error.is_null()).map(|_| error_body::told(200, value))
 }

@@ -11,10 +11,10 @@ use super::{
 };
 use crate::{
     Fault, FaultKind, Glance, Losses, Reader, Seen, Sink, Writer,
-    canon::{Block, BlockStart, Delta, Event, Kind, Seal, Stop, Usage},
+    canon::{Block, BlockStart, Delta, Event, Kind, Seal, Stop, Teller, Usage},
     frame::{
-        array::Elements,
-        sse::{Frame, Frames},
+        array::{Elements, Pieces},
+        sse::Frame,
     },
     json,
     limits::{CHOICES_MAX, PARTS_MAX, STREAM_HELD_MAX},
@@ -24,43 +24,20 @@ use std::{collections::BTreeMap, mem};
 
 type Members = Map<String, Value>;
 
-/// Reads a provider's stream: events, or without `alt=sse` a list. The first byte tells which.
+/// Reads a provider's stream: events, or without `alt=sse` a list.
 #[derive(Default)]
 pub(super) struct ChunkReader {
-    source: Source,
+    pieces: Pieces,
     state: ReadState,
-}
-
-#[derive(Default)]
-enum Source {
-    #[default]
-    Unknown,
-    Events(Frames),
-    List(Elements),
 }
 
 impl Reader for ChunkReader {
     fn feed(&mut self, bytes: &[u8], sink: &mut Sink) -> Result<(), Fault> {
-        if let Source::Unknown = self.source {
-            match bytes.trim_ascii_start() {
-                [] => return Ok(()),
-                [b'[', ..] => self.source = Source::List(Elements::default()),
-                _ => self.source = Source::Events(Frames::default()),
-            }
-        }
-        let state = &mut self.state;
-        match &mut self.source {
-            Source::List(elements) => elements.feed(bytes, &mut |element| state.chunk(element, sink)),
-            Source::Events(frames) => frames.feed(bytes, &mut |frame| state.chunk(frame.data, sink)),
-            Source::Unknown => Ok(()),
-        }
+        self.pieces.feed(bytes, &mut |piece| self.state.chunk(piece, sink))
     }
 
     fn finish(&mut self, sink: &mut Sink) -> Result<(), Fault> {
-        let state = &mut self.state;
-        if let Source::Events(frames) = &mut self.source {
-            frames.finish(&mut |frame| state.chunk(frame.data, sink))?;
-        }
+        self.pieces.finish(&mut |piece| self.state.chunk(piece, sink))?;
         self.state.end(sink)
     }
 }
@@ -94,16 +71,13 @@ pub(super) fn usage_of(chunk: &mut Members) -> Option<Usage> {
     if let Value::Object(usage) = usage { Some(wire::read_usage(usage)) } else { None }
 }
 
-/// The candidates of a piece, each with its number.
-fn candidates_of(chunk: &mut Members) -> Result<Vec<(u32, Members)>, Fault> {
-    let Value::Array(list) = take(chunk, "candidates") else { return Ok(Vec::new()) };
+/// The candidates of a piece by their numbers. One beyond the most that can be asked for is none.
+fn candidates_of(chunk: &mut Members) -> Vec<(u32, Members)> {
+    let Value::Array(list) = take(chunk, "candidates") else { return Vec::new() };
     let each = list.into_iter().filter_map(|candidate| {
         let Value::Object(mut candidate) = candidate else { return None };
-        let index = take(&mut candidate, "index").as_u64().unwrap_or(0);
-        let index = u32::try_from(index).ok().filter(|index| *index < CHOICES_MAX);
-        let over =
-            || read::invalid(format!("the provider's answer holds more than {CHOICES_MAX} candidates"));
-        Some(index.map(|index| (index, candidate)).ok_or_else(over))
+        let index = u32::try_from(take(&mut candidate, "index").as_u64().unwrap_or(0)).ok()?;
+        (index < CHOICES_MAX).then_some((index, candidate))
     });
     each.collect()
 }
@@ -123,7 +97,7 @@ impl ReadState {
             sink.losses.note("", "a piece of the provider's stream is not a JSON object");
             return Ok(());
         };
-        let candidates = candidates_of(&mut chunk)?;
+        let candidates = candidates_of(&mut chunk);
         let usage = usage_of(&mut chunk);
         let blocked = chunk.get("promptFeedback").and_then(read::blocked);
         let is_answer = !candidates.is_empty() || usage.is_some() || blocked.is_some();
@@ -137,8 +111,9 @@ impl ReadState {
         }
         self.blocked = self.blocked.take().or(blocked);
         for (index, candidate) in candidates {
-            let made = || ReadCandidate::new(&self.id, index);
-            self.candidates.entry(index).or_insert_with(made).take(candidate, sink)?;
+            let (teller, ids) = (Teller::new(index), Ids::of_answer(&self.id, index));
+            let fresh = ReadCandidate { index, teller, ids, call: None, called: false, finish: None };
+            self.candidates.entry(index).or_insert(fresh).take(candidate, sink)?;
         }
         if usage.is_some() && usage != self.usage {
             sink.events.extend(usage.clone().map(Event::Usage));
@@ -155,7 +130,8 @@ impl ReadState {
             return Err(Fault::new(FaultKind::UpstreamTruncated, words));
         }
         for (choice, mut candidate) in mem::take(&mut self.candidates) {
-            candidate.close(sink);
+            candidate.end_call(sink);
+            candidate.teller.close(&mut sink.events);
             let stop = wire::read_stop(&candidate.finish.unwrap_or_default(), candidate.called);
             sink.events.push(Event::Finish { choice, stop });
         }
@@ -168,10 +144,7 @@ impl ReadState {
 /// One alternative of the answer so far.
 struct ReadCandidate {
     index: u32,
-    /// How many blocks have begun.
-    blocks: u32,
-    /// The block of words that is open.
-    open: Option<(BlockStart, u32)>,
+    teller: Teller,
     /// The call whose arguments come in pieces, and their size.
     call: Option<(u32, Value, usize)>,
     called: bool,
@@ -180,19 +153,13 @@ struct ReadCandidate {
 }
 
 impl ReadCandidate {
-    fn new(id: &str, index: u32) -> Self {
-        let ids = Ids::of_answer(id, index);
-        ReadCandidate { index, blocks: 0, open: None, call: None, called: false, finish: None, ids }
-    }
-
     fn take(&mut self, mut candidate: Members, sink: &mut Sink) -> Result<(), Fault> {
         let (parts, word) = parts_of(&mut candidate);
         self.finish = word.or(self.finish.take().filter(|_| parts.is_empty()));
         parts.into_iter().try_for_each(|part| self.part(part, sink))?;
-        let told = read::extra(candidate).of(ME).cloned().unwrap_or_default();
-        let is_news = |(name, value): &(&String, &Value)| *name != "content" && !value.is_null();
-        if told.iter().any(|member| is_news(&member)) {
-            let mut told = told;
+        candidate.shift_remove("content");
+        let mut told = read::extra(candidate).of(ME).cloned().unwrap_or_default();
+        if told.values().any(|value| !value.is_null()) {
             told.insert("index".to_owned(), self.index.into());
             sink.events.push(Event::Opaque { dialect: ME, json: json!({"candidates": [told]}) });
         }
@@ -200,19 +167,20 @@ impl ReadCandidate {
     }
 
     fn part(&mut self, part: Value, sink: &mut Sink) -> Result<(), Fault> {
-        if self.blocks as usize >= PARTS_MAX {
+        if self.teller.blocks() >= PARTS_MAX {
             return Err(read::invalid(format!("the provider's answer holds more than {PARTS_MAX} parts")));
         }
         let call = part.get("functionCall").and_then(Value::as_object);
-        let goes_on = |call: &&Members| {
+        let is_piece = |call: &&Members| {
             call.contains_key("willContinue")
                 || call.contains_key("partialArgs")
                 || !call.contains_key("name")
         };
-        if let Some(call) = call.filter(goes_on) {
+        if let Some(call) = call.filter(is_piece) {
             let signature = part.get("thoughtSignature").and_then(Value::as_str);
             return self.piece(call, signature.map(|text| Seal::brought(text, ME, false)), sink);
         }
+        self.end_call(sink);
         let Ok(block) = read::part(part, "/content/parts", &mut self.ids) else {
             sink.losses.note("/content/parts", "a part that cannot be read");
             return Ok(());
@@ -220,76 +188,26 @@ impl ReadCandidate {
         for (name, _) in block.extra.of(ME).into_iter().flatten().filter(|(_, value)| !value.is_null()) {
             sink.losses.note(format!("/content/parts/{name}"), "a stream has no room for it");
         }
-        self.called |= matches!(block.kind, Kind::ToolUse { .. });
-        match (block.kind, block.seal) {
-            (Kind::Text(text), None) => self.say(BlockStart::Text, Delta::Text(text), sink),
-            (Kind::Text(text), seal) => self.whole(BlockStart::Text, seal, Delta::Text(text), sink),
-            (Kind::Reasoning { text, seal }, _) => {
-                self.say(BlockStart::Reasoning, Delta::Text(text), sink);
-                if let Some(seal) = seal {
-                    self.say(BlockStart::Reasoning, Delta::Seal(seal), sink);
-                }
+        let (teller, events) = (&mut self.teller, &mut sink.events);
+        let seal = block.seal.clone().map(Delta::Seal);
+        match block.kind {
+            Kind::Text(text) if seal.is_none() => teller.say(BlockStart::Text, Delta::Text(text), events),
+            // A seal on words holds for this part alone.
+            Kind::Text(text) => {
+                teller.whole(BlockStart::Text, seal.into_iter().chain([Delta::Text(text)]), events);
             }
-            (Kind::ToolUse { id, name, input }, seal) => {
-                self.whole(BlockStart::ToolUse { id, name }, seal, Delta::Input(input), sink);
+            Kind::Reasoning { text, seal } => {
+                let deltas = [Some(Delta::Text(text)), seal.map(Delta::Seal)].into_iter().flatten();
+                deltas.for_each(|delta| teller.say(BlockStart::Reasoning, delta, events));
             }
-            (kind, seal) => {
-                let whole = BlockStart::Whole(Box::new(Block { seal, ..Block::new(kind) }));
-                self.whole(whole, None, Delta::Text(String::new()), sink);
+            Kind::ToolUse { id, name, input } => {
+                self.called = true;
+                let deltas = seal.into_iter().chain([Delta::Input(input)]);
+                teller.whole(BlockStart::ToolUse { id, name }, deltas, events);
             }
+            _ => teller.whole(BlockStart::Whole(Box::new(block)), [], events),
         }
         Ok(())
-    }
-
-    /// Adds to the words of this kind, and begins some where none are open. A seal ends the thoughts that
-    /// it covers; one with thoughts inside has a block of its own.
-    fn say(&mut self, kind: BlockStart, delta: Delta, sink: &mut Sink) {
-        let is_seal = matches!(&delta, Delta::Seal(_));
-        let is_alone = matches!(&delta, Delta::Seal(seal) if seal.redacted);
-        if delta == Delta::Text(String::new()) {
-            return;
-        }
-        let block = match &self.open {
-            Some((open, block)) if *open == kind && !is_alone => *block,
-            _ => {
-                let block = self.begin(kind.clone(), sink);
-                self.open = Some((kind, block));
-                block
-            }
-        };
-        sink.events.push(Event::Delta { choice: self.index, block, delta });
-        if is_seal {
-            self.close(sink);
-        }
-    }
-
-    /// Tells a block that comes in one piece. A seal on words holds for this part alone.
-    fn whole(&mut self, start: BlockStart, seal: Option<Seal>, delta: Delta, sink: &mut Sink) {
-        let block = self.begin(start, sink);
-        let is_empty = matches!(&delta, Delta::Text(text) | Delta::Input(text) if text.is_empty());
-        let deltas = seal.map(Delta::Seal).into_iter().chain((!is_empty).then_some(delta));
-        sink.events.extend(deltas.map(|delta| Event::Delta { choice: self.index, block, delta }));
-        sink.events.push(Event::BlockStop { choice: self.index, block });
-    }
-
-    fn begin(&mut self, start: BlockStart, sink: &mut Sink) -> u32 {
-        self.close(sink);
-        let block = self.blocks;
-        self.blocks += 1;
-        sink.events.push(Event::BlockStart { choice: self.index, block, start });
-        block
-    }
-
-    /// Closes what is open.
-    fn close(&mut self, sink: &mut Sink) {
-        let choice = self.index;
-        if let Some((block, args, _)) = self.call.take() {
-            let delta = Delta::Input(args.to_string());
-            sink.events.push(Event::Delta { choice, block, delta });
-            sink.events.push(Event::BlockStop { choice, block });
-        }
-        let stop = self.open.take().map(|(_, block)| Event::BlockStop { choice, block });
-        sink.events.extend(stop);
     }
 
     /// Takes a piece of a call. It begins with the name and ends with a piece that does not say
@@ -297,11 +215,13 @@ impl ReadCandidate {
     fn piece(&mut self, piece: &Members, seal: Option<Seal>, sink: &mut Sink) -> Result<(), Fault> {
         let word = |name: &str| piece.get(name).and_then(Value::as_str).filter(|word| !word.is_empty());
         if let Some(name) = word("name") {
-            let id = self.ids.call(name, word("id").map(str::to_owned));
-            let block = self.begin(BlockStart::ToolUse { id, name: name.to_owned() }, sink);
-            let seal = seal.map(|seal| Event::Delta { choice: self.index, block, delta: Delta::Seal(seal) });
-            sink.events.extend(seal);
+            self.end_call(sink);
             self.called = true;
+            let id = self.ids.call(name, word("id").map(str::to_owned));
+            let start = BlockStart::ToolUse { id, name: name.to_owned() };
+            let (choice, block) = (self.index, self.teller.begin(start, &mut sink.events));
+            let seal = seal.map(Delta::Seal).map(|delta| Event::Delta { choice, block, delta });
+            sink.events.extend(seal);
             self.call = Some((block, piece.get("args").cloned().unwrap_or_else(|| json!({})), 0));
         }
         let Some((_, args, held)) = &mut self.call else { return Ok(()) };
@@ -312,37 +232,23 @@ impl ReadCandidate {
             }
         }
         if piece.get("willContinue").is_none_or(|more| *more != true) {
-            self.close(sink);
+            self.end_call(sink);
         }
         Ok(())
     }
+
+    fn end_call(&mut self, sink: &mut Sink) {
+        let choice = self.index;
+        if let Some((block, args, _)) = self.call.take() {
+            let delta = Delta::Input(args.to_string());
+            sink.events.extend([Event::Delta { choice, block, delta }, Event::BlockStop { choice, block }]);
+        }
+    }
 }
 
-/// Adds a piece of an argument at its place (`$.list[0].name`): words to words, everything else whole.
+/// Adds a piece of an argument at its place: words to words, everything else whole.
 fn grow(args: &mut Value, arg: &Value) -> Option<()> {
-    let mut place = args;
-    for step in arg.get("jsonPath")?.as_str()?.split(['$', '.', '[', ']', '\'', '"']) {
-        let number = step.parse::<usize>().ok().filter(|_| !place.is_object());
-        place = match (place, number) {
-            (place, _) if step.is_empty() => place,
-            (place, Some(number)) => {
-                if place.is_null() {
-                    *place = json!([]);
-                }
-                let list = place.as_array_mut()?;
-                if number == list.len() {
-                    list.push(Value::Null);
-                }
-                list.get_mut(number)?
-            }
-            (place, None) => {
-                if place.is_null() {
-                    *place = json!({});
-                }
-                place.as_object_mut()?.entry(step).or_insert(Value::Null)
-            }
-        };
-    }
+    let place = json::place(args, arg.get("jsonPath")?.as_str()?)?;
     let value = ["stringValue", "numberValue", "boolValue"].iter().find_map(|name| arg.get(*name));
     match (place, value) {
         (Value::String(have), Some(Value::String(more))) => have.push_str(more),
@@ -374,29 +280,22 @@ impl Writer for ChunkWriter {
             Event::Start { id, model, extra, .. } => {
                 self.own = extra.form(ME).is_some();
                 self.head = write::head(id, model);
-                let lost = extra.lost_to(ME);
-                lost.for_each(|name| losses.note(format!("/{name}"), "the Gemini API has no such member"));
+                extra.lost_to(ME).for_each(|name| losses.note(format!("/{name}"), write::NO_MEMBER));
+            }
+            Event::BlockStart { choice, start: BlockStart::Whole(whole), .. } => {
+                self.part(*choice, whole, out, losses);
             }
             Event::BlockStart { choice, block, start } => {
-                let kind = match start {
-                    BlockStart::Whole(whole) => return self.part(*choice, whole, out, losses),
-                    BlockStart::Text | BlockStart::Refusal => Kind::Text(String::new()),
-                    BlockStart::Reasoning => Kind::Reasoning { text: String::new(), seal: None },
-                    BlockStart::ToolUse { id, name } => {
-                        Kind::ToolUse { id: id.clone(), name: name.clone(), input: String::new() }
-                    }
-                };
-                self.open.insert((*choice, *block), Block::new(kind));
+                self.open.insert((*choice, *block), Block::begun(start.clone()));
             }
             Event::Delta { choice, block, delta } => self.delta((*choice, *block), delta, out, losses),
             Event::BlockStop { choice, block } => {
-                let has_more =
+                let block = self.open.remove(&(*choice, *block));
+                let is_held =
                     |block: &Block| block.seal.is_some() || matches!(block.kind, Kind::ToolUse { .. });
-                if let Some(block) = self.open.remove(&(*choice, *block)).filter(has_more) {
-                    self.part(*choice, &block, out, losses);
-                }
+                block.filter(is_held).into_iter().for_each(|block| self.part(*choice, &block, out, losses));
             }
-            Event::Logprobs { .. } => losses.note("/logprobs", "the Gemini API has no such member"),
+            Event::Logprobs { .. } => losses.note("/logprobs", write::NO_MEMBER),
             Event::Finish { choice, stop } => {
                 let word = wire::write_stop(stop, self.own);
                 let content = json!({"parts": [{"text": ""}], "role": "model"});
@@ -423,27 +322,21 @@ impl Writer for ChunkWriter {
 impl ChunkWriter {
     fn delta(&mut self, at: (u32, u32), delta: &Delta, out: &mut Vec<u8>, losses: &mut Losses) {
         let Some(block) = self.open.get_mut(&at) else { return };
-        let said = match (&mut block.kind, delta) {
-            (Kind::ToolUse { input, .. }, Delta::Input(more)) => {
+        let mut said = match (&block.kind, delta) {
+            (Kind::ToolUse { .. }, Delta::Input(more)) => {
                 self.held += more.len();
-                input.push_str(more);
+                block.grow(delta.clone());
                 if self.held > STREAM_HELD_MAX {
                     let words = format!("the provider's calls hold more than {STREAM_HELD_MAX} bytes");
                     self.fault(&read::invalid(words), out);
                 }
                 return;
             }
-            (Kind::Reasoning { .. }, Delta::Seal(seal)) => {
-                Block::new(Kind::Reasoning { text: String::new(), seal: Some(seal.clone()) })
-            }
-            (_, Delta::Seal(seal)) => return block.seal = Some(seal.clone()),
-            (Kind::Reasoning { .. }, Delta::Text(text)) => {
-                Block::new(Kind::Reasoning { text: text.clone(), seal: None })
-            }
-            (_, Delta::Text(text) | Delta::Input(text)) => {
-                Block { seal: block.seal.take(), ..Block::new(Kind::Text(text.clone())) }
-            }
+            (Kind::Reasoning { .. }, _) => Block::begun(BlockStart::Reasoning),
+            (_, Delta::Seal(_)) => return block.grow(delta.clone()),
+            _ => Block { seal: block.seal.take(), ..Block::begun(BlockStart::Text) },
         };
+        said.grow(delta.clone());
         self.part(at.0, &said, out, losses);
     }
 
@@ -499,7 +392,7 @@ impl Glance for ChunkGlance {
 impl ChunkGlance {
     fn look(&mut self, data: &[u8]) -> Result<(), Fault> {
         let Some(mut chunk) = parsed(data)? else { return Ok(()) };
-        for (index, mut candidate) in candidates_of(&mut chunk)? {
+        for (index, mut candidate) in candidates_of(&mut chunk) {
             let (parts, word) = parts_of(&mut candidate);
             let finished = self.candidates.entry(index).or_default();
             *finished = word.is_some() || (*finished && parts.is_empty());

@@ -1,9 +1,9 @@
-//! The words of the Gemini API, as tables, and the shapes that reading and writing share: spelling, usage
-//! and stop reasons.
+//! The words of the Gemini API, as tables, and the shapes that reading and writing share: usage and stop
+//! reasons.
 
 use crate::{
     DialectId,
-    canon::{Effort, Extra, Kind, Stop, StopReason, Usage},
+    canon::{Effort, Extra, Stop, StopReason, Usage},
     json::put,
 };
 use serde_json::{Map, Value, json};
@@ -18,51 +18,12 @@ pub(super) const NO_SEAL: &str = "skip_thought_signature_validator";
 /// The beginning of ids for calls that came without one, as they do from Gemini 2.5.
 pub(super) const DERIVED: &str = "call_gm_";
 
-/// The members of a request that clients also write in snake case.
-pub(super) const REQUEST: [&str; 4] = ["systemInstruction", "tools", "toolConfig", "generationConfig"];
-/// The members of `generationConfig` that canonical form knows.
-pub(super) const GENERATION: &[&str] = &[
-    "topP",
-    "topK",
-    "candidateCount",
-    "maxOutputTokens",
-    "stopSequences",
-    "presencePenalty",
-    "frequencyPenalty",
-    "responseLogprobs",
-    "thinkingConfig",
-    "responseMimeType",
-    "responseSchema",
-    "responseJsonSchema",
-];
-/// The members of `thinkingConfig`.
-pub(super) const THINKING: &[&str] = &["includeThoughts", "thinkingBudget", "thinkingLevel"];
-/// The members of a part, and of what is in it.
-pub(super) const PART: &[&str] = &[
-    "thoughtSignature",
-    "inlineData",
-    "fileData",
-    "functionCall",
-    "functionResponse",
-    "mimeType",
-    "fileUri",
-];
-
-/// Why the model stopped: <https://ai.google.dev/api/generate-content#FinishReason>, and the reasons for
-/// which a prompt is blocked. The first row of a reason writes it; calls of tools have no reason of their own.
-const FINISH: &[(&str, StopReason)] = &[
-    ("STOP", StopReason::End),
-    ("MAX_TOKENS", StopReason::MaxTokens),
-    ("SAFETY", StopReason::ContentFilter),
-    ("RECITATION", StopReason::ContentFilter),
-    ("BLOCKLIST", StopReason::ContentFilter),
-    ("PROHIBITED_CONTENT", StopReason::ContentFilter),
-    ("SPII", StopReason::ContentFilter),
-    ("MODEL_ARMOR", StopReason::ContentFilter),
-    ("IMAGE_SAFETY", StopReason::ContentFilter),
-    ("IMAGE_PROHIBITED_CONTENT", StopReason::ContentFilter),
-    ("IMAGE_RECITATION", StopReason::ContentFilter),
-    ("JAILBREAK", StopReason::ContentFilter),
+/// Words of a filter: <https://ai.google.dev/api/generate-content#FinishReason>, and the reasons for which a
+/// prompt is blocked.
+#[rustfmt::skip]
+const FILTERED: &[&str] = &[
+    "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR", "IMAGE_SAFETY",
+    "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "JAILBREAK",
 ];
 
 /// Efforts: the word of `thinkingLevel`, which models know from Gemini 3 on, and the budget that stands for
@@ -75,12 +36,14 @@ const EFFORTS: &[(&str, Effort, u64)] = &[
     ("high", Effort::Max, 24_576),
 ];
 
-/// The stop that a word means; `called` says whether the answer calls tools.
+/// The stop that a word means; an answer that calls tools (`called`) has no word of its own.
 pub(super) fn read_stop(word: &str, called: bool) -> Stop {
-    let known = FINISH.iter().find(|(name, _)| *name == word);
-    let reason = match known.map_or(StopReason::Other, |(_, reason)| *reason) {
-        StopReason::End if called => StopReason::ToolUse,
-        reason => reason,
+    let reason = match word {
+        "STOP" if called => StopReason::ToolUse,
+        "STOP" => StopReason::End,
+        "MAX_TOKENS" => StopReason::MaxTokens,
+        word if FILTERED.contains(&word) => StopReason::ContentFilter,
+        _ => StopReason::Other,
     };
     Stop::new(reason, word)
 }
@@ -110,29 +73,6 @@ pub(super) fn write_effort(effort: &Effort) -> Option<(&'static str, u64)> {
 /// A model from before Gemini 3: it knows budgets and no levels, and wants no seals.
 pub(super) fn is_older(model: &str) -> bool {
     ["gemini-1", "gemini-2", "gemma"].iter().any(|family| model.contains(family))
-}
-
-/// The snake case spelling of a name.
-pub(super) fn snake(name: &str) -> String {
-    let mut written = String::with_capacity(name.len() + 4);
-    for letter in name.chars() {
-        if letter.is_ascii_uppercase() {
-            written.push('_');
-        }
-        written.push(letter.to_ascii_lowercase());
-    }
-    written
-}
-
-/// Spells the `known` members in camel case, where they are not there in it.
-pub(super) fn camel(members: &mut Map<String, Value>, known: &[&str]) {
-    for name in known.iter().filter(|name| name.contains(char::is_uppercase)) {
-        if !members.contains_key(*name)
-            && let Some(value) = members.shift_remove(&snake(name))
-        {
-            members.insert((*name).to_owned(), value);
-        }
-    }
 }
 
 /// Reads usage: <https://ai.google.dev/api/generate-content#UsageMetadata>
@@ -186,17 +126,4 @@ pub(super) fn write_usage(usage: &Usage) -> Value {
     put(&mut written, "thoughtsTokenCount", some(usage.reasoning));
     put(&mut written, "totalTokenCount", Some(usage.all_input().saturating_add(usage.all_output())));
     written.into()
-}
-
-/// The type of a medium that is named by its address alone.
-pub(super) fn media_type(url: &str, kind: &Kind) -> &'static str {
-    const TYPES: &[(&str, &str)] =
-        &[(".png", "image/png"), (".webp", "image/webp"), (".gif", "image/gif"), (".wav", "audio/wav")];
-    let usual = match kind {
-        Kind::Image(_) => "image/jpeg",
-        Kind::Audio(_) => "audio/mp3",
-        _ => "application/pdf",
-    };
-    let path = url.split(['?', '#']).next().unwrap_or(url);
-    TYPES.iter().find(|(end, _)| path.ends_with(end)).map_or(usual, |(_, name)| name)
 }

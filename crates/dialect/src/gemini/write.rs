@@ -10,8 +10,8 @@ use super::{
 use crate::{
     Carried, Fault, Losses, Target,
     canon::{
-        Block, Choose, Effort, Extra, Format, Kind, Media, Message, Reasoning, Request, Role, Seal, Source,
-        Tool, Turn,
+        Block, Choose, Effort, Extra, Format, Kind, Message, Reasoning, Request, Role, Seal, Source, Tool,
+        Turn,
     },
     json::{self, put},
 };
@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 
 type Members = Map<String, Value>;
 
-const NO_MEMBER: &str = "the Gemini API has no such member";
+pub(super) const NO_MEMBER: &str = "the Gemini API has no such member";
 const FOREIGN: &str = "only another API knows this";
 const CACHES: &str = "the Gemini API caches by itself";
 
@@ -34,7 +34,7 @@ pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>
         body.extend(request.extra.form(ME).cloned().unwrap_or_default());
         for (name, value) in request.extra.of(ME).into_iter().flatten() {
             // The rest of a member that stands there whole, in one spelling or the other.
-            if !body.contains_key(name) && !body.contains_key(&wire::snake(name)) {
+            if !body.contains_key(name) && !body.contains_key(&json::snake(name)) {
                 body.insert(name.clone(), value.clone());
             }
         }
@@ -58,20 +58,20 @@ pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
         if parts.is_empty() && !pen.own {
             parts.push(json!({"text": ""}));
         }
-        let stop = choice.stop.as_ref().map(|stop| wire::write_stop(stop, pen.own));
-        let mut candidate = Members::new();
-        put(&mut candidate, "content", Some(json!({"parts": parts, "role": "model"})));
-        put(&mut candidate, "finishReason", stop.filter(|stop| !stop.is_empty()));
-        put(&mut candidate, "index", Some(choice.index));
         if choice.logprobs.is_some() {
             pen.losses.note("/logprobs", NO_MEMBER);
         }
+        let stop = choice.stop.as_ref().map(|stop| wire::write_stop(stop, pen.own));
+        let mut candidate = told(json!({
+            "content": {"parts": parts, "role": "model"},
+            "finishReason": stop.filter(|stop| !stop.is_empty()),
+            "index": choice.index,
+        }));
         pen.rest(&choice.extra, "", &mut candidate);
         candidates.push(candidate);
     }
-    let mut body = Members::new();
-    put(&mut body, "candidates", Some(candidates));
-    put(&mut body, "usageMetadata", message.usage.as_ref().map(wire::write_usage));
+    let usage = message.usage.as_ref().map(wire::write_usage);
+    let mut body = told(json!({"candidates": candidates, "usageMetadata": usage}));
     body.extend(head(&message.id, &message.model));
     pen.rest(&message.extra, "", &mut body);
     Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses }
@@ -79,23 +79,27 @@ pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
 
 /// What an answer, and every piece of a stream, ends with.
 pub(super) fn head(id: &str, model: &str) -> Members {
-    let mut head = Members::new();
-    put(&mut head, "modelVersion", Some(model).filter(|model| !model.is_empty()));
-    put(&mut head, "responseId", Some(id).filter(|id| !id.is_empty()));
-    head
+    let word = |word: &str| if word.is_empty() { Value::Null } else { word.into() };
+    told(json!({"modelVersion": word(model), "responseId": word(id)}))
 }
 
 /// Writes an error: <https://google.aip.dev/193>
 pub(super) fn fault(fault: &Fault) -> Value {
-    let status = fault.kind.meaning().google_status;
-    let mut error = Members::new();
-    put(&mut error, "code", Some(fault.status()));
-    put(&mut error, "message", Some(fault.text()));
-    put(&mut error, "status", Some(status));
     let kind = "type.googleapis.com/google.rpc.RetryInfo";
     let wait = fault.retry_after_ms.map(|wait| format!("{}.{:03}s", wait / 1_000, wait % 1_000));
-    put(&mut error, "details", wait.map(|wait| json!([{"@type": kind, "retryDelay": wait}])));
-    json!({ "error": error })
+    json!({"error": told(json!({
+        "code": fault.status(),
+        "message": fault.text(),
+        "status": fault.kind.meaning().google_status,
+        "details": wait.map(|wait| json!([{"@type": kind, "retryDelay": wait}])),
+    }))})
+}
+
+/// An object of the members that are not `null`.
+fn told(json: Value) -> Members {
+    let Value::Object(mut members) = json else { return Members::new() };
+    members.retain(|_, value| !value.is_null());
+    members
 }
 
 /// What is known while one body is written.
@@ -116,9 +120,8 @@ impl Pen {
 
     /// A content as it stood.
     fn own_content(&mut self, turn: &Turn) -> Members {
-        let mut content = Members::new();
-        put(&mut content, "role", Some(if turn.role == Role::Assistant { "model" } else { "user" }));
-        put(&mut content, "parts", Some(self.parts(&turn.blocks)));
+        let role = if turn.role == Role::Assistant { "model" } else { "user" };
+        let mut content = told(json!({"role": role, "parts": self.parts(&turn.blocks)}));
         content.extend(turn.extra.form(ME).cloned().unwrap_or_default());
         content.retain(|_, value| !value.is_null());
         json::add(&mut content, turn.extra.of(ME));
@@ -126,31 +129,29 @@ impl Pen {
     }
 
     /// The parts of a turn or an answer. A seal that another API's client keeps as thoughts without words
-    /// belongs to the next part; pictures out of a result go behind all results.
+    /// belongs to the next part; pictures and documents stand beside the result that they came in.
     fn parts(&mut self, blocks: &[Block]) -> Vec<Value> {
-        let (mut parts, mut behind, mut waiting) = (Vec::new(), Vec::new(), None);
-        for block in blocks.iter() {
-            match &block.kind {
-                Kind::Reasoning { text, seal: Some(seal) }
-                    if !self.own && text.is_empty() && seal.issuer == ME && !seal.redacted =>
-                {
-                    waiting = Some(seal.data.clone());
-                    continue;
-                }
-                Kind::ToolResult { content, .. } if !self.own => {
-                    let media = content.iter().filter(|block| !matches!(block.kind, Kind::Text(_)));
-                    behind.extend(media.filter_map(|block| self.part(block)).map(Value::Object));
-                }
-                _ => {}
+        let (mut parts, mut waiting) = (Vec::new(), None);
+        for block in blocks {
+            if let Kind::Reasoning { text, seal: Some(seal) } = &block.kind
+                && (!self.own && text.is_empty() && seal.issuer == ME && !seal.redacted)
+            {
+                waiting = Some(seal.data.clone());
+                continue;
             }
             let Some(mut part) = self.part(block) else { continue };
             if !part.contains_key("thoughtSignature") && !part.contains_key("thought") {
                 put(&mut part, "thoughtSignature", waiting.take());
             }
             parts.push(Value::Object(part));
+            if let Kind::ToolResult { content, .. } = &block.kind
+                && !self.own
+            {
+                let media = content.iter().filter(|block| !matches!(block.kind, Kind::Text(_)));
+                parts.extend(media.filter_map(|block| self.part(block)).map(Value::Object));
+            }
         }
         parts.extend(waiting.map(|seal| json!({"text": "", "thoughtSignature": seal})));
-        parts.extend(behind);
         parts
     }
 
@@ -199,13 +200,15 @@ impl Pen {
     /// The block without what all blocks have; `None` where there is nothing to say, an error where it
     /// cannot be said.
     fn kind(&mut self, block: &Block) -> Result<Option<Members>, &'static str> {
-        let mut part = Members::new();
-        match &block.kind {
+        if let Kind::Opaque { dialect: ME, json: Value::Object(json) } = &block.kind {
+            return Ok(Some(json.clone()));
+        }
+        Ok(Some(told(match &block.kind {
             Kind::Text(text) | Kind::Refusal(text) => {
                 if text.is_empty() && block.seal.is_none() && !self.own {
                     return Ok(None);
                 }
-                put(&mut part, "text", Some(text.as_str()));
+                json!({ "text": text })
             }
             Kind::Reasoning { text, seal } => {
                 let signature = self.seal(block, seal.as_ref());
@@ -213,29 +216,28 @@ impl Pen {
                     return Err("thoughts return only to the API that they came from");
                 }
                 let is_alone = seal.as_ref().is_some_and(|seal| seal.redacted);
-                put(&mut part, "text", Some(text.as_str()));
-                put(&mut part, "thought", (!is_alone).then_some(true));
-                put(&mut part, "thoughtSignature", signature);
+                json!({"text": text, "thought": (!is_alone).then_some(true), "thoughtSignature": signature})
             }
-            Kind::Image(media) | Kind::Audio(media) | Kind::File(media) => {
-                let (name, held) = self.medium(&block.kind, media)?;
-                put(&mut part, name, Some(held));
-            }
+            Kind::Image(media) | Kind::Audio(media) | Kind::File(media) => match &media.source {
+                Source::Base64 { media_type, data } => {
+                    json!({"inlineData": {"mimeType": media_type, "data": data}})
+                }
+                Source::Text { data, .. } => json!({ "text": data }),
+                Source::FileId(_) if !self.own => return Err("the file lies at another provider"),
+                Source::Url(uri) | Source::FileId(uri) => {
+                    json!({"fileData": {"mimeType": block.kind.media_type(uri), "fileUri": uri}})
+                }
+            },
             Kind::ToolUse { id, name, input } => {
                 self.names.insert(id.clone(), name.clone());
-                let mut call = Members::new();
-                put(&mut call, "id", issued(id));
-                put(&mut call, "name", Some(name.as_str()));
-                put(&mut call, "args", self.args(block, input));
-                put(&mut part, "functionCall", Some(call));
+                let args = self.args(block, input);
+                json!({ "functionCall": told(json!({"id": issued(id), "name": name, "args": args})) })
             }
             Kind::ToolResult { id, error, content, .. } => {
-                put(&mut part, "functionResponse", Some(self.result(block, id, *error, content)));
+                json!({ "functionResponse": self.result(block, id, *error, content) })
             }
-            Kind::Opaque { dialect: ME, json: Value::Object(json) } => return Ok(Some(json.clone())),
             Kind::Opaque { .. } => return Err(FOREIGN),
-        }
-        Ok(Some(part))
+        })))
     }
 
     /// The arguments of a call, which must be an object. What the model wrote wrongly (cut off, most
@@ -266,24 +268,8 @@ impl Pen {
         let response = parsed.filter(|response| read::words_of(response) == (text.clone(), failed));
         let member = if failed.is_some() { "error" } else { "result" };
         let response = response.unwrap_or_else(|| Map::from_iter([(member.to_owned(), text.into())]));
-        let mut result = Members::new();
-        put(&mut result, "id", issued(id));
-        put(&mut result, "name", Some(name.unwrap_or_else(|| id.to_owned())));
-        put(&mut result, "response", Some(response));
-        result
-    }
-
-    fn medium(&self, kind: &Kind, media: &Media) -> Result<(&'static str, Value), &'static str> {
-        Ok(match &media.source {
-            Source::Base64 { media_type, data } => {
-                ("inlineData", json!({"mimeType": media_type, "data": data}))
-            }
-            Source::Text { data, .. } => ("text", data.as_str().into()),
-            Source::FileId(_) if !self.own => return Err("the file lies at another provider"),
-            Source::Url(uri) | Source::FileId(uri) => {
-                ("fileData", json!({"mimeType": wire::media_type(uri, kind), "fileUri": uri}))
-            }
-        })
+        let name = name.unwrap_or_else(|| id.to_owned());
+        told(json!({"id": issued(id), "name": name, "response": response}))
     }
 
     /// Writes back what the reader left, or notes that it is lost.
@@ -322,8 +308,8 @@ impl Pen {
         self.lost(&request.extra, "");
     }
 
-    /// Turns of one speaker become one content: the results of calls that were made together must not
-    /// stand apart.
+    /// Turns of one speaker become one content: the results of calls that were made together must stand
+    /// together, and first.
     fn contents(&mut self, turns: &[Turn], target: &Target<'_>) -> Vec<Value> {
         let mut contents: Vec<(&str, Vec<Value>)> = Vec::new();
         for turn in turns {
@@ -343,6 +329,9 @@ impl Pen {
                 _ => contents.push((role, parts)),
             }
         }
+        for (_, parts) in contents.iter_mut().filter(|(role, _)| *role == "user") {
+            parts.sort_by_key(|part| part.get("functionResponse").is_none());
+        }
         if !wire::is_older(target.model) {
             contents.iter_mut().filter(|(role, _)| *role == "model").for_each(|(_, parts)| unseal(parts));
         }
@@ -357,11 +346,9 @@ impl Pen {
                 self.losses.note(pointer, FOREIGN);
                 continue;
             }
-            let mut function = Members::new();
-            put(&mut function, "name", Some(tool.name.as_str()));
-            put(&mut function, "description", tool.description.as_deref());
-            let schema = tool.schema.as_ref().filter(|schema| !is_blank(schema));
-            put(&mut function, "parametersJsonSchema", schema.map(unnamed));
+            let schema = tool.schema.as_ref().filter(|schema| !is_blank(schema)).map(unnamed);
+            let (name, words) = (&tool.name, &tool.description);
+            let function = json!({"name": name, "description": words, "parametersJsonSchema": schema});
             if tool.cache.is_some() {
                 self.losses.note(format!("{pointer}/cache_control"), CACHES);
             }
@@ -369,7 +356,7 @@ impl Pen {
                 self.losses.note(format!("{pointer}/strict"), NO_MEMBER);
             }
             self.lost(&tool.extra, &pointer);
-            functions.push(function);
+            functions.push(told(function));
         }
         let is_there = !functions.is_empty();
         is_there.then(|| json!({ "functionDeclarations": functions })).into_iter().collect()
@@ -391,39 +378,35 @@ impl Pen {
 
     fn generation(&mut self, request: &Request, target: &Target<'_>) -> Members {
         let wish = &request.sampling;
-        let mut config = Members::new();
-        let numbers = [
-            ("temperature", &wish.temperature),
-            ("topP", &wish.top_p),
-            ("topK", &wish.top_k),
-            ("seed", &wish.seed),
-            ("presencePenalty", &wish.presence_penalty),
-            ("frequencyPenalty", &wish.frequency_penalty),
-        ];
-        numbers
-            .into_iter()
-            .for_each(|(name, number)| put(&mut config, name, number.clone().map(Value::Number)));
-        put(&mut config, "candidateCount", wish.n);
-        put(&mut config, "maxOutputTokens", request.limit);
         if wish.stop.len() > wire::STOPS_MAX {
             self.losses.note("/stop", "the Gemini API takes five stop sequences at most");
         }
-        let stop: Vec<&str> = wish.stop.iter().take(wire::STOPS_MAX).map(String::as_str).collect();
-        put(&mut config, "stopSequences", (!stop.is_empty()).then_some(stop));
-        put(&mut config, "responseLogprobs", wish.logprobs);
-        put(&mut config, "logprobs", wish.top_logprobs);
-        match &request.format {
-            Some(Format::Native(..)) => self.losses.note("/response_format", FOREIGN),
-            Some(Format::Json) => put(&mut config, "responseMimeType", Some("application/json")),
-            Some(Format::Schema { schema, .. }) => {
-                put(&mut config, "responseMimeType", Some("application/json"));
-                put(&mut config, "responseJsonSchema", Some(unnamed(schema)));
+        let stop: Vec<&String> = wish.stop.iter().take(wire::STOPS_MAX).collect();
+        let (is_json, schema) = match &request.format {
+            Some(Format::Native(..)) => {
+                self.losses.note("/response_format", FOREIGN);
+                (false, None)
             }
-            None | Some(Format::Text) => {}
-        }
-        let thinking = request.reasoning.as_ref().and_then(|wish| self.thinking(wish, target.model));
-        put(&mut config, "thinkingConfig", thinking);
-        config
+            None | Some(Format::Text) => (false, None),
+            Some(Format::Json) => (true, None),
+            Some(Format::Schema { schema, .. }) => (true, Some(unnamed(schema))),
+        };
+        told(json!({
+            "temperature": wish.temperature,
+            "topP": wish.top_p,
+            "topK": wish.top_k,
+            "candidateCount": wish.n,
+            "maxOutputTokens": request.limit,
+            "stopSequences": Some(stop).filter(|stop| !stop.is_empty()),
+            "seed": wish.seed,
+            "presencePenalty": wish.presence_penalty,
+            "frequencyPenalty": wish.frequency_penalty,
+            "responseLogprobs": wish.logprobs,
+            "logprobs": wish.top_logprobs,
+            "responseMimeType": is_json.then_some("application/json"),
+            "responseJsonSchema": schema,
+            "thinkingConfig": request.reasoning.as_ref().and_then(|wish| self.thinking(wish, target.model)),
+        }))
     }
 
     /// How to think. Levels are for Gemini 3 and newer, budgets for all; the newer ones cannot be kept from
