@@ -164,6 +164,19 @@ impl Object {
         }
     }
 
+    /// Takes a list of strings; one that is missing is empty.
+    ///
+    /// # Errors
+    /// A fault when the member is there and not such a list.
+    pub fn strings(&mut self, name: &str) -> Result<Vec<String>, Fault> {
+        let words = self.list(name)?.into_iter().flatten().enumerate();
+        let word = |(index, word)| match word {
+            Value::String(word) => Ok(word),
+            other => Err(wrong(&format!("{}/{index}", self.at(name)), "a string", &other)),
+        };
+        words.map(word).collect()
+    }
+
     /// Takes an object.
     ///
     /// # Errors

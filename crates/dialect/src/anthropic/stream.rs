@@ -426,7 +426,7 @@ impl EventWriter {
                 held.start = BlockStart::Whole(Box::new(Block::new(hidden)));
                 return;
             }
-            Delta::Seal(seal) => signature(seal),
+            Delta::Seal(seal) => json!({ "type": "signature_delta", "signature": seal.kept(ID) }),
         };
         self.piece(number, &json);
     }
@@ -456,11 +456,10 @@ impl EventWriter {
     fn write_blocks(&mut self, out: &mut Vec<u8>, losses: &mut Losses) {
         while let Some(mut block) = self.blocks.pop_front() {
             if let Some(seal) = block.seal.take() {
-                let pieces = VecDeque::from([json::bytes(&signature(&seal))]);
-                let before = Held { pieces, stopped: true, ..Held::new(BlockStart::Reasoning) };
                 self.first = self.first.wrapping_sub(1);
                 self.blocks.push_front(block);
-                self.blocks.push_front(before);
+                self.blocks.push_front(Held { stopped: true, ..Held::new(BlockStart::Reasoning) });
+                self.delta(self.first, &Delta::Seal(seal));
                 continue;
             }
             self.block_start(&mut block, out, losses);
@@ -516,10 +515,6 @@ impl EventWriter {
         event(out, "message_stop", Members::new());
         self.ended = true;
     }
-}
-
-fn signature(seal: &Seal) -> Value {
-    json!({ "type": "signature_delta", "signature": seal.kept(ID) })
 }
 
 fn members(json: Value) -> Members {

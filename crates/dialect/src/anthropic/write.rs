@@ -526,10 +526,8 @@ fn cache_json(cache: &Cache) -> Value {
 }
 
 fn sealed(text: &str, seal: &Seal) -> Members {
-    match seal.redacted {
-        true => object([("type", json!("redacted_thinking")), ("data", json!(seal.kept(ID)))]),
-        false => thought(text, &seal.kept(ID)),
-    }
+    let hidden = || object([("type", json!("redacted_thinking")), ("data", json!(seal.kept(ID)))]);
+    if seal.redacted { hidden() } else { thought(text, &seal.kept(ID)) }
 }
 
 fn thought(text: &str, signature: &str) -> Members {
@@ -557,7 +555,6 @@ pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
             called |= matches!(block.kind, Kind::ToolUse { .. });
             refused |= matches!(block.kind, Kind::Refusal(_));
             pen.answer = Some(number);
-            // Only thoughts have a seal here, so one on another block stands before it.
             content.extend(block.seal.as_ref().map(|seal| Value::Object(sealed("", seal))));
             content.extend(pen.answer_block(block));
         }

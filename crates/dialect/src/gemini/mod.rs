@@ -1,10 +1,8 @@
 //! Google's Gemini API, in AI Studio and in Vertex AI: <https://ai.google.dev/api/generate-content>
 //!
 //! The model and the wish for a stream stand in the path and not in the body: who reads a request finds
-//! `model` empty and `stream` unset, and who writes one puts both into the path.
-//!
-//! Clients write members in camel case or in snake case. Both are read; the place where a body differs
-//! from what we would write ourselves (its spelling included) keeps its form, see [`crate::canon::Extra`].
+//! `model` empty and `stream` unset. Clients write members in camel case or in snake case; both are read,
+//! and what differs from what we would write (its spelling included) keeps its form ([`crate::canon::Extra`]).
 
 mod read;
 mod stream;

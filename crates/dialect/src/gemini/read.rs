@@ -254,10 +254,9 @@ fn tools(body: &mut Object) -> Result<Vec<Tool>, Fault> {
     let mut tools = Vec::new();
     for (index, value) in entries.into_iter().flatten().enumerate() {
         let mut entry = Object::proto(value, format!("{pointer}/{index}"))?;
-        let at = entry.at("functionDeclarations");
         let functions = entry.take("functionDeclarations").map(listed);
         for (number, value) in functions.into_iter().flatten().enumerate() {
-            tools.push(function(value, format!("{at}/{number}"))?);
+            tools.push(function(value, format!("{}/{number}", entry.at("functionDeclarations")))?);
         }
         for native in entry.rest().into_iter().filter(|(_, value)| !value.is_null()) {
             let native = Some((ME, Value::Object(Map::from_iter([native]))));
@@ -293,13 +292,8 @@ fn choice(config: &mut Object) -> Result<Option<Choose>, Fault> {
 
 /// Reads `generationConfig`: <https://ai.google.dev/api/generate-content#v1beta.GenerationConfig>
 fn generation(config: &mut Object, request: &mut Request) -> Result<(), Fault> {
-    let words = config.list("stopSequences")?.into_iter().flatten();
-    let stop = words.map(|word| match word {
-        Value::String(word) => Ok(word),
-        other => Err(wrong(&config.at("stopSequences"), "a list of strings", &other)),
-    });
     request.sampling = Sampling {
-        stop: stop.collect::<Result<_, _>>()?,
+        stop: config.strings("stopSequences")?,
         temperature: config.number("temperature")?,
         top_p: config.number("topP")?,
         top_k: config.number("topK")?,

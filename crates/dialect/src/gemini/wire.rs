@@ -92,10 +92,8 @@ pub(super) fn read_usage(native: Map<String, Value>) -> Usage {
     let audio_in =
         sound("promptTokensDetails").saturating_sub(sound("cacheTokensDetails")).min(prompt - cache_read);
     let reasoning = count("thoughtsTokenCount").unwrap_or(0);
-    let rest = || {
-        let beside = [prompt, by_tools, reasoning];
-        beside.into_iter().fold(count("totalTokenCount").unwrap_or(0), u64::saturating_sub)
-    };
+    let total = count("totalTokenCount").unwrap_or(0);
+    let rest = || [prompt, by_tools, reasoning].into_iter().fold(total, u64::saturating_sub);
     let said = count("candidatesTokenCount").unwrap_or_else(rest);
     let audio_out = sound("candidatesTokensDetails").min(said);
     Usage {

@@ -54,10 +54,7 @@ pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
     let mut pen = Pen::new(message.from == ME, true);
     let mut candidates = Vec::new();
     for choice in &message.choices {
-        let mut parts = pen.parts(&choice.blocks);
-        if parts.is_empty() && !pen.own {
-            parts.push(json!({"text": ""}));
-        }
+        let parts = pen.parts(&choice.blocks);
         if choice.logprobs.is_some() {
             pen.losses.note("/logprobs", NO_MEMBER);
         }
@@ -292,19 +289,17 @@ impl Pen {
         let system: Vec<Value> = system.iter().flat_map(|turn| self.parts(&turn.blocks)).collect();
         put(body, "systemInstruction", (!system.is_empty()).then(|| json!({ "parts": system })));
         put(body, "contents", Some(self.contents(turns, target)));
-        let tools = self.tools(&request.tools);
-        if !tools.is_empty() {
-            put(body, "tools", Some(tools));
+        let functions = self.functions(&request.tools);
+        if !functions.is_empty() {
+            put(body, "tools", Some(json!([{ "functionDeclarations": functions }])));
             put(body, "toolConfig", request.choice.as_ref().and_then(|choice| self.choice(choice)));
         }
         let config = self.generation(request, target);
         put(body, "generationConfig", (!config.is_empty()).then_some(config));
         let one_by_one = request.parallel == Some(false) && !request.tools.is_empty();
-        for (name, lost) in [("user", request.user.is_some()), ("parallel_tool_calls", one_by_one)] {
-            if lost {
-                self.losses.note(format!("/{name}"), NO_MEMBER);
-            }
-        }
+        let lost = [("/user", request.user.is_some()), ("/parallel_tool_calls", one_by_one)];
+        let lost = lost.into_iter().filter(|(_, lost)| *lost);
+        lost.for_each(|(pointer, _)| self.losses.note(pointer, NO_MEMBER));
         self.lost(&request.extra, "");
     }
 
@@ -338,7 +333,7 @@ impl Pen {
         contents.into_iter().map(|(role, parts)| json!({"role": role, "parts": parts})).collect()
     }
 
-    fn tools(&mut self, tools: &[Tool]) -> Vec<Value> {
+    fn functions(&mut self, tools: &[Tool]) -> Vec<Members> {
         let mut functions = Vec::new();
         for (index, tool) in tools.iter().enumerate() {
             let pointer = format!("/tools/{index}");
@@ -358,22 +353,21 @@ impl Pen {
             self.lost(&tool.extra, &pointer);
             functions.push(told(function));
         }
-        let is_there = !functions.is_empty();
-        is_there.then(|| json!({ "functionDeclarations": functions })).into_iter().collect()
+        functions
     }
 
     fn choice(&mut self, choice: &Choose) -> Option<Value> {
-        let calling = match choice {
-            Choose::Auto => json!({"mode": "AUTO"}),
-            Choose::None => json!({"mode": "NONE"}),
-            Choose::Required => json!({"mode": "ANY"}),
-            Choose::Tool(name) => json!({"mode": "ANY", "allowedFunctionNames": [name]}),
+        let (mode, only) = match choice {
+            Choose::Auto => ("AUTO", None),
+            Choose::None => ("NONE", None),
+            Choose::Required => ("ANY", None),
+            Choose::Tool(name) => ("ANY", Some([name])),
             Choose::Native(..) => {
                 self.losses.note("/tool_choice", FOREIGN);
                 return None;
             }
         };
-        Some(json!({ "functionCallingConfig": calling }))
+        Some(json!({"functionCallingConfig": told(json!({"mode": mode, "allowedFunctionNames": only}))}))
     }
 
     fn generation(&mut self, request: &Request, target: &Target<'_>) -> Members {
