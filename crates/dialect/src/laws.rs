@@ -182,7 +182,8 @@ pub fn stream(from: DialectId, stream: &[u8], to: DialectId) -> Result<(), Broke
 fn begins(whole: &Said, part: &Said) -> bool {
     let mut calls = whole.1.iter().zip(&part.1);
     let same = |((name, input), (other, less)): (&(String, String), &(String, String))| {
-        name == other && (input.starts_with(less.as_str()) || less == "{}")
+        let json = |input: &str| serde_json::from_str::<Value>(input).ok();
+        name == other && (input.starts_with(less.as_str()) || less == "{}" || json(input) == json(less))
     };
     whole.0.starts_with(&part.0) && part.1.len() <= whole.1.len() && calls.all(same)
 }

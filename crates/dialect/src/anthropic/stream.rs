@@ -480,11 +480,12 @@ impl EventWriter {
         }
     }
 
-    /// Writes the start of a block once. Words begin with their first piece: a client that sends an empty
-    /// block of text back would be refused.
+    /// Writes the start of a block once. Words begin with their first piece (a client that sends an empty
+    /// block of text back would be refused), calls with theirs or with their end, as a seal may come first.
     fn block_start(&mut self, block: &mut Held, out: &mut Vec<u8>, losses: &mut Losses) {
-        let words = !matches!(block.start, BlockStart::Whole(_) | BlockStart::ToolUse { .. });
-        if block.index.is_some() || (words && block.pieces.is_empty()) {
+        let is_call = matches!(block.start, BlockStart::ToolUse { .. });
+        let is_whole = matches!(block.start, BlockStart::Whole(_)) || (is_call && block.stopped);
+        if block.index.is_some() || (!is_whole && block.pieces.is_empty()) {
             return;
         }
         let json = match &block.start {

@@ -371,8 +371,7 @@ fn message(value: Value) -> Result<Message, Fault> {
         let stop = Some(stop.ok_or_else(|| Fault::bad("/candidates", "`candidates` is missing"))?);
         choices.push(Choice { index: 0, blocks: Vec::new(), stop, logprobs: None, extra: Extra::NONE });
     }
-    let extra = extra(object.rest());
-    Ok(Message { from: ME, id, model, created: None, choices, usage, extra })
+    Ok(Message { from: ME, id, model, created: None, choices, usage, extra: extra(object.rest()) })
 }
 
 /// What a filter said of a prompt that got no answer. The provider took it and may charge for it, so it is
@@ -410,8 +409,7 @@ fn candidate(value: Value, position: usize, id: &str) -> Result<Choice, Fault> {
         parts.map(|(number, value)| part(value, &format!("{pointer}/{number}"), &mut ids)).collect()
     })?;
     let called = blocks.iter().any(|block| matches!(block.kind, Kind::ToolUse { .. }));
-    let word = object.string("finishReason")?.unwrap_or_default();
-    let stop = Some(wire::read_stop(&word, called));
+    let stop = Some(wire::read_stop(&object.string("finishReason")?.unwrap_or_default(), called));
     Ok(Choice { index, blocks, stop, logprobs: None, extra: extra(object.rest()) })
 }
 

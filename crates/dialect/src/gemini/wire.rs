@@ -1,5 +1,4 @@
-//! The words of the Gemini API, as tables, and the shapes that reading and writing share: usage and stop
-//! reasons.
+//! The words of the Gemini API, and what reading and writing share: usage, efforts and stop reasons.
 
 use crate::{
     DialectId,

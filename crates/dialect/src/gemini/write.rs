@@ -67,8 +67,8 @@ pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
         pen.rest(&choice.extra, "", &mut candidate);
         candidates.push(candidate);
     }
-    let usage = message.usage.as_ref().map(wire::write_usage);
-    let mut body = told(json!({"candidates": candidates, "usageMetadata": usage}));
+    let mut body = Map::from_iter([("candidates".to_owned(), candidates.into())]);
+    put(&mut body, "usageMetadata", message.usage.as_ref().map(wire::write_usage));
     body.extend(head(&message.id, &message.model));
     pen.rest(&message.extra, "", &mut body);
     Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses }
@@ -126,29 +126,32 @@ impl Pen {
     }
 
     /// The parts of a turn or an answer. A seal that another API's client keeps as thoughts without words
-    /// belongs to the next part; pictures and documents stand beside the result that they came in.
+    /// belongs to the next part; one that stood alone and lost its place stood last.
     fn parts(&mut self, blocks: &[Block]) -> Vec<Value> {
-        let (mut parts, mut waiting) = (Vec::new(), None);
+        let (mut parts, mut last, mut waiting) = (Vec::new(), None, None);
         for block in blocks {
-            if let Kind::Reasoning { text, seal: Some(seal) } = &block.kind
-                && (!self.own && text.is_empty() && seal.issuer == ME && !seal.redacted)
-            {
-                waiting = Some(seal.data.clone());
-                continue;
+            match &block.kind {
+                Kind::Reasoning { text, seal: Some(Seal { issuer: ME, data, redacted }) }
+                    if !self.own && text.is_empty() && (!redacted || block.at.part.is_none()) =>
+                {
+                    let place = if *redacted { &mut last } else { &mut waiting };
+                    *place = Some(data.as_str());
+                    continue;
+                }
+                Kind::ToolResult { content, .. } if !self.own => {
+                    let media = content.iter().filter(|block| !matches!(block.kind, Kind::Text(_)));
+                    parts.extend(media.filter_map(|block| self.part(block)).map(Value::Object));
+                }
+                _ => {}
             }
             let Some(mut part) = self.part(block) else { continue };
             if !part.contains_key("thoughtSignature") && !part.contains_key("thought") {
                 put(&mut part, "thoughtSignature", waiting.take());
             }
             parts.push(Value::Object(part));
-            if let Kind::ToolResult { content, .. } = &block.kind
-                && !self.own
-            {
-                let media = content.iter().filter(|block| !matches!(block.kind, Kind::Text(_)));
-                parts.extend(media.filter_map(|block| self.part(block)).map(Value::Object));
-            }
         }
-        parts.extend(waiting.map(|seal| json!({"text": "", "thoughtSignature": seal})));
+        let alone = |seal| json!({"text": "", "thoughtSignature": seal});
+        parts.extend(waiting.into_iter().chain(last).map(alone));
         parts
     }
 

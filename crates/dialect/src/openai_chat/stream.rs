@@ -352,6 +352,8 @@ pub(super) struct ChunkWriter {
     /// What every chunk begins with, up to its choices.
     head: String,
     choices: BTreeMap<u32, WriteChoice>,
+    /// The start of a call, which a seal may follow: clients look for it in the same chunk.
+    call: Option<(u32, Value)>,
     usage: Option<Usage>,
     ended: bool,
 }
@@ -378,6 +380,13 @@ enum WriteBlock {
 
 impl Writer for ChunkWriter {
     fn write(&mut self, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
+        if let Some((choice, mut call)) = self.call.take() {
+            if let (Event::Delta { delta: Delta::Seal(seal), .. }, Some(call)) = (event, call.as_object_mut())
+            {
+                json::put(call, "extra_content", wire::write_signature(seal));
+            }
+            self.delta(choice, json!({"tool_calls": [call]}), out);
+        }
         match event {
             _ if self.ended => {}
             Event::Start { id, model, created, extra } => {
@@ -450,7 +459,7 @@ impl ChunkWriter {
                 choice.calls += 1;
                 let function = json!({"name": name, "arguments": ""});
                 let call = json!({"index": call, "id": id, "type": "function", "function": function});
-                self.delta(index, json!({"tool_calls": [call]}), out);
+                self.call = Some((index, call));
             }
             BlockStart::Whole(_) => losses.note(format!("/content/{block}"), write::NO_BLOCK),
             _ => {}
@@ -475,9 +484,7 @@ impl ChunkWriter {
                 choice.details += 1;
                 json!({"reasoning_details": [wire::write_detail("", seal, choice.details - 1)]})
             }
-            (Some(WriteBlock::Call(call)), Delta::Seal(seal)) => {
-                json!({"tool_calls": [{"index": call, "extra_content": wire::write_signature(seal)}]})
-            }
+            (Some(WriteBlock::Call(_)), Delta::Seal(_)) => return,
             (Some(WriteBlock::Call(call)), Delta::Input(input)) => {
                 json!({"tool_calls": [{"index": call, "function": {"arguments": input}}]})
             }
