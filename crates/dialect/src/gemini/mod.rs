@@ -53,8 +53,7 @@ impl Dialect for Gemini {
     }
 
     fn read_usage(&self, body: &[u8]) -> Option<Usage> {
-        let mut answer = crate::json::members(body, &["usageMetadata"])?;
-        stream::usage_of(&mut answer)
+        stream::usage_of(&mut crate::json::members(body, &["usageMetadata"])?)
     }
 
     fn read_fault(&self, status: u16, body: &[u8]) -> Fault {
@@ -66,9 +65,7 @@ impl Dialect for Gemini {
     }
 
     fn write_stream_fault(&self, fault: &Fault) -> Vec<u8> {
-        let mut out = Vec::new();
-        stream::frame(&write::fault(fault), &mut out);
-        out
+        stream::frame(&write::fault(fault))
     }
 
     fn read_count_request(&self, body: &[u8]) -> Result<Carried<Request>, Fault> {

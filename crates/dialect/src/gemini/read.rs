@@ -310,8 +310,7 @@ fn generation(config: &mut Object, request: &mut Request) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Reads `thinkingConfig`: <https://ai.google.dev/gemini-api/docs/thinking>. That thoughts shall be told is
-/// what all other dialects do anyway.
+/// Reads `thinkingConfig`: <https://ai.google.dev/gemini-api/docs/thinking>. Others tell thoughts unasked.
 fn thinking(config: &mut Object) -> Result<Option<Reasoning>, Fault> {
     config.take("includeThoughts");
     if let Some(level) = config.string("thinkingLevel")? {

@@ -1,8 +1,7 @@
 //! Streams: <https://ai.google.dev/api/generate-content#method:-models.streamgeneratecontent>
 //!
-//! Every piece is an answer of its own, with the next parts. There is no last event: the stream is whole
-//! when it ends and every candidate has told why it finished. A candidate may finish, and go on (after the
-//! provider ran code), so nothing is known before the end of the bytes.
+//! Every piece is an answer with the next parts. A stream is whole when it ends and every candidate has said
+//! why it finished; one may finish and go on (after the provider ran code), so only the end tells.
 
 use super::{
     read::{self, Ids},
@@ -20,7 +19,8 @@ use crate::{
     limits::{CHOICES_MAX, PARTS_MAX, STREAM_HELD_MAX},
 };
 use serde_json::{Map, Value, json};
-use std::{collections::BTreeMap, mem};
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
 type Members = Map<String, Value>;
 
@@ -264,8 +264,10 @@ pub(super) struct ChunkWriter {
     head: Members,
     /// The events come from this dialect, so its own words may stand.
     own: bool,
-    /// Blocks by choice and number, until they stop. Of calls all is held, of words their seal.
+    /// Blocks by choice and number, until they and all before them stop: calls are told in the order in
+    /// which they began. Of calls all is held, of words their seal.
     open: BTreeMap<(u32, u32), Block>,
+    stopped: BTreeSet<(u32, u32)>,
     /// Bytes of calls that were held.
     held: usize,
     finished: Vec<Value>,
@@ -290,10 +292,13 @@ impl Writer for ChunkWriter {
             }
             Event::Delta { choice, block, delta } => self.delta((*choice, *block), delta, out, losses),
             Event::BlockStop { choice, block } => {
-                let block = self.open.remove(&(*choice, *block));
-                let is_held =
-                    |block: &Block| block.seal.is_some() || matches!(block.kind, Kind::ToolUse { .. });
-                block.filter(is_held).into_iter().for_each(|block| self.part(*choice, &block, out, losses));
+                self.stopped.insert((*choice, *block));
+                while let Some(first) = self.open.first_entry().filter(|it| self.stopped.contains(it.key())) {
+                    let ((choice, _), block) = first.remove_entry();
+                    if block.seal.is_some() || matches!(block.kind, Kind::ToolUse { .. }) {
+                        self.part(choice, &block, out, losses);
+                    }
+                }
             }
             Event::Logprobs { .. } => losses.note("/logprobs", write::NO_MEMBER),
             Event::Finish { choice, stop } => {
@@ -314,7 +319,7 @@ impl Writer for ChunkWriter {
 
     fn fault(&mut self, fault: &Fault, out: &mut Vec<u8>) {
         if !mem::replace(&mut self.ended, true) {
-            frame(&write::fault(fault), out);
+            out.extend(frame(&write::fault(fault)));
         }
     }
 }
@@ -354,13 +359,13 @@ impl ChunkWriter {
         json::put(&mut chunk, "candidates", candidates);
         json::put(&mut chunk, "usageMetadata", usage);
         json::add(&mut chunk, Some(&self.head));
-        frame(&chunk.into(), out);
+        out.extend(frame(&chunk.into()));
     }
 }
 
 /// One event, as Google ends it.
-pub(super) fn frame(data: &Value, out: &mut Vec<u8>) {
-    out.extend_from_slice(format!("data: {data}\r\n\r\n").as_bytes());
+pub(super) fn frame(data: &Value) -> Vec<u8> {
+    format!("data: {data}\r\n\r\n").into_bytes()
 }
 
 /// Looks at a stream that is relayed. Its pieces are few and each tells the usage, so each is parsed.

@@ -79,28 +79,27 @@ pub(super) fn is_older(model: &str) -> bool {
 /// The prompt holds what came from a cache; thoughts are beside the candidates, and so is what the
 /// provider's own tools brought. Sound is told by modality.
 pub(super) fn read_usage(native: Map<String, Value>) -> Usage {
-    let count = |name: &str| native.get(name).and_then(Value::as_u64);
+    let count = |name: &str| native.get(name).and_then(Value::as_u64).unwrap_or(0);
     let sound = |name: &str| -> u64 {
         let list = native.get(name).and_then(Value::as_array).into_iter().flatten();
         let sound = list.filter(|entry| entry.get("modality").is_some_and(|modality| modality == "AUDIO"));
         sound.filter_map(|entry| entry.get("tokenCount")?.as_u64()).fold(0, u64::saturating_add)
     };
-    let prompt = count("promptTokenCount").unwrap_or(0);
-    let by_tools = count("toolUsePromptTokenCount").unwrap_or(0);
-    let cache_read = count("cachedContentTokenCount").unwrap_or(0).min(prompt);
+    let prompt = count("promptTokenCount");
+    let tools = count("toolUsePromptTokenCount");
+    let cache_read = count("cachedContentTokenCount").min(prompt);
     let audio_in =
         sound("promptTokensDetails").saturating_sub(sound("cacheTokensDetails")).min(prompt - cache_read);
-    let reasoning = count("thoughtsTokenCount").unwrap_or(0);
-    let total = count("totalTokenCount").unwrap_or(0);
-    let rest = || [prompt, by_tools, reasoning].into_iter().fold(total, u64::saturating_sub);
-    let said = count("candidatesTokenCount").unwrap_or_else(rest);
+    let thought = count("thoughtsTokenCount");
+    let rest = [prompt, tools, thought].into_iter().fold(count("totalTokenCount"), u64::saturating_sub);
+    let said = native.get("candidatesTokenCount").and_then(Value::as_u64).unwrap_or(rest);
     let audio_out = sound("candidatesTokensDetails").min(said);
     Usage {
-        input: (prompt - cache_read - audio_in).saturating_add(by_tools),
+        input: (prompt - cache_read - audio_in).saturating_add(tools),
         cache_read,
         audio_in,
         output: said - audio_out,
-        reasoning,
+        reasoning: thought,
         audio_out,
         native: Extra::new(ME, native),
         ..Usage::default()
