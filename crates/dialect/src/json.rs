@@ -3,7 +3,7 @@
 
 use crate::{DialectId, Fault, canon::Extra};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value, value::RawValue};
 use std::fmt;
 
 /// Parses a body into a value.
@@ -339,4 +339,102 @@ impl<'de> Visitor<'de> for Wanted<'_> {
         }
         Ok(found)
     }
+}
+
+/// The whole numbers of an object and of the objects in it, without a tree: what a meter needs of a usage,
+/// many times a second.
+#[derive(Debug, Default)]
+pub struct Counts<'a>(Vec<(&'a str, &'a str, u64)>);
+
+impl<'a> Counts<'a> {
+    /// The counts of the last object called `name` in `body`, which is looked for and not parsed: within a
+    /// string its quotes would be escaped, and providers tell a usage once, at the end. `None` where there is
+    /// none.
+    #[must_use]
+    pub fn of_last(body: &'a [u8], name: &str) -> Option<Self> {
+        let mut rest = body;
+        while let Some(place) = memchr::memmem::rfind(rest, name.as_bytes()) {
+            let before = rest.get(..place)?;
+            let value = body.get(place + name.len()..)?.strip_prefix(b"\"").map(<[u8]>::trim_ascii_start);
+            let value = value.and_then(|text| text.strip_prefix(b":")).map(<[u8]>::trim_ascii_start);
+            if let Some(object) = value.filter(|text| before.ends_with(b"\"") && text.starts_with(b"{")) {
+                return Counts::of_object(object);
+            }
+            rest = before;
+        }
+        None
+    }
+
+    /// `text` begins with an object; what stands behind it does not matter.
+    fn of_object(text: &'a [u8]) -> Option<Self> {
+        let mut counts = Vec::new();
+        for (name, value) in pairs(text)? {
+            match value.get() {
+                object if object.starts_with('{') => {
+                    let inner = pairs(object.as_bytes()).unwrap_or_default();
+                    let numbers =
+                        inner.into_iter().filter_map(|(inner, value)| Some((inner, number(value)?)));
+                    counts.extend(numbers.map(|(inner, number)| (name, inner, number)));
+                }
+                _ => counts.extend(number(value).map(|number| ("", name, number))),
+            }
+        }
+        Some(Counts(counts))
+    }
+
+    /// The counts of an object that has been read already.
+    #[must_use]
+    pub fn of_map(map: &'a Map<String, Value>) -> Self {
+        let mut counts = Vec::new();
+        for (name, value) in map {
+            let inner = value.as_object().into_iter().flatten();
+            let numbers =
+                inner.filter_map(|(inner, value)| Some((name.as_str(), inner.as_str(), value.as_u64()?)));
+            counts.extend(numbers);
+            counts.extend(value.as_u64().map(|number| ("", name.as_str(), number)));
+        }
+        Counts(counts)
+    }
+
+    /// The count `name` of the object, or of the object `inside` in it. Of one that comes twice the last
+    /// counts.
+    #[must_use]
+    pub fn find(&self, inside: &str, name: &str) -> Option<u64> {
+        let found = self.0.iter().rev().find(|(object, count, _)| *object == inside && *count == name);
+        found.map(|(_, _, number)| *number)
+    }
+
+    /// The same, 0 where it is not there.
+    #[must_use]
+    pub fn get(&self, inside: &str, name: &str) -> u64 {
+        self.find(inside, name).unwrap_or(0)
+    }
+}
+
+/// The members of an object with their text. `None` where it is no object, or has a name with an escape.
+fn pairs(text: &[u8]) -> Option<Vec<(&str, &RawValue)>> {
+    let mut json = serde_json::Deserializer::from_slice(text);
+    json.deserialize_map(Pairs).ok()
+}
+
+struct Pairs;
+
+impl<'de> Visitor<'de> for Pairs {
+    type Value = Vec<(&'de str, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some(pair) = access.next_entry()? {
+            pairs.push(pair);
+        }
+        Ok(pairs)
+    }
+}
+
+fn number(value: &RawValue) -> Option<u64> {
+    value.get().parse().ok()
 }

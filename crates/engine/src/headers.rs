@@ -2,7 +2,7 @@
 
 use crate::{access::CREDENTIAL_HEADERS, plan::Provider, provider::Auth};
 use dialect::{Fault, FaultKind};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, header};
 
 /// Headers that concern one connection only (RFC 9110 §7.6.1), never the next.
 const HOP_BY_HOP: [&str; 9] = [
@@ -33,6 +33,13 @@ const ENDS_HERE: [&str; 9] = [
 /// Prefixes of request headers that end here. Cloudflare answers error 1000 to its own `cf-*`.
 const ENDS_HERE_PREFIXES: [&str; 4] = ["cf-", "x-forwarded-", "x-sekisho-", "sec-"];
 
+/// Headers of a provider's answer that are about its way to us, or that only we may send.
+const STAYS_HERE: [&str; 5] =
+    ["content-length", "set-cookie", "alt-svc", "strict-transport-security", "x-request-id"];
+
+/// Prefixes of such headers.
+const STAYS_HERE_PREFIXES: [&str; 2] = ["access-control-", "x-sekisho-"];
+
 /// The caller's headers as they go to the provider: less credentials, hop-by-hop headers and those about
 /// the caller's way to us.
 #[must_use]
@@ -49,23 +56,19 @@ pub fn forward(from: &HeaderMap) -> HeaderMap {
 
 /// The provider's headers as they go to the caller: less hop-by-hop headers, cookies, and the length, which
 /// the door knows itself.
-#[must_use]
-pub fn backward(from: &HeaderMap) -> HeaderMap {
-    let named = named_by_connection(from);
-    let mut out = HeaderMap::with_capacity(from.len() + 4);
-    for (name, value) in from {
+pub fn backward(headers: &mut HeaderMap) {
+    let named = named_by_connection(headers);
+    let stays = |name: &HeaderName| {
         let text = name.as_str();
-        let stays = HOP_BY_HOP.contains(&text)
-            || matches!(text, "content-length" | "set-cookie" | "alt-svc" | "strict-transport-security")
-            || text.starts_with("access-control-")
-            || text.starts_with("x-sekisho-")
-            || text == "x-request-id"
-            || named.contains(&text);
-        if !stays {
-            out.append(name.clone(), value.clone());
-        }
+        HOP_BY_HOP.contains(&text)
+            || STAYS_HERE.contains(&text)
+            || STAYS_HERE_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
+            || named.contains(&text)
+    };
+    let stay: Vec<HeaderName> = headers.keys().filter(|name| stays(name)).cloned().collect();
+    for name in stay {
+        headers.remove(name);
     }
-    out
 }
 
 /// Puts the provider's key in, as `auth` says, and the provider's own headers. Some of these stand in place
@@ -82,16 +85,16 @@ pub fn credentials(out: &mut HeaderMap, provider: &Provider, auth: &Auth, key: u
             out.insert(name.clone(), value.clone());
         }
     }
-    let Some(secret) = provider.keys.get(key) else { return Ok(()) };
-    let (name, text) = match auth {
+    let name = match auth {
         Auth::None => return Ok(()),
-        Auth::Bearer => (header::AUTHORIZATION, format!("Bearer {}", secret.expose())),
-        Auth::Header(name) => (HeaderName::from_static(name), secret.expose().to_owned()),
+        Auth::Bearer => header::AUTHORIZATION,
+        Auth::Header(name) => HeaderName::from_static(name),
     };
-    let mut value = HeaderValue::from_str(&text)
-        .map_err(|_| Fault::new(FaultKind::Internal, "the provider's key cannot stand in a header"))?;
-    value.set_sensitive(true);
-    out.insert(name, value);
+    let Some(secret) = provider.keys.get(key) else { return Ok(()) };
+    let usual = || provider.credentials().get(key).cloned().flatten();
+    let value = if *auth == provider.auth { usual() } else { auth.value(secret) };
+    let refused = || Fault::new(FaultKind::Internal, "the provider's key cannot stand in a header");
+    out.insert(name, value.ok_or_else(refused)?);
     Ok(())
 }
 

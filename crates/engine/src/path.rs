@@ -40,8 +40,9 @@ fn is_look_alike(c: char) -> bool {
     matches!(c, '\u{2024}' | '\u{2025}' | '\u{2044}' | '\u{2215}' | '\u{FF0E}' | '\u{FF0F}' | '\u{FF3C}')
 }
 
-/// The path with its percent codes resolved, once.
-fn decode(path: &str) -> Option<String> {
+/// A path, or a part of an address, with its percent codes resolved, once. `None` where they are no text.
+#[must_use]
+pub fn decode(path: &str) -> Option<String> {
     let mut bytes = path.bytes();
     let mut plain = Vec::with_capacity(path.len());
     while let Some(byte) = bytes.next() {

@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue, Uri, header::AUTHORIZATION};
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
+    sync::OnceLock,
 };
 
 /// A configuration, checked whole. Never changed, only replaced.
@@ -102,6 +103,15 @@ pub struct Provider {
     pub quirks: &'static [Quirk],
     /// It lives in this process: the provider `demo`.
     pub built_in: bool,
+    /// What is worked out of the rest when it is first needed.
+    pub memo: Memo,
+}
+
+/// What a provider's requests have in common, worked out once.
+#[derive(Default)]
+pub struct Memo {
+    generate: OnceLock<Option<Uri>>,
+    credentials: OnceLock<Vec<Option<HeaderValue>>>,
 }
 
 /// A name with one star, such as `openai/*`.
@@ -197,12 +207,19 @@ impl Provider {
     #[must_use]
     pub fn url(&self, operation: Operation) -> Option<Uri> {
         match operation {
-            Operation::Generate => self.address(&self.generate),
+            Operation::Generate => self.memo.generate.get_or_init(|| self.address(&self.generate)).clone(),
             Operation::CountTokens if self.dialect == DialectId::Anthropic => {
                 self.address(&format!("{}/count_tokens", self.generate))
             }
             Operation::CountTokens => None,
         }
+    }
+
+    /// Each of its keys as the value of the header that carries it, for the paths of its dialect. `None` for
+    /// a key that cannot stand in a header.
+    #[must_use]
+    pub fn credentials(&self) -> &[Option<HeaderValue>] {
+        self.memo.credentials.get_or_init(|| self.keys.iter().map(|key| self.auth.value(key)).collect())
     }
 
     /// The address of its model list, where it has one.

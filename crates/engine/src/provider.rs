@@ -1,6 +1,8 @@
 //! The shape of a provider: what a row of the table says, and what a user's own provider may say.
 
+use crate::secret::Secret;
 use dialect::DialectId;
+use http::HeaderValue;
 
 /// How a provider wants its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +13,22 @@ pub enum Auth {
     Header(&'static str),
     /// No key at all.
     None,
+}
+
+impl Auth {
+    /// The value of the header that carries `key`. `None` where it carries none, or the key cannot stand in
+    /// a header.
+    #[must_use]
+    pub fn value(&self, key: &Secret) -> Option<HeaderValue> {
+        let text = match self {
+            Auth::None => return None,
+            Auth::Bearer => HeaderValue::from_str(&format!("Bearer {}", key.expose())),
+            Auth::Header(_) => HeaderValue::from_str(key.expose()),
+        };
+        let mut value = text.ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
 }
 
 /// How a provider lists its models, and how the list becomes OpenAI's.

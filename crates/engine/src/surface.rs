@@ -92,7 +92,9 @@ pub fn is_reserved(name: &str) -> bool {
 /// least a pass-through; whether there is such a provider says [`crate::plan::Plan::pass`].
 #[must_use]
 pub fn find(path: &str) -> Option<&'static Route> {
-    ROUTES.iter().find(|route| matches(route.path, path))
+    // Most paths stand in the table to the letter; the patterns are behind all of these.
+    let plain = ROUTES.iter().find(|route| route.path == path);
+    plain.or_else(|| ROUTES.iter().find(|route| matches(route.path, path)))
 }
 
 /// `path` is of `pattern`.

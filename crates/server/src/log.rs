@@ -8,7 +8,7 @@ use crate::{
     limits::{LOG_BUFFER_MAX, LOG_DELAY},
 };
 use engine::record::{Outcome, Record};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::{
     io::{self, IsTerminal, Write},
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -136,38 +136,74 @@ fn write(shared: &Shared) {
     }
 }
 
+/// One record as JSON, written by hand: a tree for each request would cost more than the request's routing.
 fn json_line(record: &Record) -> String {
-    let mut line = Map::new();
-    let mut put = |name: &str, value: Value| line.insert(name.to_owned(), value);
-    put("ts", unix_seconds().into());
-    put("level", level(record).into());
-    put("msg", "request".into());
-    put("id", record.id.as_str().into());
-    put("status", record.status.into());
-    put("outcome", outcome(record.outcome).into());
-    put("dialect", record.dialect.name().into());
-    put("model", record.model.as_str().into());
+    let mut line = Line(String::with_capacity(384));
+    line.0.push_str("{\"ts\":");
+    line.0.push_str(&unix_seconds().to_string());
+    line.plain("level", level(record));
+    line.plain("msg", "request");
+    line.plain("id", &record.id);
+    line.number("status", record.status.map(u64::from));
+    line.plain("outcome", outcome(record.outcome));
+    line.plain("dialect", record.dialect.name());
+    line.text("model", &record.model);
     if let Some(last) = record.trials.last() {
-        put("target", format!("{}/{}", last.provider, last.model).into());
+        line.text("target", &[last.provider.as_str(), last.model.as_str()].join("/"));
     }
-    put("attempts", record.trials.len().into());
+    line.number("attempts", u64::try_from(record.trials.len()).ok());
     if record.trials.iter().any(|trial| trial.fault.is_some()) {
-        put("trials", record.trials.iter().map(trial).collect());
+        line.value("trials", &record.trials.iter().map(trial).collect::<Value>().to_string());
     }
-    put("ms", millis(record.took.0).into());
+    line.value("ms", &millis(record.took.0).to_string());
     if let Some(ttft) = record.ttft {
-        put("ttft_ms", millis(ttft.0).into());
+        line.value("ttft_ms", &millis(ttft.0).to_string());
     }
     if let Some(usage) = &record.usage {
-        put("tokens_in", usage.all_input().into());
-        put("tokens_cached", usage.cache_read.into());
-        put("tokens_out", usage.all_output().into());
+        line.number("tokens_in", Some(usage.all_input()));
+        line.number("tokens_cached", Some(usage.cache_read));
+        line.number("tokens_out", Some(usage.all_output()));
     }
     if !record.losses.is_empty() {
         let losses = record.losses.iter().map(|loss| json!({"at": loss.pointer, "why": loss.why}));
-        put("losses", losses.collect());
+        line.value("losses", &losses.collect::<Value>().to_string());
     }
-    format!("{}\n", Value::Object(line))
+    line.0.push_str("}\n");
+    line.0
+}
+
+/// A JSON object that is being written, after its first member.
+struct Line(String);
+
+impl Line {
+    fn value(&mut self, name: &str, json: &str) {
+        for part in [",\"", name, "\":", json] {
+            self.0.push_str(part);
+        }
+    }
+
+    fn number(&mut self, name: &str, number: Option<u64>) {
+        match number {
+            Some(number) => self.value(name, itoa::Buffer::new().format(number)),
+            None => self.value(name, "null"),
+        }
+    }
+
+    /// A text that is known to need no escape.
+    fn plain(&mut self, name: &str, text: &str) {
+        for part in [",\"", name, "\":\"", text, "\""] {
+            self.0.push_str(part);
+        }
+    }
+
+    fn text(&mut self, name: &str, text: &str) {
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+        if text.bytes().all(is_plain) {
+            self.plain(name, text);
+        } else {
+            self.value(name, &Value::from(text).to_string());
+        }
+    }
 }
 
 fn trial(trial: &engine::record::Trial) -> Value {

@@ -219,6 +219,7 @@ async fn front(
         () = again(&mut terminate, &mut interrupt) => return Ok(()),
     }
     shared.log.say("warn", &format!("the drain is over: ending {} connections", cores.open()));
+    shared.shut.store(true, Ordering::Relaxed);
     stage.send_replace(Stage::Shut);
     let _ = timeout(duration(LAST_WORDS), cores.idle()).await;
     Ok(())

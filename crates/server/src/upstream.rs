@@ -21,7 +21,7 @@ use hyper_util::{
 };
 use std::{
     cell::{Cell, RefCell},
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     convert::Infallible,
     error::Error,
     io,
@@ -36,15 +36,24 @@ use tower_service::Service;
 
 /// The connections of one core.
 pub(crate) struct Pool {
-    hosts: RefCell<HashMap<Host, Connections>>,
+    /// Few, and looked through in order: comparing is cheaper than hashing a name without regard to case.
+    hosts: RefCell<Vec<(Host, Connections)>>,
     connect_timeout: Duration,
 }
 
 /// Where a connection leads.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 struct Host {
     tls: bool,
     authority: http::uri::Authority,
+}
+
+impl PartialEq for Host {
+    /// To the letter: the same host always comes from the same plan, and a second spelling costs a
+    /// connection and nothing else.
+    fn eq(&self, other: &Host) -> bool {
+        self.tls == other.tls && self.authority.as_str() == other.authority.as_str()
+    }
 }
 
 #[derive(Default)]
@@ -118,7 +127,7 @@ impl Pool {
 
     fn take(&self, host: &Host) -> Option<Lease> {
         let mut hosts = self.hosts.borrow_mut();
-        let connections = hosts.get_mut(host)?;
+        let (_, connections) = hosts.iter_mut().find(|(known, _)| known == host)?;
         connections.h2.retain(|h2| !h2.sender.is_closed());
         let h2 = connections.h2.iter().find(|h2| h2.streams.get() < H2_STREAMS_MAX);
         if let Some(h2) = h2 {
@@ -154,17 +163,28 @@ impl Pool {
             .map_err(|_| Io::Connect)?;
         spawn_local(connection);
         let h2 = H2 { sender, streams: Rc::default() };
-        self.hosts.borrow_mut().entry(host.clone()).or_default().h2.push(h2.clone());
+        connections_to(&mut self.hosts.borrow_mut(), host).h2.push(h2.clone());
         Ok(Lease::H2(h2))
     }
 
-    fn put(&self, host: Host, sender: http1::SendRequest<Pieces>) {
+    fn put(&self, host: &Host, sender: http1::SendRequest<Pieces>) {
         let mut hosts = self.hosts.borrow_mut();
-        let connections = hosts.entry(host).or_default();
+        let connections = connections_to(&mut hosts, host);
         if connections.h1.len() < IDLE_CONNECTIONS_MAX {
             connections.h1.push(sender);
         }
     }
+}
+
+/// The connections to `host`, none where there have been none. Hosts come from the plan alone, so they are
+/// few.
+fn connections_to<'a>(hosts: &'a mut Vec<(Host, Connections)>, host: &Host) -> &'a mut Connections {
+    let place = hosts.iter().position(|(known, _)| known == host).unwrap_or_else(|| {
+        hosts.push((host.clone(), Connections::default()));
+        hosts.len() - 1
+    });
+    #[expect(clippy::indexing_slicing, reason = "`place` was found or made just above")]
+    &mut hosts[place].1
 }
 
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -282,7 +302,7 @@ impl Answer {
 
     fn give_back(&mut self) {
         match self.lease.take() {
-            Some((Lease::H1(sender), host, pool)) => pool.put(host, sender),
+            Some((Lease::H1(sender), host, pool)) => pool.put(&host, sender),
             Some((Lease::H2(h2), ..)) => h2.streams.set(h2.streams.get().saturating_sub(1)),
             None => {}
         }

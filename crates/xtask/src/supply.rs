@@ -50,8 +50,8 @@ fn package(line: &str, root: &str) -> Option<Package> {
     let (what, licence) = line.split_once('|')?;
     let mut words = what.splitn(3, ' ');
     let (name, version) = (words.next()?, words.next()?.strip_prefix('v')?);
-    let brackets = words.next().unwrap_or("").split(['(', ')']).map(str::trim);
-    let origin = brackets.filter(|word| !["", "proc-macro", "*"].contains(word)).next_back();
+    let mut brackets = words.next().unwrap_or("").split(['(', ')']).map(str::trim);
+    let origin = brackets.rfind(|word| !["", "proc-macro", "*"].contains(word));
     Some(Package {
         name: name.into(),
         version: version.into(),

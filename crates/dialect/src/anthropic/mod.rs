@@ -50,7 +50,7 @@ impl Dialect for Anthropic {
     }
 
     fn read_usage(&self, body: &[u8]) -> Option<Usage> {
-        read::usage(body)
+        wire::meter(body)
     }
 
     fn read_fault(&self, status: u16, body: &[u8]) -> Fault {

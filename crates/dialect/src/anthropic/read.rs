@@ -5,7 +5,7 @@ use crate::{
     Carried, Fault, FaultKind,
     canon::{
         At, Block, Cache, Choice, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role,
-        Sampling, Seal, Source, Stop, Tool, Turn, Usage,
+        Sampling, Seal, Source, Stop, Tool, Turn,
     },
     error_body,
     json::{self, Object, wrong},
@@ -420,12 +420,4 @@ pub(super) fn answer_block(mut value: Value, pointer: &str) -> Result<Block, Fau
 fn stop(body: &mut Object) -> Result<Stop, Fault> {
     let word = body.string("stop_reason")?.unwrap_or_default();
     Ok(wire::stop(&word, body.string("stop_sequence")?))
-}
-
-/// Reads nothing but the usage of a whole answer.
-pub(super) fn usage(body: &[u8]) -> Option<Usage> {
-    match json::members(body, &["usage"])?.remove("usage") {
-        Some(Value::Object(native)) => Some(wire::usage(native)),
-        _ => None,
-    }
 }

@@ -3,6 +3,7 @@
 use crate::{
     DialectId,
     canon::{Effort, Extra, Stop, StopReason, Usage},
+    json::{self, Counts},
 };
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,11 +86,11 @@ pub(super) fn stop_word(stop: &Stop) -> &str {
 /// `output_tokens`. A compaction is a call of its own to the same model, billed but not in the totals:
 /// <https://docs.anthropic.com/en/docs/build-with-claude/compaction>.
 pub(super) fn usage(native: Map<String, Value>) -> Usage {
-    let mut usage = buckets(&native);
+    let mut usage = buckets(&Counts::of_map(&native));
     let calls = native.get("iterations").and_then(Value::as_array).into_iter().flatten();
     for call in calls.filter_map(Value::as_object) {
         if call.get("type").and_then(Value::as_str) == Some("compaction") {
-            let more = buckets(call);
+            let more = buckets(&Counts::of_map(call));
             usage.input = usage.input.saturating_add(more.input);
             usage.cache_read = usage.cache_read.saturating_add(more.cache_read);
             usage.cache_write = usage.cache_write.saturating_add(more.cache_write);
@@ -100,17 +101,27 @@ pub(super) fn usage(native: Map<String, Value>) -> Usage {
     Usage { native: Extra::new(ID, native), ..usage }
 }
 
-fn buckets(native: &Map<String, Value>) -> Usage {
-    let count = |name: &str| native.get(name).and_then(Value::as_u64);
-    let inner = |object: &str, name: &str| native.get(object)?.get(name)?.as_u64();
-    let hour = inner("cache_creation", "ephemeral_1h_input_tokens").unwrap_or(0);
-    let minutes = inner("cache_creation", "ephemeral_5m_input_tokens").unwrap_or(0);
-    let thought = inner("output_tokens_details", "thinking_tokens").unwrap_or(0);
-    let written = count("cache_creation_input_tokens").unwrap_or(0).max(minutes.saturating_add(hour));
-    let output = count("output_tokens").unwrap_or(0);
+/// Reads nothing but the usage of a whole answer, and of that nothing but the counts. One with `iterations`
+/// is read whole.
+pub(super) fn meter(body: &[u8]) -> Option<Usage> {
+    if memchr::memmem::find(body, b"\"iterations\"").is_none() {
+        return Counts::of_last(body, "usage").map(|counts| buckets(&counts));
+    }
+    match json::members(body, &["usage"])?.remove("usage") {
+        Some(Value::Object(native)) => Some(usage(native)),
+        _ => None,
+    }
+}
+
+fn buckets(counts: &Counts<'_>) -> Usage {
+    let hour = counts.get("cache_creation", "ephemeral_1h_input_tokens");
+    let minutes = counts.get("cache_creation", "ephemeral_5m_input_tokens");
+    let thought = counts.get("output_tokens_details", "thinking_tokens");
+    let written = counts.get("", "cache_creation_input_tokens").max(minutes.saturating_add(hour));
+    let output = counts.get("", "output_tokens");
     Usage {
-        input: count("input_tokens").unwrap_or(0),
-        cache_read: count("cache_read_input_tokens").unwrap_or(0),
+        input: counts.get("", "input_tokens"),
+        cache_read: counts.get("", "cache_read_input_tokens"),
         cache_write: written.saturating_sub(hour),
         cache_write_1h: hour,
         output: output.saturating_sub(thought),

@@ -56,7 +56,7 @@ impl Dialect for OpenaiChat {
     }
 
     fn read_usage(&self, body: &[u8]) -> Option<Usage> {
-        wire::usage_of(&json::members(body, &["usage", "x_groq"])?)
+        wire::meter(body)
     }
 
     fn read_fault(&self, status: u16, body: &[u8]) -> Fault {

@@ -3,6 +3,7 @@
 use crate::{
     DialectId,
     canon::{Effort, Extra, Seal, Stop, StopReason, Usage},
+    json::Counts,
 };
 use serde_json::{Map, Value, json};
 
@@ -97,21 +98,31 @@ pub(super) fn usage_of(members: &Map<String, Value>) -> Option<Usage> {
 /// total tells.
 pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
     let members = usage.as_object()?;
-    let count = |paths: &[&str]| {
-        paths.iter().find_map(|path| usage.pointer(path).and_then(Value::as_u64)).unwrap_or(0)
+    Some(Usage { native: Extra::new(ME, members.clone()), ..buckets(&Counts::of_map(members)) })
+}
+
+/// Reads nothing but the usage of a whole answer, and of that nothing but the counts.
+pub(super) fn meter(body: &[u8]) -> Option<Usage> {
+    Counts::of_last(body, "usage").map(|counts| buckets(&counts))
+}
+
+fn buckets(counts: &Counts<'_>) -> Usage {
+    let first = |places: &[(&str, &str)]| {
+        places.iter().find_map(|(inside, name)| counts.find(inside, name)).unwrap_or(0)
     };
-    let (prompt, completion) = (count(&["/prompt_tokens"]), count(&["/completion_tokens"]));
-    let cache_read = count(&[
-        "/prompt_tokens_details/cached_tokens",
-        "/prompt_cache_hit_tokens",
-        "/cached_tokens",
-        "/cache_read_input_tokens",
+    let (prompt, completion) = (counts.get("", "prompt_tokens"), counts.get("", "completion_tokens"));
+    let cache_read = first(&[
+        ("prompt_tokens_details", "cached_tokens"),
+        ("", "prompt_cache_hit_tokens"),
+        ("", "cached_tokens"),
+        ("", "cache_read_input_tokens"),
     ]);
-    let cache_write = count(&["/prompt_tokens_details/cache_write_tokens", "/cache_creation_input_tokens"]);
-    let audio_in = count(&["/prompt_tokens_details/audio_tokens"]);
-    let audio_out = count(&["/completion_tokens_details/audio_tokens"]);
-    let thought = count(&["/completion_tokens_details/reasoning_tokens"]);
-    let beside = count(&["/total_tokens"]).saturating_sub(prompt.saturating_add(completion));
+    let cache_write =
+        first(&[("prompt_tokens_details", "cache_write_tokens"), ("", "cache_creation_input_tokens")]);
+    let audio_in = counts.get("prompt_tokens_details", "audio_tokens");
+    let audio_out = counts.get("completion_tokens_details", "audio_tokens");
+    let thought = counts.get("completion_tokens_details", "reasoning_tokens");
+    let beside = counts.get("", "total_tokens").saturating_sub(prompt.saturating_add(completion));
     let is_beside = |tokens: u64| {
         beside > 0 && tokens > 0 && (beside == tokens || beside == audio_in.saturating_add(thought))
     };
@@ -119,19 +130,18 @@ pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
     // OpenRouter has reported more thoughts than it reported output in all.
     let reasoning = if thought_within { thought.min(completion) } else { thought };
     let within = |tokens: u64, is_within: bool| if is_within { tokens } else { 0 };
-    Some(Usage {
+    Usage {
         input: [cache_read, cache_write, within(audio_in, audio_within)]
             .into_iter()
             .fold(prompt, u64::saturating_sub),
         cache_read,
         cache_write,
-        cache_write_1h: 0,
         audio_in,
         output: completion.saturating_sub(within(reasoning, thought_within)).saturating_sub(audio_out),
         reasoning,
         audio_out,
-        native: Extra::new(ME, members.clone()),
-    })
+        ..Usage::default()
+    }
 }
 
 /// Writes a usage object, or gives back the one that was read.

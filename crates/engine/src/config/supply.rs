@@ -324,6 +324,7 @@ fn shape(row: &Row, said: &file::Provider, base: &str) -> Provider {
         renames,
         quirks: like.quirks,
         built_in: row.built_in,
+        memo: crate::plan::Memo::default(),
     }
 }
 

@@ -130,6 +130,12 @@ impl Exchange {
         if let Some(trial) = self.trials.last_mut() {
             trial.status = Some(head.status.as_u16());
         }
+        if head.status.is_informational() {
+            // `Upgrade` never goes to a provider, and a 101 that nobody asked for cannot be passed on.
+            self.orders.push_back(Order::Cancel(self.attempt()));
+            let what = "the provider switched protocols unasked";
+            return self.failed(&Fault::new(FaultKind::UpstreamInvalid, what), now);
+        }
         let until = now.after(self.plan.timeouts.idle);
         if matches!(self.task, Task::Call(_)) && !head.status.is_success() {
             self.state = State::Refused { head, body: Vec::new(), until };
@@ -216,10 +222,13 @@ impl Exchange {
             return;
         }
         let held = mem::take(&mut answering.held);
-        let State::Answering(answering) = &self.state else { return };
-        let mut reply = reply::success(self, &answering.head, answering.way.relayed, answering.way.streamed);
+        let held_len = answering.held_len;
+        let head =
+            UpstreamHead { status: answering.head.status, headers: mem::take(&mut answering.head.headers) };
+        let (relayed, streamed) = (answering.way.relayed, answering.way.streamed);
+        let mut reply = reply::success(self, head, relayed, streamed);
         if whole {
-            reply.length = u64::try_from(answering.held_len).ok();
+            reply.length = u64::try_from(held_len).ok();
         }
         self.first_byte = Some(now);
         self.status = Some(reply.status.as_u16());
@@ -243,6 +252,7 @@ impl Exchange {
     /// A provider has refused, and what it said has been read.
     fn refused(&mut self, now: Instant) {
         let State::Refused { head, body, .. } = mem::replace(&mut self.state, State::Over) else { return };
+        let body = self.without_keys(body);
         let dialect = self.provider_dialect();
         let mut fault = dialect.dialect().read_fault(head.status.as_u16(), &body);
         fault.retry_after_ms = fault.retry_after_ms.or_else(|| reply::retry_after(&head.headers));
@@ -254,9 +264,24 @@ impl Exchange {
             return self.tell(&fault, now);
         }
         // The provider's own words in the caller's own dialect: verbatim.
-        let mut reply = reply::success(self, &head, true, false);
+        let mut reply = reply::success(self, head, true, false);
         reply.length = u64::try_from(body.len()).ok();
         self.tell_whole(reply, body.into(), Outcome::Fault(fault.kind), now);
+    }
+
+    /// A provider's error without the keys that it repeats in it: they are ours, and not the caller's.
+    fn without_keys(&self, body: Vec<u8>) -> Vec<u8> {
+        let provider = self.aim.as_ref().and_then(|aim| self.plan.providers.get(aim.provider));
+        let keys = provider.map(|provider| provider.keys.as_slice()).unwrap_or_default();
+        keys.iter().map(|key| key.expose()).filter(|key| key.len() >= limits::SECRET_MIN).fold(
+            body,
+            |mut body, key| {
+                while let Some(at) = memchr::memmem::find(&body, key.as_bytes()) {
+                    body.splice(at..at + key.len(), *b"***");
+                }
+                body
+            },
+        )
     }
 
     /// An attempt has failed.
@@ -365,13 +390,12 @@ impl Exchange {
 
     /// The one end of every exchange.
     fn finish(&mut self, outcome: Outcome, now: Instant) {
-        let usage = match &self.state {
+        let usage = match mem::replace(&mut self.state, State::Over) {
             State::Answering(answering) => answering.way.pipe.usage().cloned(),
             _ => None,
         };
         let record = self.record(outcome, usage, now);
         self.orders.push_back(Order::Done(Box::new(record)));
-        self.state = State::Over;
     }
 }
 

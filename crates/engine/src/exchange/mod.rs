@@ -20,7 +20,7 @@ use crate::{
 use bytes::Bytes;
 use dialect::{Carried, DialectId, Fault, Losses, canon, splice::Outline};
 use http::{HeaderMap, Method, StatusCode, Uri};
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, mem, sync::Arc};
 
 /// A request as the door received it, its caller known and its body read.
 #[derive(Clone, Debug)]
@@ -305,25 +305,26 @@ impl Exchange {
         Attempt(u32::try_from(self.trials.len()).unwrap_or(u32::MAX).saturating_sub(1))
     }
 
-    fn record(&self, outcome: Outcome, usage: Option<canon::Usage>, now: Instant) -> Record {
-        let (dialect, model) = match &self.task {
-            Task::Call(call) => (call.dialect, call.model.clone()),
+    /// The record, for which the exchange gives up what it knows: it is over.
+    fn record(&mut self, outcome: Outcome, usage: Option<canon::Usage>, now: Instant) -> Record {
+        let (dialect, model) = match &mut self.task {
+            Task::Call(call) => (call.dialect, mem::take(&mut call.model)),
             Task::Pass { .. } => (self.provider_dialect(), String::new()),
             Task::Refused(dialect) => (*dialect, String::new()),
         };
         Record {
-            id: self.inbound.id.clone(),
+            id: mem::take(&mut self.inbound.id),
             caller: self.inbound.caller,
             admitted: self.admitted,
             dialect,
             model,
-            trials: self.trials.clone(),
+            trials: mem::take(&mut self.trials),
             status: self.status,
             outcome,
             usage,
             ttft: self.first_byte.map(|at| at.since(self.inbound.arrived)),
             took: now.since(self.inbound.arrived),
-            losses: self.losses.clone(),
+            losses: mem::take(&mut self.losses),
         }
     }
 }

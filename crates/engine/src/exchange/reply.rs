@@ -60,8 +60,14 @@ impl Exchange {
 }
 
 /// The head of an answer that a provider gave.
-pub(super) fn success(exchange: &Exchange, from: &UpstreamHead, relayed: bool, streamed: bool) -> Reply {
-    let mut headers = if relayed { headers::backward(&from.headers) } else { HeaderMap::with_capacity(8) };
+pub(super) fn success(exchange: &Exchange, from: UpstreamHead, relayed: bool, streamed: bool) -> Reply {
+    let length = if relayed { content_length(&from.headers) } else { None };
+    let mut headers = from.headers;
+    if relayed {
+        headers::backward(&mut headers)
+    } else {
+        headers.clear()
+    }
     if !relayed {
         headers.insert(header::CONTENT_TYPE, if streamed { EVENTS } else { JSON });
     }
@@ -71,7 +77,6 @@ pub(super) fn success(exchange: &Exchange, from: &UpstreamHead, relayed: bool, s
         headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     }
     ours(exchange, &mut headers);
-    let length = if relayed { content_length(&from.headers) } else { None };
     Reply { status: from.status, headers, length }
 }
 

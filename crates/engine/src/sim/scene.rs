@@ -164,6 +164,7 @@ impl Target {
             renames: Vec::new(),
             quirks: &[],
             built_in: false,
+            memo: crate::plan::Memo::default(),
         }
     }
 

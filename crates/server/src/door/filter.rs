@@ -4,15 +4,19 @@
 //! refused here, and so is every way to write a path other than the plain one.
 
 use dialect::{Fault, FaultKind};
-use engine::limits::{HEAD_MAX, HEADERS_MAX};
-use http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts, uri::Authority};
+use engine::{
+    limits::{HEAD_MAX, HEADERS_MAX},
+    path,
+};
+use http::{
+    HeaderMap, HeaderValue, Method, Version, header,
+    request::Parts,
+    uri::{Authority, Scheme},
+};
 
 /// The methods that exist here.
 const METHODS: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
-
-/// Spellings in a path by which another parser may see another path.
-const TRAPS: [&str; 9] = ["//", "\\", "/../", "/./", "%2e", "%2f", "%5c", "%00", "%25"];
 
 /// Refuses a request that two parsers could read in two ways. `length_and_chunks`: the head had both
 /// `Content-Length` and `Transfer-Encoding`.
@@ -20,14 +24,14 @@ const TRAPS: [&str; 9] = ["//", "\\", "/../", "/./", "%2e", "%2f", "%5c", "%00",
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn check(parts: &Parts, length_and_chunks: bool) -> Result<(), Fault> {
-    size(&parts.headers)?;
+    size(parts)?;
     if !METHODS.contains(&parts.method) {
         let fault = Fault::new(FaultKind::MethodNotAllowed, "this method is not served here");
         return Err(fault.hint("methods are in upper case"));
     }
     host(parts)?;
     framing(&parts.headers, length_and_chunks)?;
-    path(parts.uri.path())?;
+    path::check(parts.uri.path())?;
     query(parts.uri.query().unwrap_or_default())?;
     if parts.headers.keys().any(|name| name.as_str().contains('_')) {
         return Err(Fault::bad(
@@ -38,10 +42,11 @@ pub(crate) fn check(parts: &Parts, length_and_chunks: bool) -> Result<(), Fault>
     Ok(())
 }
 
-fn size(headers: &HeaderMap) -> Result<(), Fault> {
-    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if bytes > HEAD_MAX || headers.len() > HEADERS_MAX {
-        let limit = format!("the headers are over the limit of {HEAD_MAX} bytes and {HEADERS_MAX} fields");
+fn size(parts: &Parts) -> Result<(), Fault> {
+    let address = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let fields = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    if address + fields.sum::<usize>() > HEAD_MAX || parts.headers.len() > HEADERS_MAX {
+        let limit = format!("the head is over the limit of {HEAD_MAX} bytes and {HEADERS_MAX} fields");
         return Err(Fault::new(FaultKind::HeadTooLarge, limit));
     }
     Ok(())
@@ -61,6 +66,9 @@ fn host(parts: &Parts) -> Result<(), Fault> {
     let Some(plain) = plain else {
         return Err(Fault::bad("Host", "the `Host` header is not a host name with an optional port"));
     };
+    if parts.uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS) {
+        return Err(Fault::bad("", "the request line names an address that is not of the web"));
+    }
     match parts.uri.authority() {
         Some(authority) if !authority.as_str().eq_ignore_ascii_case(plain) => {
             Err(Fault::new(FaultKind::Misdirected, "the request line names another host than `Host`"))
@@ -73,6 +81,10 @@ fn is_plain_host(text: &str) -> bool {
     let plain =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_');
     let Ok(authority) = text.parse::<Authority>() else { return false };
+    let bracketed = authority.host().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    if bracketed.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_err()) {
+        return false;
+    }
     // A port that is written must be a port.
     let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !text.ends_with(']'));
     let port_ok = port.is_none_or(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0));
@@ -93,23 +105,11 @@ fn framing(headers: &HeaderMap, length_and_chunks: bool) -> Result<(), Fault> {
     Err(Fault::bad("Transfer-Encoding", "only `chunked` is taken, once, and not beside `Content-Length`"))
 }
 
-fn path(path: &str) -> Result<(), Fault> {
-    let lower = path.to_ascii_lowercase();
-    let trap = TRAPS.iter().find(|trap| lower.contains(**trap));
-    if let Some(trap) = trap {
-        return Err(Fault::bad("", format!("a path with `{trap}` is refused")));
-    }
-    if lower.ends_with("/..") || lower.ends_with("/.") || lower.contains(";") {
-        return Err(Fault::bad("", "a path with `..`, `.` or `;` is refused"));
-    }
-    Ok(())
-}
-
 /// Keys do not belong in addresses: addresses are logged everywhere.
 fn query(query: &str) -> Result<(), Fault> {
     const NAMES: [&str; 6] = ["key", "api_key", "api-key", "apikey", "access_token", "token"];
-    let holds = query.split('&').any(|pair| {
-        let name = pair.split('=').next().unwrap_or_default();
+    let holds = query.split(['&', ';']).any(|pair| {
+        let name = path::decode(pair.split('=').next().unwrap_or_default()).unwrap_or_default();
         NAMES.iter().any(|secret| name.eq_ignore_ascii_case(secret))
     });
     if holds {

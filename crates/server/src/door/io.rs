@@ -34,6 +34,10 @@ struct Inner {
     /// before anybody can see it.
     head: RefCell<Vec<u8>>,
     phase: Cell<Phase>,
+    /// Requests being served. Over HTTP/2 there may be several.
+    serving: Cell<usize>,
+    /// HTTP/2 is spoken: it reads at any time and sees by itself who has gone.
+    multiplexed: Cell<bool>,
     stall: RefCell<Option<Pin<Box<Sleep>>>>,
 }
 
@@ -56,19 +60,33 @@ impl ClientIo {
             ahead: RefCell::default(),
             head: RefCell::default(),
             phase: Cell::new(Phase::Head(Instant::now())),
+            serving: Cell::default(),
+            multiplexed: Cell::default(),
             stall: RefCell::default(),
         }))
     }
 
-    /// A request has been read and is being served.
-    pub(crate) fn served(&self) {
+    /// A request has been read and is being served, over HTTP/2 or not.
+    pub(crate) fn served(&self, multiplexed: bool) -> Serving {
+        self.0.multiplexed.set(multiplexed);
+        self.0.serving.set(self.0.serving.get() + 1);
         self.0.phase.set(Phase::Served);
+        Serving(Some(self.clone()))
     }
 
-    /// The answer has gone; the next request may come.
+    /// It may be sending a request, and has not been answered yet.
+    pub(crate) fn awaits_answer(&self) -> bool {
+        matches!(self.0.phase.get(), Phase::Head(_))
+    }
+
+    /// The answer to a request has gone; with the last of them the next request may come.
     pub(crate) fn idle(&self) {
-        self.0.head.borrow_mut().clear();
-        self.0.phase.set(Phase::Idle(Instant::now()));
+        let left = self.0.serving.get().saturating_sub(1);
+        self.0.serving.set(left);
+        if left == 0 {
+            self.0.head.borrow_mut().clear();
+            self.0.phase.set(Phase::Idle(Instant::now()));
+        }
     }
 
     /// The head of the request being served named this header, as it came over the wire. Only the first of
@@ -84,6 +102,10 @@ impl ClientIo {
 
     /// Ready when the client has gone.
     pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.0.multiplexed.get() {
+            // To read here would take the wake-up for what comes next from the connection itself.
+            return Poll::Pending;
+        }
         let mut ahead = self.0.ahead.borrow_mut();
         while ahead.len() < READ_AHEAD_MAX {
             let mut space = [MaybeUninit::<u8>::uninit(); 4_096];
@@ -114,7 +136,7 @@ impl ClientIo {
     }
 
     fn note_read(&self, bytes: &[u8]) {
-        if let Phase::Idle(_) = self.0.phase.get() {
+        if matches!(self.0.phase.get(), Phase::Idle(_)) && !self.0.multiplexed.get() {
             self.0.phase.set(Phase::Head(Instant::now()));
         }
         if let Phase::Head(_) = self.0.phase.get() {
@@ -134,6 +156,24 @@ impl ClientIo {
         let sleep = stall.get_or_insert_with(|| Box::pin(sleep(duration(WRITE_STALL))));
         ready!(sleep.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+/// A request being served that has no answer yet. Dropped without one, it is not served any more.
+pub(crate) struct Serving(Option<ClientIo>);
+
+impl Serving {
+    /// There is an answer; its body says when it has gone.
+    pub(crate) fn answered(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if let Some(client) = &self.0 {
+            client.idle();
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The native door: accepts connections, refuses what must not come in, and hands the rest to the engine.
 
-mod body;
+pub(crate) mod body;
 mod cors;
 pub(crate) mod filter;
 pub(crate) mod io;
@@ -13,6 +13,7 @@ use crate::{
     models,
     upstream::LocalExec,
 };
+use body::Permit;
 use dialect::{DialectId, Fault, FaultKind};
 use engine::{
     access::{self, Caller},
@@ -22,7 +23,7 @@ use engine::{
     plan::Plan,
     surface::{self, Action},
 };
-use http::{HeaderValue, Method, Request, Response, header, request::Parts, uri::PathAndQuery};
+use http::{HeaderValue, Method, Request, Response, Version, header, request::Parts, uri::PathAndQuery};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{rt::TokioIo, server::conn::auto};
 use io::ClientIo;
@@ -59,9 +60,9 @@ pub(crate) async fn connection(worker: Rc<Worker>, stream: TcpStream) {
         .max_header_list_size(u32::try_from(HEAD_MAX).unwrap_or(u32::MAX));
     let service = service_fn(|request| serve(worker.clone(), client.clone(), request));
     let mut stage = worker.shared.stage.clone();
+    stage.mark_unchanged();
     let mut connection = pin!(builder.serve_connection(TokioIo::new(client.clone()), service));
     let mut expired = pin!(client.expired());
-    let mut told = false;
     loop {
         tokio::select! {
             biased;
@@ -70,8 +71,9 @@ pub(crate) async fn connection(worker: Rc<Worker>, stream: TcpStream) {
             changed = stage.changed() => {
                 let now = *stage.borrow_and_update();
                 if changed.is_err() { return }
-                if now > Stage::Serving && !told {
-                    told = true;
+                // As long as new requests are taken, one that may be on its way is: its answer says that it
+                // was the last here.
+                if now > Stage::LameDuck || !client.awaits_answer() {
                     connection.as_mut().graceful_shutdown();
                 }
             }
@@ -85,7 +87,7 @@ async fn serve(
     client: ClientIo,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Gone> {
-    client.served();
+    let serving = client.served(request.version() == Version::HTTP_2);
     let plan = worker.plan();
     let (parts, body) = request.into_parts();
     let origin = parts.headers.get(header::ORIGIN).cloned();
@@ -93,6 +95,7 @@ async fn serve(
         Ok(response) => response,
         Err((dialect, fault)) => reply::fault(&worker, &client, dialect, &fault),
     };
+    serving.answered();
     cors::allow(plan.cors.as_ref(), origin.as_ref(), response.headers_mut());
     if worker.stage() > Stage::Serving {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -134,23 +137,24 @@ async fn route(
     let asked = Asked { key, caller, parts, body };
     match route.action {
         Action::Health => Ok(Ok(reply::health(worker, client, route, true))),
-        Action::Models => Ok(Ok(models::list(worker, client, plan).await)),
+        // Rare and large: boxed, so that every other request does not carry their room about.
+        Action::Models => Ok(Ok(Box::pin(models::list(worker, client, plan)).await)),
         Action::Model => {
             let name = target.strip_prefix("/v1/models/").unwrap_or_default();
-            Ok(models::one(worker, client, plan, name).await.map_err(|fault| (dialect, fault)))
+            Ok(Box::pin(models::one(worker, client, plan, name)).await.map_err(|fault| (dialect, fault)))
         }
         Action::Do(operation) => match asked.read(worker, plan).await {
-            Ok(inbound) => {
+            Ok((inbound, permit)) => {
                 let exchange = Exchange::call(plan.clone(), dialect, operation, inbound);
-                drive(worker, client, exchange).await.map(Ok)
+                drive(worker, client, exchange, permit).await.map(Ok)
             }
             Err(fault) => refuse(fault),
         },
         Action::Relay => {
             let path = target.to_owned();
             match asked.read(worker, plan).await {
-                Ok(inbound) => {
-                    drive(worker, client, Exchange::relay(plan.clone(), &path, inbound)).await.map(Ok)
+                Ok((inbound, permit)) => {
+                    drive(worker, client, Exchange::relay(plan.clone(), &path, inbound), permit).await.map(Ok)
                 }
                 Err(fault) => refuse(fault),
             }
@@ -159,9 +163,9 @@ async fn route(
             let Some(pass) = plan.pass(target) else { return refuse(nothing_here()) };
             let dialect = plan.providers.get(pass.provider).map_or(dialect, |provider| provider.dialect);
             match asked.read(worker, plan).await {
-                Ok(inbound) => {
+                Ok((inbound, permit)) => {
                     let exchange = Exchange::pass(plan.clone(), pass.provider, pass.path, inbound);
-                    drive(worker, client, exchange).await.map(Ok)
+                    drive(worker, client, exchange, permit).await.map(Ok)
                 }
                 Err(fault) => Ok(Err((dialect, fault))),
             }
@@ -184,12 +188,15 @@ struct Asked {
 
 impl Asked {
     /// Reads its body.
-    async fn read(self, worker: &Worker, plan: &Plan) -> Result<Inbound, Fault> {
+    async fn read(self, worker: &Worker, plan: &Plan) -> Result<(Inbound, Permit), Fault> {
         let arrived = worker.now();
-        let body = body::read(self.body, &self.parts.headers, plan.body_max).await?;
+        let (body, permit) =
+            body::read(&worker.shared, self.body, &self.parts.headers, plan.body_max).await?;
         let (id, roll) = worker.id();
         let Parts { method, headers, .. } = self.parts;
-        Ok(Inbound { id, caller: self.caller, method, headers, body, key: self.key, roll, arrived })
+        let inbound =
+            Inbound { id, caller: self.caller, method, headers, body, key: self.key, roll, arrived };
+        Ok((inbound, permit))
     }
 }
 
@@ -198,8 +205,9 @@ async fn drive(
     worker: &Rc<Worker>,
     client: &ClientIo,
     exchange: Exchange,
+    permit: Permit,
 ) -> Result<Response<ReplyBody>, Gone> {
-    let mut drive = Drive::new(exchange, worker.clone(), client.clone());
+    let mut drive = Drive::new(exchange, worker.clone(), client.clone(), permit);
     match poll_fn(|cx| drive.poll_step(cx)).await {
         Step::Head(head) => {
             let mut response = Response::new(ReplyBody::driven(Driven::new(drive, head.length), client));

@@ -7,7 +7,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 use tokio::sync::watch;
@@ -33,8 +33,12 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) log: Log,
     pub(crate) stage: watch::Receiver<Stage>,
+    /// The stage is [`Stage::Shut`].
+    pub(crate) shut: AtomicBool,
     /// Only this machine can reach us.
     pub(crate) loopback_only: bool,
+    /// Bytes of request bodies in memory.
+    pub(crate) bodies: AtomicUsize,
     ids: Ids,
 }
 
@@ -48,7 +52,9 @@ impl Shared {
             clock: Clock::start(),
             log,
             stage,
+            shut: AtomicBool::new(false),
             loopback_only,
+            bodies: AtomicUsize::new(0),
             ids: Ids::default(),
         })
     }
@@ -92,8 +98,9 @@ impl Worker {
         *self.shared.stage.borrow()
     }
 
+    /// Asked before each wait, and so without the lock of [`Worker::stage`].
     pub(crate) fn is_shut(&self) -> bool {
-        self.stage() == Stage::Shut
+        self.shared.shut.load(Ordering::Relaxed)
     }
 
     /// A fresh request id, and a number by chance.

@@ -1,0 +1,20 @@
+//! The built gateway over real sockets, with scripted providers behind it.
+#![cfg(test)]
+
+mod access;
+mod ending;
+mod fidelity;
+mod headers;
+mod hostile;
+mod hosts;
+mod leaving;
+mod memory;
+mod routing;
+mod secrets;
+mod slow;
+mod smuggling;
+mod starting;
+mod support;
+mod surface;
+mod traversal;
+mod truth;
