@@ -179,8 +179,8 @@ pub(super) fn block(value: Value, at: At, pointer: &str) -> Result<Block, Fault>
             Kind::Reasoning { text, seal: signature.and_then(seal) }
         }
         "redacted_thinking" => {
-            let seal = Seal::brought(&object.need_string("data")?, ID, true);
-            Kind::Reasoning { text: String::new(), seal: Some(seal) }
+            let data = object.need_string("data")?;
+            Kind::Reasoning { text: String::new(), seal: Some(Seal::brought(&data, ID, true)) }
         }
         _ => Kind::Text(object.need_string("text")?),
     };

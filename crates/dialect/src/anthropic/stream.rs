@@ -325,10 +325,8 @@ struct Held {
     stopped: bool,
 }
 
-impl Held {
-    fn new(start: BlockStart) -> Self {
-        Held { start, index: None, pieces: VecDeque::new(), seal: None, stopped: false }
-    }
+fn held(start: BlockStart, stopped: bool) -> Held {
+    Held { start, index: None, pieces: VecDeque::new(), seal: None, stopped }
 }
 
 impl EventWriter {
@@ -350,7 +348,7 @@ impl Writer for EventWriter {
             Event::BlockStart { choice: 0, start, .. } => {
                 self.called |= matches!(start, BlockStart::ToolUse { .. });
                 self.refused |= *start == BlockStart::Refusal;
-                self.blocks.push_back(Held::new(start.clone()));
+                self.blocks.push_back(held(start.clone(), false));
             }
             Event::Delta { choice: 0, block, delta } => self.delta(*block, delta),
             Event::BlockStop { choice: 0, block } => {
@@ -458,7 +456,7 @@ impl EventWriter {
             if let Some(seal) = block.seal.take() {
                 self.first = self.first.wrapping_sub(1);
                 self.blocks.push_front(block);
-                self.blocks.push_front(Held { stopped: true, ..Held::new(BlockStart::Reasoning) });
+                self.blocks.push_front(held(BlockStart::Reasoning, true));
                 self.delta(self.first, &Delta::Seal(seal));
                 continue;
             }

@@ -3,7 +3,7 @@
 use super::{BlockStart, Delta, Event};
 
 /// One alternative of an answer, as far as it has been told.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Teller {
     choice: u32,
     /// How many blocks have begun.

@@ -246,7 +246,7 @@ fn a_meter_reads_the_last_usage_of_a_body() {
     assert_eq!(usage(twice), Some((3, 2)));
     assert_eq!(usage(r#"{"usage":null,"x_groq":{"usage":{"prompt_tokens":4}}}"#), Some((4, 0)));
     assert_eq!(usage(r#"{"choices":[]}"#), None);
-    assert_eq!(usage(r#"{"usage":{"prompt_tokens":1}"#), None);
+    assert_eq!(usage(r#"{"usage":{"prompt_tokens":1"#), None);
     assert_eq!(usage("[]"), None);
 }
 

@@ -269,11 +269,8 @@ impl Pen {
         put(message, "refusal", refusal.or((!self.own && self.is_answer).then_some(Value::Null)));
         if self.own || self.is_answer {
             put(message, "reasoning_content", Some(words(&thoughts)).filter(|text| !text.is_empty()));
-            put(
-                message,
-                "reasoning_details",
-                Some(details(&thoughts, &parts)).filter(|details| !details.is_empty()),
-            );
+            let sealed = details(&thoughts, &parts);
+            put(message, "reasoning_details", (!sealed.is_empty()).then_some(sealed));
         } else {
             let why = "thoughts return only to the API that they came from";
             thoughts.iter().for_each(|block| self.lose(block.at, "", why));
