@@ -3,7 +3,7 @@
 
 use crate::{DialectId, Fault, canon::Extra};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::{Map, Number, Value, value::RawValue};
+use serde_json::{Map, Number, Value};
 use std::fmt;
 
 /// Parses a body into a value.
@@ -344,12 +344,12 @@ impl<'de> Visitor<'de> for Wanted<'_> {
 /// The whole numbers of an object and of the objects in it, without a tree: what a meter needs of a usage,
 /// many times a second.
 #[derive(Debug, Default)]
-pub struct Counts<'a>(Vec<(&'a str, &'a str, u64)>);
+pub struct Counts<'a>(Vec<(&'a [u8], &'a [u8], u64)>);
 
 impl<'a> Counts<'a> {
     /// The counts of the last object called `name` in `body`, which is looked for and not parsed: within a
     /// string its quotes would be escaped, and providers tell a usage once, at the end. `None` where there is
-    /// none.
+    /// none, and where it is cut.
     #[must_use]
     pub fn of_last(body: &'a [u8], name: &str) -> Option<Self> {
         let mut rest = body;
@@ -367,19 +367,38 @@ impl<'a> Counts<'a> {
 
     /// `text` begins with an object; what stands behind it does not matter.
     fn of_object(text: &'a [u8]) -> Option<Self> {
-        let mut counts = Vec::new();
-        for (name, value) in pairs(text)? {
-            match value.get() {
-                object if object.starts_with('{') => {
-                    let inner = pairs(object.as_bytes()).unwrap_or_default();
-                    let numbers =
-                        inner.into_iter().filter_map(|(inner, value)| Some((inner, number(value)?)));
-                    counts.extend(numbers.map(|(inner, number)| (name, inner, number)));
+        let mut counts = Vec::with_capacity(16);
+        // The names that led here, the innermost last; the string that was read last.
+        let (mut path, mut last): (Vec<&[u8]>, &[u8]) = (Vec::new(), b"");
+        let mut at = 0;
+        while let Some(byte) = text.get(at) {
+            at += 1;
+            match byte {
+                b'"' => {
+                    let end = at + string_end(text.get(at..)?)?;
+                    last = text.get(at..end)?;
+                    at = end + 1;
                 }
-                _ => counts.extend(number(value).map(|number| ("", name, number))),
+                b'{' | b'[' => path.push(std::mem::take(&mut last)),
+                b'}' | b']' => {
+                    path.pop();
+                    if path.is_empty() {
+                        return Some(Counts(counts));
+                    }
+                }
+                b'0'..=b'9' => {
+                    let digits = text.get(at - 1..)?;
+                    let end = digits.iter().position(|byte| !is_of_number(*byte)).unwrap_or(digits.len());
+                    at += end - 1;
+                    let number =
+                        std::str::from_utf8(digits.get(..end)?).ok().and_then(|text| text.parse().ok());
+                    let inside = path.get(1).copied().unwrap_or_default();
+                    counts.extend(number.filter(|_| path.len() <= 2).map(|number| (inside, last, number)));
+                }
+                _ => {}
             }
         }
-        Some(Counts(counts))
+        None
     }
 
     /// The counts of an object that has been read already.
@@ -389,9 +408,9 @@ impl<'a> Counts<'a> {
         for (name, value) in map {
             let inner = value.as_object().into_iter().flatten();
             let numbers =
-                inner.filter_map(|(inner, value)| Some((name.as_str(), inner.as_str(), value.as_u64()?)));
+                inner.filter_map(|(inner, value)| Some((name.as_bytes(), inner.as_bytes(), value.as_u64()?)));
             counts.extend(numbers);
-            counts.extend(value.as_u64().map(|number| ("", name.as_str(), number)));
+            counts.extend(value.as_u64().map(|number| (&b""[..], name.as_bytes(), number)));
         }
         Counts(counts)
     }
@@ -400,8 +419,8 @@ impl<'a> Counts<'a> {
     /// counts.
     #[must_use]
     pub fn find(&self, inside: &str, name: &str) -> Option<u64> {
-        let found = self.0.iter().rev().find(|(object, count, _)| *object == inside && *count == name);
-        found.map(|(_, _, number)| *number)
+        let is = |entry: &&(&[u8], &[u8], u64)| entry.0 == inside.as_bytes() && entry.1 == name.as_bytes();
+        self.0.iter().rev().find(is).map(|(_, _, number)| *number)
     }
 
     /// The same, 0 where it is not there.
@@ -411,30 +430,18 @@ impl<'a> Counts<'a> {
     }
 }
 
-/// The members of an object with their text. `None` where it is no object, or has a name with an escape.
-fn pairs(text: &[u8]) -> Option<Vec<(&str, &RawValue)>> {
-    let mut json = serde_json::Deserializer::from_slice(text);
-    json.deserialize_map(Pairs).ok()
-}
-
-struct Pairs;
-
-impl<'de> Visitor<'de> for Pairs {
-    type Value = Vec<(&'de str, &'de RawValue)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-        let mut pairs = Vec::new();
-        while let Some(pair) = access.next_entry()? {
-            pairs.push(pair);
+/// How far the quote is that ends a string.
+fn string_end(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text.get(at) == Some(&b'"') {
+            return Some(at);
         }
-        Ok(pairs)
+        at += 2;
     }
 }
 
-fn number(value: &RawValue) -> Option<u64> {
-    value.get().parse().ok()
+fn is_of_number(byte: u8) -> bool {
+    byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-')
 }

@@ -45,8 +45,15 @@ impl Pipe {
         Pipe::new(if streamed {
             Way::Relay(Relay::new(dialect.dialect()))
         } else {
-            Way::Meter(Meter::new(dialect.dialect()))
+            Way::Meter(Meter::new(dialect.dialect(), false))
         })
+    }
+
+    /// The same for a whole answer whose end nothing marks but the end of its connection: it is looked at
+    /// more closely, since it may have been cut.
+    #[must_use]
+    pub fn relay_unframed(dialect: DialectId) -> Pipe {
+        Pipe::new(Way::Meter(Meter::new(dialect.dialect(), true)))
     }
 
     /// The provider speaks another dialect than the caller who sent `request`, or answers in another form

@@ -71,6 +71,12 @@ impl<'p> Edit<'p> {
     }
 }
 
+/// `body` is one JSON object, whole. A cheap way to see that an answer was not cut.
+#[must_use]
+pub fn is_object(body: &[u8]) -> bool {
+    scan::is_object(body)
+}
+
 impl<'p> Outline<'p> {
     /// Checks `body` and notes where the members named in `policy` stand. Names are ASCII.
     ///

@@ -27,7 +27,11 @@ impl Demo {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
         let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
-        Demo { head: Some(UpstreamHead { status, headers }), pieces: answer.pieces.into(), pause: None }
+        Demo {
+            head: Some(UpstreamHead { status, headers, framed: true }),
+            pieces: answer.pieces.into(),
+            pause: None,
+        }
     }
 
     /// What comes next.

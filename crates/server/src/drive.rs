@@ -16,7 +16,7 @@ use engine::{
     record::Record,
     time::Instant,
 };
-use http::{Request, Response};
+use http::{Request, Response, Version, header};
 use std::{
     pin::Pin,
     rc::Rc,
@@ -61,7 +61,7 @@ impl Drive {
 
     /// The next thing for the caller.
     pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        while let Some(order) = self.exchange.next() {
+        while let Some(order) = self.exchange.order() {
             match order {
                 Order::Ask(command) => self.ask(command),
                 Order::Send(attempt, upstream) => self.live = Some((attempt, self.send(*upstream))),
@@ -153,7 +153,7 @@ impl Drop for Drive {
             return self.worker.ledger().abandon();
         }
         self.report(Report::ClientGone);
-        while let Some(order) = self.exchange.next() {
+        while let Some(order) = self.exchange.order() {
             if let Order::Done(record) = order {
                 self.done(&record);
             }
@@ -168,7 +168,10 @@ impl Live {
                 Ok(response) => {
                     let (parts, answer) = response.into_parts();
                     *self = Live::Answering(answer);
-                    let head = UpstreamHead { status: parts.status, headers: parts.headers };
+                    let framed = parts.version == Version::HTTP_2
+                        || parts.headers.contains_key(header::CONTENT_LENGTH)
+                        || parts.headers.contains_key(header::TRANSFER_ENCODING);
+                    let head = UpstreamHead { status: parts.status, headers: parts.headers, framed };
                     Poll::Ready(Report::Head(attempt, head))
                 }
                 Err(io) => Poll::Ready(Report::Failed(attempt, io)),

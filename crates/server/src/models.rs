@@ -29,7 +29,10 @@ use tokio::{
 
 /// What providers listed, and when.
 #[derive(Default)]
-pub(crate) struct Catalogue(Mutex<HashMap<String, (Instant, Arc<Vec<Value>>)>>);
+pub(crate) struct Catalogue(Mutex<HashMap<String, Listed>>);
+
+/// One provider's list, and when it was told.
+type Listed = (Instant, Arc<Vec<Value>>);
 
 impl Catalogue {
     fn fresh(&self, provider: &str) -> Option<Arc<Vec<Value>>> {

@@ -2,7 +2,7 @@
 
 use crate::{
     Dialect, Fault, FaultKind, Glance, Seen, canon::Usage, frame::sse::Frame, frame::sse::Frames,
-    limits::METERED_BODY_MAX,
+    limits::METERED_BODY_MAX, splice,
 };
 use bytes::Bytes;
 use std::mem;
@@ -85,12 +85,14 @@ pub(super) struct Meter {
     /// Handles on what has passed; empty once it is over the limit.
     passed: Vec<Bytes>,
     size: usize,
+    /// Nothing but the answer itself tells whether it is whole.
+    unframed: bool,
     usage: Option<Usage>,
 }
 
 impl Meter {
-    pub(super) fn new(dialect: &'static dyn Dialect) -> Meter {
-        Meter { dialect, passed: Vec::new(), size: 0, usage: None }
+    pub(super) fn new(dialect: &'static dyn Dialect, unframed: bool) -> Meter {
+        Meter { dialect, passed: Vec::new(), size: 0, unframed, usage: None }
     }
 
     pub(super) fn feed(&mut self, chunk: &Bytes) {
@@ -112,6 +114,12 @@ impl Meter {
             [whole] => whole.clone(),
             pieces => Bytes::from(pieces.concat()),
         };
+        if self.unframed && !splice::is_object(&whole) {
+            return Err(Fault::new(
+                FaultKind::UpstreamTruncated,
+                "the provider's answer ended before its end",
+            ));
+        }
         self.usage = self.dialect.read_usage(&whole);
         if self.usage.is_none() {
             self.dialect.read_response(&whole)?;

@@ -181,11 +181,11 @@ fn nothing_comes_after_a_fault() {
 
 #[test]
 fn whole_answers_pass_and_are_metered_up_to_a_limit() {
-    let mut pipe = Pipe::new(Way::Meter(Meter::new(&Words)));
+    let mut pipe = Pipe::new(Way::Meter(Meter::new(&Words, false)));
     assert_eq!(run(&mut pipe, &["{\"a\"", ":1}"]), ("{\"a\":1}".to_owned(), Ok(())));
     assert_eq!(pipe.usage().unwrap().output, 7);
 
-    let mut pipe = Pipe::new(Way::Meter(Meter::new(&Words)));
+    let mut pipe = Pipe::new(Way::Meter(Meter::new(&Words, false)));
     let half = "a".repeat(METERED_BODY_MAX / 2);
     let (text, ended) = run(&mut pipe, &[&half, &half, "a"]);
     assert_eq!((text.len(), ended, pipe.usage()), (METERED_BODY_MAX + 1, Ok(()), None));
@@ -193,7 +193,7 @@ fn whole_answers_pass_and_are_metered_up_to_a_limit() {
 
 #[test]
 fn a_broken_whole_answer_gets_nothing_more() {
-    for mut pipe in [Pipe::raw(), Pipe::new(Way::Meter(Meter::new(&Words)))] {
+    for mut pipe in [Pipe::raw(), Pipe::new(Way::Meter(Meter::new(&Words, false)))] {
         let mut out = Vec::new();
         pipe.feed(bytes("{"), &mut out).unwrap();
         pipe.fault(&Fault::new(FaultKind::UpstreamTimeout, "late"), &mut out);

@@ -16,10 +16,14 @@ pub(super) fn outline<'p>(body: &Bytes, policy: &[&'p str]) -> Result<Outline<'p
     if let Err(error) = std::str::from_utf8(body) {
         return Err(Fault::bad("", format!("the body is not UTF-8 at byte {}", error.valid_up_to())));
     }
-    let mut scan =
-        Scan { bytes: body, policy, at: 0, depth: 0, objects: 0, count: 0, comma: 0, members: Vec::new() };
+    let mut scan = Scan::new(body, policy);
     let open = scan.document()?;
     Ok(Outline { body: body.clone(), open, count: scan.count, members: scan.members })
+}
+
+/// `body` is one JSON object, whole, whatever is in it.
+pub(super) fn is_object(body: &[u8]) -> bool {
+    Scan::new(body, &[]).document().is_ok()
 }
 
 struct Scan<'a, 'p> {
@@ -36,7 +40,11 @@ struct Scan<'a, 'p> {
     members: Vec<Member<'p>>,
 }
 
-impl<'p> Scan<'_, 'p> {
+impl<'a, 'p> Scan<'a, 'p> {
+    fn new(bytes: &'a [u8], policy: &'a [&'p str]) -> Self {
+        Scan { bytes, policy, at: 0, depth: 0, objects: 0, count: 0, comma: 0, members: Vec::new() }
+    }
+
     /// Checks the whole text; the place behind its `{`.
     fn document(&mut self) -> Result<usize, Fault> {
         self.white();

@@ -223,8 +223,7 @@ impl Exchange {
         }
         let held = mem::take(&mut answering.held);
         let held_len = answering.held_len;
-        let head =
-            UpstreamHead { status: answering.head.status, headers: mem::take(&mut answering.head.headers) };
+        let head = UpstreamHead { headers: mem::take(&mut answering.head.headers), ..answering.head };
         let (relayed, streamed) = (answering.way.relayed, answering.way.streamed);
         let mut reply = reply::success(self, head, relayed, streamed);
         if whole {

@@ -114,6 +114,8 @@ pub struct UpstreamHead {
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
+    /// The transport tells the end of the body from a broken connection: it has a length, chunks or frames.
+    pub framed: bool,
 }
 
 /// The head of our answer.
@@ -245,7 +247,7 @@ impl Exchange {
     }
 
     /// What to do next.
-    pub fn next(&mut self) -> Option<Order> {
+    pub fn order(&mut self) -> Option<Order> {
         self.orders.pop_front().or_else(|| self.wait())
     }
 

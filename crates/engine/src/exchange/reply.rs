@@ -51,7 +51,9 @@ impl Exchange {
         }
         let events = is_events(&head.headers);
         if same && events == call.stream {
-            return Ok(Way { pipe: Pipe::relay(provider, events), streamed: events, relayed: true });
+            let unframed = !events && !head.framed;
+            let pipe = if unframed { Pipe::relay_unframed(provider) } else { Pipe::relay(provider, events) };
+            return Ok(Way { pipe, streamed: events, relayed: true });
         }
         let streamed = call.stream;
         let request = render::canonical(call, &self.inbound.body)?;
@@ -64,9 +66,9 @@ pub(super) fn success(exchange: &Exchange, from: UpstreamHead, relayed: bool, st
     let length = if relayed { content_length(&from.headers) } else { None };
     let mut headers = from.headers;
     if relayed {
-        headers::backward(&mut headers)
+        headers::backward(&mut headers);
     } else {
-        headers.clear()
+        headers.clear();
     }
     if !relayed {
         headers.insert(header::CONTENT_TYPE, if streamed { EVENTS } else { JSON });

@@ -60,7 +60,7 @@ pub(super) fn play(scene: &Scene) -> Result<Ending, String> {
         if scene.shut == Some(step) {
             exchange.report(Report::ShuttingDown, now);
         }
-        let Some(order) = exchange.next() else { break };
+        let Some(order) = exchange.order() else { break };
         rule(ending.record.is_none(), "nothing comes after `Done`")?;
         match order {
             Order::Ask(command) => {
@@ -176,7 +176,7 @@ impl Live {
 fn head(status: u16, stream: bool) -> UpstreamHead {
     let kind = if stream { "text/event-stream" } else { "application/json" };
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]);
-    UpstreamHead { status: StatusCode::from_u16(status).unwrap(), headers }
+    UpstreamHead { status: StatusCode::from_u16(status).unwrap(), headers, framed: false }
 }
 
 /// An error that both dialects know for one.
