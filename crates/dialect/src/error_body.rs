@@ -54,7 +54,17 @@ pub fn told(status: u16, value: &Value) -> Fault {
         numbers.and_then(|number| u16::try_from(number).ok()).filter(|number| (400..600).contains(number));
     let meant = if status >= 400 { status } else { told.unwrap_or(status) };
     let fault = Fault::new(kind_of(meant, &names, &message, table), message);
-    Fault { param: word("param"), upstream: Some(Box::new(Upstream { status, kind, code })), ..fault }
+    let upstream = Some(Box::new(Upstream { status, kind, code }));
+    Fault { param: word("param"), upstream, retry_after_ms: retry_after(error), ..fault }
+}
+
+/// When to come back, in milliseconds, as Google says it (`7s` or `0.5s`): <https://google.aip.dev/193>
+fn retry_after(error: &Value) -> Option<u64> {
+    let details = error.get("details")?.as_array()?;
+    let wait = details.iter().find_map(|detail| detail.get("retryDelay")?.as_str()?.strip_suffix('s'))?;
+    let (whole, part) = wait.split_once('.').unwrap_or((wait, ""));
+    let part: String = part.chars().chain("000".chars()).take(3).collect();
+    whole.parse::<u64>().ok()?.checked_mul(1_000)?.checked_add(part.parse().ok()?)
 }
 
 /// The kind of a fault: what the provider's own names tell, else what its message tells, else what its
@@ -131,6 +141,8 @@ const WORDS: &[(&str, FaultKind)] = &[
     ("too_many_requests_error", FaultKind::UpstreamLimited),
     ("overloaded_error", FaultKind::UpstreamOverloaded),
     ("timeout_error", FaultKind::UpstreamTimeout),
+    // Google: <https://google.aip.dev/193>
+    ("cancelled", FaultKind::UpstreamFailed),
 ];
 
 /// What Cloudflare's numbers tell:
@@ -164,6 +176,11 @@ const PHRASES: &[(&str, FaultKind)] = &[
     ("exceed context limit", FaultKind::ContextTooLong),
     ("prompt is too long", FaultKind::ContextTooLong),
     ("content management policy", FaultKind::ContentFiltered),
+    ("exceeds the maximum number of tokens", FaultKind::ContextTooLong),
+    ("credits are depleted", FaultKind::UpstreamQuota),
+    ("api key not valid", FaultKind::UpstreamAuth),
+    ("api key expired", FaultKind::UpstreamAuth),
+    ("user location is not supported", FaultKind::UpstreamAuth),
     ("incorrect api key", FaultKind::UpstreamAuth),
     ("invalid api key", FaultKind::UpstreamAuth),
     ("model not found", FaultKind::UpstreamNotFound),

@@ -20,6 +20,8 @@ pub fn parse(body: &[u8]) -> Result<Value, Fault> {
 pub struct Object {
     members: Map<String, Value>,
     pointer: String,
+    /// Members may be spelt in snake case where they are asked for in camel case.
+    lenient: bool,
 }
 
 impl Object {
@@ -30,9 +32,27 @@ impl Object {
     pub fn new(value: Value, pointer: impl Into<String>) -> Result<Self, Fault> {
         let pointer = pointer.into();
         match value {
-            Value::Object(members) => Ok(Object { members, pointer }),
+            Value::Object(members) => Ok(Object { members, pointer, lenient: false }),
             other => Err(wrong(&pointer, "an object", &other)),
         }
+    }
+
+    /// The same for an object whose members, and those of the objects in it, are spelt in camel case or in
+    /// snake case, as protocol buffers allow: <https://protobuf.dev/programming-guides/json/>. They are asked
+    /// for in camel case; what is not taken keeps its spelling.
+    ///
+    /// # Errors
+    /// A fault when it is not an object.
+    pub fn proto(value: Value, pointer: impl Into<String>) -> Result<Self, Fault> {
+        Ok(Object { lenient: true, ..Object::new(value, pointer)? })
+    }
+
+    /// How a member is spelt here.
+    #[must_use]
+    pub fn spelling(&self, name: &str) -> String {
+        let other = snake(name);
+        let is_other = self.lenient && !self.members.contains_key(name) && self.members.contains_key(&other);
+        if is_other { other } else { name.to_owned() }
     }
 
     /// Where a member stands.
@@ -50,9 +70,10 @@ impl Object {
     /// Takes a member; `null` counts as absent. (A `null` that must be written back belongs in
     /// [`Object::rest`]: look with [`Object::is_null`] before.)
     pub fn take(&mut self, name: &str) -> Option<Value> {
-        match self.members.get(name) {
+        let spelling = if self.lenient { &self.spelling(name) } else { name };
+        match self.members.get(spelling) {
             None | Some(Value::Null) => None,
-            Some(_) => self.members.shift_remove(name),
+            Some(_) => self.members.shift_remove(spelling),
         }
     }
 
@@ -65,7 +86,7 @@ impl Object {
     /// Looks at a member without taking it.
     #[must_use]
     pub fn peek(&self, name: &str) -> Option<&Value> {
-        self.members.get(name)
+        if self.lenient { self.members.get(&self.spelling(name)) } else { self.members.get(name) }
     }
 
     /// Puts a member back, so that it stays in [`Object::rest`].
@@ -143,13 +164,55 @@ impl Object {
         }
     }
 
+    /// Takes a list of strings; one that is missing is empty.
+    ///
+    /// # Errors
+    /// A fault when the member is there and not such a list.
+    pub fn strings(&mut self, name: &str) -> Result<Vec<String>, Fault> {
+        let words = self.list(name)?.into_iter().flatten().enumerate();
+        let word = |(index, word)| match word {
+            Value::String(word) => Ok(word),
+            other => Err(wrong(&format!("{}/{index}", self.at(name)), "a string", &other)),
+        };
+        words.map(word).collect()
+    }
+
     /// Takes an object.
     ///
     /// # Errors
     /// A fault when the member is there and not an object.
     pub fn object(&mut self, name: &str) -> Result<Option<Object>, Fault> {
         let pointer = self.at(name);
-        self.take(name).map(|value| Object::new(value, pointer)).transpose()
+        let Some(value) = self.take(name) else { return Ok(None) };
+        Ok(Some(Object { lenient: self.lenient, ..Object::new(value, pointer)? }))
+    }
+
+    /// Takes an object apart with `take`. What `take` leaves of it stays under the same name.
+    ///
+    /// # Errors
+    /// A fault when the member is there and not an object, and what `take` says.
+    pub fn nested<T: Default>(
+        &mut self,
+        name: &str,
+        take: impl FnOnce(&mut Object) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let Some(mut inner) = self.object(name)? else { return Ok(T::default()) };
+        let taken = take(&mut inner)?;
+        if inner.members.values().any(|value| !value.is_null()) {
+            self.put(name, Value::Object(inner.members));
+        }
+        Ok(taken)
+    }
+
+    /// Takes a whole number of at most `max`.
+    ///
+    /// # Errors
+    /// A fault when the member is there and not such a number.
+    pub fn small(&mut self, name: &str, max: u32) -> Result<Option<u32>, Fault> {
+        let Some(number) = self.whole(name)? else { return Ok(None) };
+        let fits = u32::try_from(number).ok().filter(|number| *number <= max);
+        let fault = || Fault::bad(self.at(name), format!("`{name}` is {number}, and may be {max} at most"));
+        fits.ok_or_else(fault).map(Some)
     }
 
     /// What was not taken.
@@ -163,6 +226,41 @@ impl Object {
     pub fn extra(self, dialect: DialectId) -> Extra {
         Extra::new(dialect, self.members)
     }
+}
+
+/// The place that a path such as `$.list[0].name` names, made where it is missing. `None` where there is
+/// something else in the way.
+pub fn place<'a>(mut value: &'a mut Value, path: &str) -> Option<&'a mut Value> {
+    for step in path.split(['$', '.', '[', ']', '\'', '"']).filter(|step| !step.is_empty()) {
+        let number = step.parse::<usize>().ok().filter(|_| !value.is_object());
+        if value.is_null() {
+            *value = if number.is_some() { Value::Array(Vec::new()) } else { Value::Object(Map::new()) };
+        }
+        value = match (value, number) {
+            (Value::Array(list), Some(number)) => {
+                if number == list.len() {
+                    list.push(Value::Null);
+                }
+                list.get_mut(number)?
+            }
+            (Value::Object(members), None) => members.entry(step).or_insert(Value::Null),
+            _ => return None,
+        };
+    }
+    Some(value)
+}
+
+/// The snake case spelling of a name in camel case.
+#[must_use]
+pub fn snake(name: &str) -> String {
+    let mut written = String::with_capacity(name.len());
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            written.push('_');
+        }
+        written.push(letter.to_ascii_lowercase());
+    }
+    written
 }
 
 /// The fault for a value of the wrong type.

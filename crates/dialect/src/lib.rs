@@ -13,12 +13,14 @@ pub mod canon;
 pub mod error_body;
 pub mod fault;
 pub mod frame;
+mod gemini;
 pub mod json;
 pub mod laws;
 pub mod limits;
 pub mod loss;
 mod openai_chat;
 pub mod pipe;
+pub mod schema;
 pub mod splice;
 #[cfg(test)]
 mod tests;
@@ -55,6 +57,7 @@ macro_rules! dialects {
 
 dialects! {
     Anthropic = "anthropic" => anthropic::Anthropic,
+    Gemini = "gemini" => gemini::Gemini,
     OpenaiChat = "openai_chat" => openai_chat::OpenaiChat,
 }
 

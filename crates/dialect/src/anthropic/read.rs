@@ -179,8 +179,8 @@ pub(super) fn block(value: Value, at: At, pointer: &str) -> Result<Block, Fault>
             Kind::Reasoning { text, seal: signature.and_then(seal) }
         }
         "redacted_thinking" => {
-            let seal = Seal { issuer: ID, data: object.need_string("data")?, redacted: true };
-            Kind::Reasoning { text: String::new(), seal: Some(seal) }
+            let data = object.need_string("data")?;
+            Kind::Reasoning { text: String::new(), seal: Some(Seal::brought(&data, ID, true)) }
         }
         _ => Kind::Text(object.need_string("text")?),
     };
@@ -188,7 +188,7 @@ pub(super) fn block(value: Value, at: At, pointer: &str) -> Result<Block, Fault>
     // A call that the model made by itself, as nearly all are: newer models say so in every one.
     let direct = object.peek("caller").is_some_and(is_direct).then(|| object.take("caller")).flatten();
     form.extend(direct.map(|direct| ("caller".to_owned(), direct)));
-    Ok(Block { kind, at, cache, extra: Extra::with_form(ID, object.rest(), form) })
+    Ok(Block { at, cache, extra: Extra::with_form(ID, object.rest(), form), ..Block::new(kind) })
 }
 
 /// The caller of a tool is the model itself, which is what no caller at all means too.
@@ -208,7 +208,7 @@ fn is_known(block: &Value) -> bool {
 /// The seal that a signature is. An empty one is none: it stands in answers that were translated from
 /// another dialect.
 pub(super) fn seal(signature: String) -> Option<Seal> {
-    (!signature.is_empty()).then_some(Seal { issuer: ID, data: signature, redacted: false })
+    (!signature.is_empty()).then(|| Seal::brought(&signature, ID, false))
 }
 
 fn source(block: &mut Object) -> Result<Source, Fault> {

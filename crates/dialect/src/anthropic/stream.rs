@@ -320,7 +320,13 @@ struct Held {
     index: Option<u32>,
     /// The `delta` members that are to be written.
     pieces: VecDeque<Vec<u8>>,
+    /// Another dialect's seal on words or a call, written before them.
+    seal: Option<Seal>,
     stopped: bool,
+}
+
+fn held(start: BlockStart, stopped: bool) -> Held {
+    Held { start, index: None, pieces: VecDeque::new(), seal: None, stopped }
 }
 
 impl EventWriter {
@@ -342,10 +348,9 @@ impl Writer for EventWriter {
             Event::BlockStart { choice: 0, start, .. } => {
                 self.called |= matches!(start, BlockStart::ToolUse { .. });
                 self.refused |= *start == BlockStart::Refusal;
-                let pieces = VecDeque::new();
-                self.blocks.push_back(Held { start: start.clone(), index: None, pieces, stopped: false });
+                self.blocks.push_back(held(start.clone(), false));
             }
-            Event::Delta { choice: 0, block, delta } => self.delta(*block, delta, losses),
+            Event::Delta { choice: 0, block, delta } => self.delta(*block, delta),
             Event::BlockStop { choice: 0, block } => {
                 self.block(*block).into_iter().for_each(|held| held.stopped = true);
             }
@@ -403,7 +408,7 @@ impl EventWriter {
         self.blocks.get_mut(usize::try_from(place).ok()?)
     }
 
-    fn delta(&mut self, number: u32, delta: &Delta, losses: &mut Losses) {
+    fn delta(&mut self, number: u32, delta: &Delta) {
         let Some(held) = self.block(number) else { return };
         let json = match delta {
             Delta::Input(text) => json!({ "type": "input_json_delta", "partial_json": text }),
@@ -411,17 +416,15 @@ impl EventWriter {
                 json!({ "type": "thinking_delta", "thinking": text })
             }
             Delta::Text(text) => json!({ "type": "text_delta", "text": text }),
-            Delta::Seal(Seal { issuer: ID, data, redacted: false }) => {
-                json!({ "type": "signature_delta", "signature": data })
+            Delta::Seal(seal) if held.start != BlockStart::Reasoning => {
+                return held.seal = Some(seal.clone());
             }
             Delta::Seal(seal) if seal.redacted && held.index.is_none() && held.pieces.is_empty() => {
                 let hidden = Kind::Reasoning { text: String::new(), seal: Some(seal.clone()) };
                 held.start = BlockStart::Whole(Box::new(Block::new(hidden)));
                 return;
             }
-            Delta::Seal(_) => {
-                return losses.note(format!("/content/{number}/signature"), "another API's seal");
-            }
+            Delta::Seal(seal) => json!({ "type": "signature_delta", "signature": seal.kept(ID) }),
         };
         self.piece(number, &json);
     }
@@ -450,6 +453,13 @@ impl EventWriter {
     /// Writes what can be written: all of the first block, and of the next ones as blocks stop.
     fn write_blocks(&mut self, out: &mut Vec<u8>, losses: &mut Losses) {
         while let Some(mut block) = self.blocks.pop_front() {
+            if let Some(seal) = block.seal.take() {
+                self.first = self.first.wrapping_sub(1);
+                self.blocks.push_front(block);
+                self.blocks.push_front(held(BlockStart::Reasoning, true));
+                self.delta(self.first, &Delta::Seal(seal));
+                continue;
+            }
             self.block_start(&mut block, out, losses);
             while let Some(piece) = block.pieces.pop_front() {
                 self.held = self.held.saturating_sub(piece.len());
@@ -464,15 +474,16 @@ impl EventWriter {
             if let Some(index) = block.index {
                 event(out, "content_block_stop", members(json!({ "index": index })));
             }
-            self.first = self.first.saturating_add(1);
+            self.first = self.first.wrapping_add(1);
         }
     }
 
-    /// Writes the start of a block once. Words begin with their first piece: a client that sends an empty
-    /// block of text back would be refused.
+    /// Writes the start of a block once. Words begin with their first piece (a client that sends an empty
+    /// block of text back would be refused), calls with theirs or with their end, as a seal may come first.
     fn block_start(&mut self, block: &mut Held, out: &mut Vec<u8>, losses: &mut Losses) {
-        let words = !matches!(block.start, BlockStart::Whole(_) | BlockStart::ToolUse { .. });
-        if block.index.is_some() || (words && block.pieces.is_empty()) {
+        let is_call = matches!(block.start, BlockStart::ToolUse { .. });
+        let is_whole = matches!(block.start, BlockStart::Whole(_)) || (is_call && block.stopped);
+        if block.index.is_some() || (!is_whole && block.pieces.is_empty()) {
             return;
         }
         let json = match &block.start {

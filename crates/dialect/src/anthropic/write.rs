@@ -7,8 +7,8 @@ use super::wire::{self, ID, ToolIds};
 use crate::{
     Carried, Fault, FaultKind, Losses, Target,
     canon::{
-        At, Block, Cache, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role, Source,
-        Stop, StopReason, Tool, Turn,
+        At, Block, Cache, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role, Seal,
+        Source, Stop, StopReason, Tool, Turn,
     },
     json,
     limits::{OUTPUT_TOKENS_DEFAULT, THINKING_BUDGET_MIN},
@@ -241,6 +241,9 @@ impl Pen {
                 return None;
             }
         };
+        if block.seal.is_some() && self.answer.is_none() {
+            self.losses.note(self.pointer(block, "signature"), "another API's seal");
+        }
         json.extend(block.cache.as_ref().map(|cache| ("cache_control".to_owned(), cache_json(cache))));
         self.extra(&block.extra, &pointer, &mut json);
         Some(Value::Object(json))
@@ -279,22 +282,15 @@ impl Pen {
                 ("input", self.input(block, input)),
             ]),
             Kind::ToolResult { id, error, content, plain } => self.tool_result(id, *error, content, *plain),
-            Kind::Reasoning { text, seal } => match seal.as_ref().filter(|seal| seal.issuer == ID) {
-                Some(seal) if seal.redacted => {
-                    object([("type", json!("redacted_thinking")), ("data", json!(seal.data))])
-                }
-                Some(seal) => thought(text, &seal.data),
+            // Another API's seal goes to a client, who brings it back, never to Anthropic.
+            Kind::Reasoning { text, seal } => match seal {
+                Some(seal) if seal.issuer == ID || self.answer.is_some() => sealed(text, seal),
                 // As it stood; what there was of a signature is in `extra`.
                 None if self.own => object([("type", json!("thinking")), ("thinking", json!(text))]),
-                None if self.answer.is_none() => {
+                _ if self.answer.is_none() => {
                     return Err("the API takes back only thoughts that it signed");
                 }
-                None => {
-                    if seal.is_some() {
-                        self.losses.note(self.pointer(block, "signature"), "another API's seal");
-                    }
-                    return Ok((!text.is_empty()).then(|| thought(text, "")));
-                }
+                _ => return Ok((!text.is_empty()).then(|| thought(text, ""))),
             },
             Kind::Opaque { dialect, json: Value::Object(json) } if *dialect == ID => json.clone(),
             Kind::Opaque { .. } => return Err(FOREIGN),
@@ -529,6 +525,11 @@ fn cache_json(cache: &Cache) -> Value {
     Value::Object(object([("type", json!("ephemeral")), ("ttl", json!(cache.ttl))]))
 }
 
+fn sealed(text: &str, seal: &Seal) -> Members {
+    let hidden = || object([("type", json!("redacted_thinking")), ("data", json!(seal.kept(ID)))]);
+    if seal.redacted { hidden() } else { thought(text, &seal.kept(ID)) }
+}
+
 fn thought(text: &str, signature: &str) -> Members {
     object([("type", json!("thinking")), ("thinking", json!(text)), ("signature", json!(signature))])
 }
@@ -554,6 +555,7 @@ pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
             called |= matches!(block.kind, Kind::ToolUse { .. });
             refused |= matches!(block.kind, Kind::Refusal(_));
             pen.answer = Some(number);
+            content.extend(block.seal.as_ref().map(|seal| Value::Object(sealed("", seal))));
             content.extend(pen.answer_block(block));
         }
         if choice.logprobs.is_some() {

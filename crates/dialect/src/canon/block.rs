@@ -13,6 +13,8 @@ pub struct Block {
     pub at: At,
     /// A wish to cache the prompt up to here.
     pub cache: Option<Cache>,
+    /// The issuer's seal on words or on a tool call (Gemini). The seal on thoughts is part of their kind.
+    pub seal: Option<Seal>,
     /// Members that only the sender's dialect knows.
     pub extra: Extra,
 }
@@ -21,7 +23,7 @@ impl Block {
     /// A block with nothing but its kind.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
-        Block { kind, at: At::default(), cache: None, extra: Extra::NONE }
+        Block { kind, at: At::default(), cache: None, seal: None, extra: Extra::NONE }
     }
 }
 
@@ -74,6 +76,22 @@ pub enum Kind {
     },
 }
 
+impl Kind {
+    /// The type of a medium of this kind that only has an address: what its end tells, or the usual one.
+    #[must_use]
+    pub fn media_type(&self, url: &str) -> &'static str {
+        const TYPES: &[(&str, &str)] =
+            &[(".png", "image/png"), (".webp", "image/webp"), (".gif", "image/gif"), (".wav", "audio/wav")];
+        let usual = match self {
+            Kind::Image(_) => "image/jpeg",
+            Kind::Audio(_) => "audio/mp3",
+            _ => "application/pdf",
+        };
+        let path = url.split(['?', '#']).next().unwrap_or(url);
+        TYPES.iter().find(|(end, _)| path.ends_with(end)).map_or(usual, |(_, name)| name)
+    }
+}
+
 /// Sealed state: a signature over thoughts, or thoughts that only the issuer can read. Opaque and
 /// byte-exact; it returns to its issuer only.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,8 +100,34 @@ pub struct Seal {
     pub issuer: DialectId,
     /// The seal itself.
     pub data: String,
-    /// The thoughts themselves are inside the seal (Anthropic's `redacted_thinking`), not beside it.
+    /// The thoughts themselves are inside the seal (Anthropic's `redacted_thinking`, Gemini's signature on an
+    /// empty part), not beside it. A seal without them, on thoughts without words, belongs to the next block.
     pub redacted: bool,
+}
+
+impl Seal {
+    /// The text for a client whose `dialect` has room for a seal: its own as it is, another's behind the
+    /// name of its issuer, so that it comes back and goes to no one else. Some clients take the text for
+    /// base64, so the name is written in its letters, in whole groups of four.
+    #[must_use]
+    pub fn kept(&self, dialect: DialectId) -> String {
+        if self.issuer == dialect { self.data.clone() } else { mark(self.issuer) + &self.data }
+    }
+
+    /// The seal that a client of `dialect` has kept.
+    #[must_use]
+    pub fn brought(text: &str, dialect: DialectId, redacted: bool) -> Seal {
+        let others = DialectId::ALL.iter().filter(|issuer| **issuer != dialect);
+        let named = |issuer: &DialectId| Some((*issuer, text.strip_prefix(&mark(*issuer))?));
+        let (issuer, data) = others.into_iter().find_map(named).unwrap_or((dialect, text));
+        Seal { issuer, data: data.to_owned(), redacted }
+    }
+}
+
+fn mark(issuer: DialectId) -> String {
+    let name = issuer.name().replace('_', "/") + "++";
+    let width = name.len().next_multiple_of(4);
+    format!("{name:+<width$}")
 }
 
 /// A wish to cache the prompt up to and including a block.

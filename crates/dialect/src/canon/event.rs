@@ -110,7 +110,7 @@ pub enum Delta {
     Text(String),
     /// JSON text of a tool call's arguments.
     Input(String),
-    /// The seal over thoughts. It comes once, whole.
+    /// The seal over thoughts, words or a tool call. It comes once, whole, and on words and calls first.
     Seal(Seal),
 }
 
@@ -163,7 +163,7 @@ impl Grammar {
                 let fits = match delta {
                     Delta::Text(_) => matches!(open, 't' | 'r'),
                     Delta::Input(_) => open == 'u',
-                    Delta::Seal(_) => open == 'r',
+                    Delta::Seal(_) => matches!(open, 't' | 'r' | 'u'),
                 };
                 rule(fits, "a `Delta` fits the kind of its block")?;
             }

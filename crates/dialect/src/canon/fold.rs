@@ -32,10 +32,10 @@ impl Fold {
             Event::Start { id, model, created, extra } => {
                 self.message = Message { id, model, created, extra, ..Fold::new(self.message.from).message };
             }
-            Event::BlockStart { choice, start, .. } => self.choice(choice).blocks.push(begin(start)),
+            Event::BlockStart { choice, start, .. } => self.choice(choice).blocks.push(Block::begun(start)),
             Event::Delta { choice, block, delta } => {
                 if let Some(block) = self.choice(choice).blocks.get_mut(block as usize) {
-                    grow(&mut block.kind, delta);
+                    block.grow(delta);
                 }
             }
             Event::Logprobs { choice, logprobs } => {
@@ -64,6 +64,33 @@ impl Fold {
         // The position was found or made just above.
         #[expect(clippy::indexing_slicing, reason = "`place` is a position in `choices`")]
         &mut self.message.choices[place]
+    }
+}
+
+impl Block {
+    /// A block that has just begun.
+    #[must_use]
+    pub fn begun(start: BlockStart) -> Block {
+        match start {
+            BlockStart::Text => Block::new(Kind::Text(String::new())),
+            BlockStart::Refusal => Block::new(Kind::Refusal(String::new())),
+            BlockStart::Reasoning => Block::new(Kind::Reasoning { text: String::new(), seal: None }),
+            BlockStart::ToolUse { id, name } => Block::new(Kind::ToolUse { id, name, input: String::new() }),
+            BlockStart::Whole(block) => *block,
+        }
+    }
+
+    /// Adds to it; what does not fit its kind is left out.
+    pub fn grow(&mut self, delta: Delta) {
+        match (&mut self.kind, delta) {
+            (Kind::Text(text) | Kind::Refusal(text) | Kind::Reasoning { text, .. }, Delta::Text(more)) => {
+                text.push_str(&more);
+            }
+            (Kind::ToolUse { input, .. }, Delta::Input(more)) => input.push_str(&more),
+            (Kind::Reasoning { seal, .. }, Delta::Seal(whole)) => *seal = Some(whole),
+            (_, Delta::Seal(whole)) => self.seal = Some(whole),
+            _ => {}
+        }
     }
 }
 
@@ -102,27 +129,6 @@ pub fn unfold(message: &Message) -> Vec<Event> {
     events
 }
 
-fn begin(start: BlockStart) -> Block {
-    match start {
-        BlockStart::Text => Block::new(Kind::Text(String::new())),
-        BlockStart::Refusal => Block::new(Kind::Refusal(String::new())),
-        BlockStart::Reasoning => Block::new(Kind::Reasoning { text: String::new(), seal: None }),
-        BlockStart::ToolUse { id, name } => Block::new(Kind::ToolUse { id, name, input: String::new() }),
-        BlockStart::Whole(block) => *block,
-    }
-}
-
-fn grow(kind: &mut Kind, delta: Delta) {
-    match (kind, delta) {
-        (Kind::Text(text) | Kind::Refusal(text) | Kind::Reasoning { text, .. }, Delta::Text(more)) => {
-            text.push_str(&more);
-        }
-        (Kind::ToolUse { input, .. }, Delta::Input(more)) => input.push_str(&more),
-        (Kind::Reasoning { seal, .. }, Delta::Seal(whole)) => *seal = Some(whole),
-        _ => {}
-    }
-}
-
 fn join_logprobs(have: &mut Option<Value>, more: Value) {
     let Some(Value::Object(have)) = have else {
         *have = Some(more);
@@ -156,7 +162,10 @@ fn unfold_block(choice: u32, number: u32, block: &Block, events: &mut Vec<Event>
             (BlockStart::Whole(Box::new(block.clone())), [None, None])
         }
     };
+    let whole = matches!(start, BlockStart::Whole(_));
     events.push(Event::BlockStart { choice, block: number, start });
+    let seal = block.seal.clone().filter(|_| !whole).map(Delta::Seal);
+    events.extend(seal.map(|delta| Event::Delta { choice, block: number, delta }));
     events.extend(deltas.into_iter().flatten().map(|delta| Event::Delta { choice, block: number, delta }));
     events.push(Event::BlockStop { choice, block: number });
 }

@@ -5,12 +5,14 @@ mod block;
 mod event;
 mod fold;
 mod request;
+mod teller;
 mod usage;
 
 pub use block::{Block, Cache, Kind, Media, Seal, Source};
 pub use event::{BlockStart, Delta, Event, Grammar, GrammarError};
 pub use fold::{Fold, fold, unfold};
 pub use request::{At, Choose, Effort, Format, Reasoning, Request, Role, Sampling, Tool, Turn};
+pub use teller::Teller;
 pub use usage::Usage;
 
 use crate::DialectId;

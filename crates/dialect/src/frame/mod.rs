@@ -1,3 +1,4 @@
 //! How streams are cut into frames.
 
+pub mod array;
 pub mod sse;

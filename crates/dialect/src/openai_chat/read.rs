@@ -198,6 +198,7 @@ fn detailed(details: &[Value], blocks: &mut Vec<Block>) -> Vec<Value> {
 
 /// Reads one of `tool_calls`; `id` gives one to a call that has none. A custom tool's call is kept whole.
 fn tool_call(value: Value, pointer: &str, id: impl FnOnce() -> String) -> Result<Block, Fault> {
+    let seal = wire::read_signature(&value);
     let Value::Object(mut call) = value else { return Err(wrong(pointer, "an object", &value)) };
     let whole = call.clone();
     let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or("").to_owned();
@@ -207,15 +208,17 @@ fn tool_call(value: Value, pointer: &str, id: impl FnOnce() -> String) -> Result
         return Ok(Block::new(Kind::Opaque { dialect: ME, json: Value::Object(whole) }));
     };
     let input = function.get("arguments").map(arguments).unwrap_or_default();
+    call.retain(|name, _| name != "extra_content" || seal.is_none());
     let is_plain = is_typed
         && !given.is_empty()
         && position.is_none()
         && function.len() == 2
-        && function.values().all(Value::is_string);
+        && function.values().all(Value::is_string)
+        && seal.is_none();
     let id = if given.is_empty() { id() } else { given };
     let kind = Kind::ToolUse { id, name: text(function.get("name")), input };
     let kept = if is_plain { Kept::new() } else { whole };
-    Ok(Block { extra: Extra::with_form(ME, call, kept), ..Block::new(kind) })
+    Ok(Block { seal, extra: Extra::with_form(ME, call, kept), ..Block::new(kind) })
 }
 
 /// The arguments of a call as text; some servers write the object itself.

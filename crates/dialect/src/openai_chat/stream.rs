@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Fault, FaultKind, Glance, Losses, Reader, Seen, Sink, Writer,
-    canon::{BlockStart, Delta, Event, Extra, Usage},
+    canon::{BlockStart, Delta, Event, Extra, Teller, Usage},
     error_body,
     frame::sse::{Frame, Frames},
     json,
@@ -53,10 +53,7 @@ struct ReadState {
 #[derive(Default)]
 struct ReadChoice {
     index: u32,
-    /// How many blocks have begun.
-    blocks: u32,
-    /// The block of words that is open.
-    open: Option<(BlockStart, u32)>,
+    teller: Teller,
     calls: Vec<ReadCall>,
     finished: bool,
 }
@@ -126,7 +123,11 @@ impl ReadState {
         let index = value.get("index").and_then(Value::as_u64).unwrap_or(0);
         let index = u32::try_from(index).ok().filter(|index| *index < CHOICES_MAX);
         let index = index.ok_or_else(|| over("choices", CHOICES_MAX as usize))?;
-        let choice = self.choices.entry(index).or_insert_with(|| ReadChoice { index, ..Default::default() });
+        let choice = self.choices.entry(index).or_insert_with(|| ReadChoice {
+            index,
+            teller: Teller::new(index),
+            ..Default::default()
+        });
         let mut take = |name: &str| value.get_mut(name).map(mem::take);
         // A server that does not stream sends the message whole.
         let delta = take("delta").filter(Value::is_object).or_else(|| take("message"));
@@ -182,12 +183,14 @@ impl ReadChoice {
     fn delta(&mut self, mut delta: Map<String, Value>, id: &str, sink: &mut Sink) -> Result<(), Fault> {
         self.thoughts(&mut delta, sink);
         match delta.shift_remove("content") {
-            Some(Value::String(text)) => self.say(BlockStart::Text, Delta::Text(text), sink),
+            Some(Value::String(text)) => {
+                self.teller.say(BlockStart::Text, Delta::Text(text), &mut sink.events);
+            }
             Some(Value::Array(parts)) => parts.into_iter().for_each(|part| self.part(part, sink)),
             _ => {}
         }
         if let Some(Value::String(text)) = delta.shift_remove("refusal") {
-            self.say(BlockStart::Refusal, Delta::Text(text), sink);
+            self.teller.say(BlockStart::Refusal, Delta::Text(text), &mut sink.events);
         }
         if let Some(Value::Array(calls)) = delta.shift_remove("tool_calls") {
             calls.into_iter().try_for_each(|call| self.call(call, id, sink))?;
@@ -203,10 +206,10 @@ impl ReadChoice {
     fn part(&mut self, part: Value, sink: &mut Sink) {
         match (part.get("type").and_then(Value::as_str), part.get("text"), part.get("thinking")) {
             (Some("text"), Some(Value::String(text)), _) => {
-                self.say(BlockStart::Text, Delta::Text(text.clone()), sink);
+                self.teller.say(BlockStart::Text, Delta::Text(text.clone()), &mut sink.events);
             }
             (Some("thinking"), _, Some(held)) => {
-                self.say(BlockStart::Reasoning, Delta::Text(read::thinking(held)), sink);
+                self.teller.say(BlockStart::Reasoning, Delta::Text(read::thinking(held)), &mut sink.events);
             }
             _ => self.opaque(Map::from_iter([("content".to_owned(), json!([part]))]), sink),
         }
@@ -225,52 +228,17 @@ impl ReadChoice {
         if let Some(Value::String(text)) = text
             && details.iter().all(|detail| detail.text.is_empty())
         {
-            self.say(BlockStart::Reasoning, Delta::Text(text), sink);
+            self.teller.say(BlockStart::Reasoning, Delta::Text(text), &mut sink.events);
         }
         for (detail, entry) in details.into_iter().zip(&entries) {
-            self.say(BlockStart::Reasoning, Delta::Text(detail.text.to_owned()), sink);
+            self.teller.say(BlockStart::Reasoning, Delta::Text(detail.text.to_owned()), &mut sink.events);
             if let Some(seal) = detail.seal {
-                self.say(BlockStart::Reasoning, Delta::Seal(seal), sink);
+                self.teller.say(BlockStart::Reasoning, Delta::Seal(seal), &mut sink.events);
             }
             if detail.foreign {
                 self.opaque(Map::from_iter([("reasoning_details".to_owned(), json!([entry]))]), sink);
             }
         }
-    }
-
-    /// Adds to the block of this kind, and begins one where none is open. A seal ends the thoughts that it
-    /// covers; one with thoughts inside has a block of its own.
-    fn say(&mut self, kind: BlockStart, delta: Delta, sink: &mut Sink) {
-        if matches!(&delta, Delta::Text(text) if text.is_empty()) {
-            return;
-        }
-        let is_seal = matches!(&delta, Delta::Seal(_));
-        let is_alone = matches!(&delta, Delta::Seal(seal) if seal.redacted);
-        let block = match &self.open {
-            Some((open, block)) if *open == kind && !is_alone => *block,
-            _ => {
-                let block = self.begin(kind.clone(), sink);
-                self.open = Some((kind, block));
-                block
-            }
-        };
-        sink.events.push(Event::Delta { choice: self.index, block, delta });
-        if is_seal {
-            self.close(sink);
-        }
-    }
-
-    fn begin(&mut self, start: BlockStart, sink: &mut Sink) -> u32 {
-        self.close(sink);
-        let block = self.blocks;
-        self.blocks += 1;
-        sink.events.push(Event::BlockStart { choice: self.index, block, start });
-        block
-    }
-
-    fn close(&mut self, sink: &mut Sink) {
-        let stop = self.open.take().map(|(_, block)| Event::BlockStop { choice: self.index, block });
-        sink.events.extend(stop);
     }
 
     /// Takes a piece of a tool call. A piece belongs to the call of its index, or without an index to the
@@ -295,8 +263,10 @@ impl ReadChoice {
                 }
                 let made = || format!("{}_{number}", wire::call_id(answer, self.index));
                 let id = if id.is_empty() { made() } else { id };
-                let block = self.begin(BlockStart::ToolUse { id: id.clone(), name }, sink);
+                let block = self.teller.begin(BlockStart::ToolUse { id: id.clone(), name }, &mut sink.events);
                 self.calls.push(ReadCall { index, id, block });
+                let seal = wire::read_signature(&piece).map(Delta::Seal);
+                sink.events.extend(seal.map(|delta| Event::Delta { choice: self.index, block, delta }));
                 block
             }
         };
@@ -317,7 +287,7 @@ impl ReadChoice {
         if mem::replace(&mut self.finished, true) {
             return;
         }
-        self.close(sink);
+        self.teller.close(&mut sink.events);
         let choice = self.index;
         sink.events.extend(self.calls.iter().map(|call| Event::BlockStop { choice, block: call.block }));
         sink.events.push(Event::Finish { choice, stop: wire::read_stop(word) });
@@ -350,6 +320,8 @@ pub(super) struct ChunkWriter {
     /// What every chunk begins with, up to its choices.
     head: String,
     choices: BTreeMap<u32, WriteChoice>,
+    /// The start of a call, which a seal may follow: clients look for it in the same chunk.
+    call: Option<(u32, Value)>,
     usage: Option<Usage>,
     ended: bool,
 }
@@ -376,6 +348,13 @@ enum WriteBlock {
 
 impl Writer for ChunkWriter {
     fn write(&mut self, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
+        if let Some((choice, mut call)) = self.call.take() {
+            if let (Event::Delta { delta: Delta::Seal(seal), .. }, Some(call)) = (event, call.as_object_mut())
+            {
+                json::put(call, "extra_content", wire::write_signature(seal));
+            }
+            self.delta(choice, json!({"tool_calls": [call]}), out);
+        }
         match event {
             _ if self.ended => {}
             Event::Start { id, model, created, extra } => {
@@ -448,7 +427,7 @@ impl ChunkWriter {
                 choice.calls += 1;
                 let function = json!({"name": name, "arguments": ""});
                 let call = json!({"index": call, "id": id, "type": "function", "function": function});
-                self.delta(index, json!({"tool_calls": [call]}), out);
+                self.call = Some((index, call));
             }
             BlockStart::Whole(_) => losses.note(format!("/content/{block}"), write::NO_BLOCK),
             _ => {}
@@ -469,6 +448,11 @@ impl ChunkWriter {
                 choice.details += 1;
                 json!({"reasoning_details": [wire::write_detail(text, seal, choice.details - 1)]})
             }
+            (Some(WriteBlock::Words(_)), Delta::Seal(seal)) => {
+                choice.details += 1;
+                json!({"reasoning_details": [wire::write_detail("", seal, choice.details - 1)]})
+            }
+            (Some(WriteBlock::Call(_)), Delta::Seal(_)) => return,
             (Some(WriteBlock::Call(call)), Delta::Input(input)) => {
                 json!({"tool_calls": [{"index": call, "function": {"arguments": input}}]})
             }

@@ -212,6 +212,21 @@ pub(super) fn write_detail(text: &str, seal: &Seal, index: usize) -> Value {
     json!({"type": "reasoning.text", "text": text, "signature": seal.data, "format": format, "index": index})
 }
 
+/// Where Google's own OpenAI API keeps Gemini's seal on a tool call:
+/// <https://ai.google.dev/gemini-api/docs/thought-signatures>
+const SIGNATURE: &str = "/extra_content/google/thought_signature";
+
+/// Reads Gemini's seal on a tool call.
+pub(super) fn read_signature(call: &Value) -> Option<Seal> {
+    let data = call.pointer(SIGNATURE)?.as_str().filter(|data| !data.is_empty())?;
+    Some(Seal { issuer: DialectId::Gemini, data: data.to_owned(), redacted: false })
+}
+
+/// Writes it, as `extra_content`.
+pub(super) fn write_signature(seal: &Seal) -> Option<Value> {
+    (seal.issuer == DialectId::Gemini).then(|| json!({"google": {"thought_signature": seal.data}}))
+}
+
 /// The beginning of ids for tool calls that came without one: unique over the turns of a conversation as
 /// far as the provider's ids of answers are.
 pub(super) fn call_id(answer: &str, choice: u32) -> String {

@@ -269,7 +269,8 @@ impl Pen {
         put(message, "refusal", refusal.or((!self.own && self.is_answer).then_some(Value::Null)));
         if self.own || self.is_answer {
             put(message, "reasoning_content", Some(words(&thoughts)).filter(|text| !text.is_empty()));
-            put(message, "reasoning_details", Some(details(&thoughts)).filter(|details| !details.is_empty()));
+            let sealed = details(&thoughts, &parts);
+            put(message, "reasoning_details", (!sealed.is_empty()).then_some(sealed));
         } else {
             let why = "thoughts return only to the API that they came from";
             thoughts.iter().for_each(|block| self.lose(block.at, "", why));
@@ -367,6 +368,8 @@ impl Pen {
         let call = json!({"id": id, "type": "function", "function": {"name": name, "arguments": input}});
         let Value::Object(mut call) = whole_form(&block.extra).unwrap_or(call) else { return Value::Null };
         json::add(&mut call, block.extra.of(ME));
+        let seal = block.seal.as_ref().filter(|_| self.is_answer);
+        put(&mut call, "extra_content", seal.and_then(wire::write_signature));
         Value::Object(call)
     }
 
@@ -419,6 +422,9 @@ impl Pen {
         if block.cache.is_some() && !self.own {
             self.lose(block.at, "cache_control", NO_CACHE);
         }
+        if block.seal.is_some() && !self.is_answer && !self.own {
+            self.lose(block.at, "signature", "a seal returns only to the API that it came from");
+        }
         block.extra.lost_to(ME).for_each(|name| self.lose(block.at, name, UNKNOWN));
     }
 }
@@ -437,10 +443,11 @@ fn words(blocks: &[&Block]) -> String {
     words.collect()
 }
 
-/// `reasoning_details` of the thoughts that are sealed.
-fn details(thoughts: &[&Block]) -> Vec<Value> {
-    let sealed = thoughts.iter().filter_map(|block| match &block.kind {
-        Kind::Reasoning { text, seal: Some(seal) } => Some((text, seal)),
+/// `reasoning_details` of the thoughts and the words that are sealed.
+fn details(thoughts: &[&Block], parts: &[&Block]) -> Vec<Value> {
+    let sealed = thoughts.iter().chain(parts).filter_map(|block| match (&block.kind, &block.seal) {
+        (Kind::Reasoning { text, seal: Some(seal) }, _) => Some((text.as_str(), seal)),
+        (Kind::Text(_), Some(seal)) => Some(("", seal)),
         _ => None,
     });
     sealed.enumerate().map(|(index, (text, seal))| wire::write_detail(text, seal, index)).collect()

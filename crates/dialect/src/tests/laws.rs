@@ -164,6 +164,7 @@ const STOPS: &[StopReason] = &[StopReason::End, StopReason::MaxTokens, StopReaso
 fn word(dialect: DialectId, reason: StopReason) -> &'static str {
     let words = match dialect {
         DialectId::Anthropic => ["end_turn", "max_tokens", "tool_use"],
+        DialectId::Gemini => ["STOP", "MAX_TOKENS", "STOP"],
         DialectId::OpenaiChat => ["stop", "length", "tool_calls"],
     };
     words[STOPS.iter().position(|stop| *stop == reason).unwrap()]

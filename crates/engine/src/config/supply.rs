@@ -290,7 +290,8 @@ impl Draft<'_> {
 fn of_dialect(dialect: DialectId) -> Row {
     match dialect {
         DialectId::Anthropic => messages("", ""),
-        DialectId::OpenaiChat => chat("", ""),
+        // No configuration names Gemini yet.
+        DialectId::Gemini | DialectId::OpenaiChat => chat("", ""),
     }
 }
 

@@ -71,13 +71,16 @@ pub(super) enum Act {
     Garbage,
 }
 
+/// The dialects that have a route: their model and their wish for a stream stand in the body.
+const SPOKEN: &[DialectId] = &[DialectId::Anthropic, DialectId::OpenaiChat];
+
 impl Scene {
     pub(super) fn from_seed(seed: u64) -> Scene {
         let mut chance = Chance::new(seed);
         let count = 1 + chance.below(4);
         Scene {
             seed,
-            caller: *chance.pick(DialectId::ALL),
+            caller: *chance.pick(SPOKEN),
             stream: chance.percent(60),
             targets: (0..count).map(|_| Target::by(&mut chance)).collect(),
             attempts: u32::try_from(1 + chance.below(4)).unwrap(),
@@ -131,7 +134,7 @@ impl Scene {
 impl Target {
     fn by(chance: &mut Chance) -> Target {
         Target {
-            dialect: *chance.pick(DialectId::ALL),
+            dialect: *chance.pick(SPOKEN),
             keys: usize::try_from(chance.below(4)).unwrap(),
             act: Act::by(chance),
             piece: usize::try_from(1 + chance.below(400)).unwrap(),

@@ -13,14 +13,16 @@ use std::panic::catch_unwind;
 const DIALECTS: &[(&str, DialectId)] = &[
     ("chat", DialectId::OpenaiChat),
     ("count_tokens", DialectId::Anthropic),
+    ("generateContent", DialectId::Gemini),
     ("messages", DialectId::Anthropic),
+    ("streamGenerateContent", DialectId::Gemini),
 ];
-/// Providers that call an endpoint so and mean something else.
-const OTHERS: &[(&str, &str)] = &[
-    ("bedrock", "count_tokens"),
-    ("cohere", "chat"),
-    ("gemini", "count_tokens"),
-    ("vertex", "count_tokens"),
+/// Providers that call an endpoint so and mean something else, and the dialect that it is.
+const OTHERS: &[(&str, &str, Option<DialectId>)] = &[
+    ("bedrock", "count_tokens", None),
+    ("cohere", "chat", None),
+    ("gemini", "count_tokens", Some(DialectId::Gemini)),
+    ("vertex", "count_tokens", Some(DialectId::Gemini)),
 ];
 /// Members that must stand once, as in a gateway.
 const POLICY: &[&str] = &["model", "stream", "max_tokens", "max_completion_tokens", "stream_options", "n"];
@@ -83,11 +85,14 @@ impl Outcome {
 }
 
 fn dialect_of(exchange: &Exchange) -> Option<DialectId> {
-    let other = |(provider, endpoint): &(&str, &str)| {
+    if exchange.response.body_encoding == "base64" {
+        return None;
+    }
+    let other = |(provider, endpoint, _): &&(&str, &str, Option<DialectId>)| {
         *provider == exchange.provider.as_str() && *endpoint == exchange.endpoint.as_str()
     };
-    if OTHERS.iter().any(other) || exchange.response.body_encoding == "base64" {
-        return None;
+    if let Some((.., other)) = OTHERS.iter().find(other) {
+        return *other;
     }
     DIALECTS.iter().find(|(endpoint, _)| *endpoint == exchange.endpoint).map(|(_, dialect)| *dialect)
 }
