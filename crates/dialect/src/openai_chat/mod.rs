@@ -59,11 +59,11 @@ impl Dialect for OpenaiChat {
     }
 
     fn read_fault(&self, status: u16, body: &[u8]) -> Fault {
-        read::fault(status, body)
+        crate::openai::fault(status, body)
     }
 
     fn write_fault(&self, fault: &Fault) -> Vec<u8> {
-        crate::json::bytes(&write::fault(fault))
+        crate::json::bytes(&crate::openai::write_fault(fault))
     }
 
     fn write_stream_fault(&self, fault: &Fault) -> Vec<u8> {

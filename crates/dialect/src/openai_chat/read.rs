@@ -7,9 +7,10 @@ use crate::{
         At, Block, Cache, Choice, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role,
         Sampling, Source, Tool, Turn,
     },
-    fault::{Upstream, kind_of_status},
+    fault::Upstream,
     json::{self, Object, wrong},
-    limits::{CHOICES_MAX, FAULT_TEXT_MAX, PARTS_MAX, TOOLS_MAX, TURNS_MAX},
+    limits::{CHOICES_MAX, PARTS_MAX, TOOLS_MAX, TURNS_MAX},
+    openai,
 };
 use serde_json::{Map, Value};
 
@@ -46,29 +47,20 @@ pub(super) fn response(body: &[u8]) -> Result<Message, Fault> {
     message(value).map_err(|fault| invalid(format!("the provider's answer is not readable: {fault}")))
 }
 
-/// Reads an error, of whatever shape.
-pub(super) fn fault(status: u16, body: &[u8]) -> Fault {
-    match serde_json::from_slice(body) {
-        Ok(value @ (Value::Object(_) | Value::Array(_))) => fault_of(status, &value),
-        Ok(Value::String(text)) => plain_fault(status, &text),
-        _ => plain_fault(status, &String::from_utf8_lossy(body)),
-    }
-}
-
 /// The error inside an answer or a chunk that came under the status 200, if it is one.
 pub(super) fn fault_in(value: &Value) -> Option<Fault> {
     let said = |member: &&str| value.get(*member).is_some_and(|error| !error.is_null());
     let choices = value.get("choices").and_then(Value::as_array);
     if said(&"error") || (choices.is_none() && ["errors", "detail", "message"].iter().any(|name| said(name)))
     {
-        return Some(fault_of(200, value));
+        return Some(openai::fault_of(200, value));
     }
     let broken = choices?.iter().find(|choice| {
         choice.get("finish_reason").is_some_and(|word| word == "error")
             || choice.get("error").is_some_and(Value::is_object)
     })?;
     Some(match broken.get("error") {
-        Some(error) if !error.is_null() => fault_of(200, broken),
+        Some(error) if !error.is_null() => openai::fault_of(200, broken),
         _ => Fault {
             upstream: Some(Box::new(Upstream { status: 200, kind: None, code: None })),
             ..Fault::new(FaultKind::UpstreamFailed, "the provider broke off with `finish_reason` `error`")
@@ -337,7 +329,7 @@ fn image(held: &Value) -> Option<Kind> {
         }
         _ => return None,
     };
-    Some(Kind::Image(Media { source: source(url), name: None }))
+    Some(Kind::Image(Media { source: openai::source(url), name: None }))
 }
 
 fn audio(held: &Map<String, Value>) -> Option<Kind> {
@@ -350,21 +342,12 @@ fn file(held: &Map<String, Value>) -> Option<Kind> {
     let text = |name: &str| held.get(name).and_then(Value::as_str);
     let name = text("filename").map(str::to_owned);
     let source = match (text("file_data"), text("file_id")) {
-        (Some(data), None) if data.starts_with("data:") || data.starts_with("http") => source(data),
+        (Some(data), None) if data.starts_with("data:") || data.starts_with("http") => openai::source(data),
         (None, Some(id)) => Source::FileId(id.to_owned()),
         _ => return None,
     };
     let known = 1 + usize::from(name.is_some());
     (held.len() == known).then_some(Kind::File(Media { source, name }))
-}
-
-fn source(url: &str) -> Source {
-    match url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
-        Some((media_type, data)) => {
-            Source::Base64 { media_type: media_type.to_owned(), data: data.to_owned() }
-        }
-        None => Source::Url(url.to_owned()),
-    }
 }
 
 /// The words of Mistral's `thinking`: a list of text parts, or a string.
@@ -535,7 +518,7 @@ fn reasoning_wish(object: &mut Object, form: &mut Map<String, Value>) -> Option<
     let mut given = Vec::new();
     for name in ["reasoning_effort", "reasoning", "thinking"] {
         let found = match object.peek(name) {
-            Some(Value::String(word)) if name == "reasoning_effort" => Some(effort(word)),
+            Some(Value::String(word)) if name == "reasoning_effort" => Some(openai::read_effort(word)),
             Some(Value::Object(members)) if name != "reasoning_effort" => thinking_wish(members),
             _ => None,
         };
@@ -545,17 +528,13 @@ fn reasoning_wish(object: &mut Object, form: &mut Map<String, Value>) -> Option<
         }
     }
     let is_canonical = match given.as_slice() {
-        [(_, Value::String(word))] => wish.as_ref().and_then(super::write::effort) == Some(word),
+        [(_, Value::String(word))] => wish.as_ref().and_then(openai::write_effort) == Some(word),
         _ => false,
     };
     if !is_canonical {
         form.extend(given);
     }
     wish
-}
-
-fn effort(word: &str) -> Reasoning {
-    if word == "none" { Reasoning::Off } else { Reasoning::Effort(wire::read_effort(word)) }
 }
 
 /// `None` where the object says more than canonical form can.
@@ -570,7 +549,7 @@ fn thinking_wish(members: &Map<String, Value>) -> Option<Reasoning> {
     match (word("type"), enabled, budget, word("effort")) {
         (Some("disabled"), ..) | (_, Some(false), ..) => Some(Reasoning::Off),
         (_, _, Some(tokens), _) => Some(Reasoning::Budget(tokens)),
-        (_, _, _, Some(word)) => Some(effort(word)),
+        (_, _, _, Some(word)) => Some(openai::read_effort(word)),
         (Some("enabled" | "adaptive"), ..) | (_, Some(true), ..) => Some(Reasoning::Adaptive(None)),
         _ => None,
     }
@@ -660,88 +639,4 @@ fn answer_choice(value: Value, position: usize, id: &str) -> Result<(Choice, Map
     let logprobs = if has_logprobs { object.take("logprobs") } else { None };
     let extra = Extra::with_form(ME, members, form);
     Ok((Choice { index, blocks, stop, logprobs, extra }, object.rest()))
-}
-
-fn plain_fault(status: u16, text: &str) -> Fault {
-    let text = shortened(text.trim());
-    let message = if text.is_empty() { format!("the provider answered {status} and no more") } else { text };
-    let upstream = Some(Box::new(Upstream { status, kind: None, code: None }));
-    Fault { upstream, ..Fault::new(kind_of(status, &[], &message, &[]), message) }
-}
-
-/// Reads an error object of any of the shapes that are known.
-///
-/// The object may stand in `error` (OpenAI), be the first of `errors` (Cloudflare), the first of a list
-/// (Google) or the body itself (Mistral, Cerebras); `error` may be a string (xAI, Hugging Face), and so
-/// may `detail` (Mistral, FastAPI).
-pub(super) fn fault_of(status: u16, value: &Value) -> Fault {
-    let body = value.get(0).unwrap_or(value);
-    let cloudflare = body.pointer("/errors/0").filter(|error| error.is_object());
-    let error = body.get("error").filter(|error| error.is_object()).or(cloudflare).unwrap_or(body);
-    let said = ["message", "error", "errors", "detail", "msg", "title"];
-    let message = said.iter().find_map(|name| words(error.get(*name)?));
-    let mut message = message.unwrap_or_else(|| shortened(&value.to_string()));
-    // OpenRouter hides what the provider behind it said.
-    if let Some(raw) = error.pointer("/metadata/raw").and_then(words) {
-        message = shortened(&format!("{message}: {raw}"));
-    }
-    let word = |name: &str| [error, body].iter().find_map(|part| label(part.get(name)?));
-    let (kind, code) = (word("type").or_else(|| word("status")), word("code"));
-    let inner = error.pointer("/innererror/code").and_then(label);
-    let names: Vec<&str> = [&code, &kind, &inner].into_iter().flatten().map(String::as_str).collect();
-    let table = if cloudflare.is_some() { wire::CLOUDFLARE_CODES } else { wire::FAULT_WORDS };
-    let numbers = ["code", "status", "status_code"].iter().find_map(|name| error.get(*name)?.as_u64());
-    let told =
-        numbers.and_then(|number| u16::try_from(number).ok()).filter(|number| (400..600).contains(number));
-    let meant = if status >= 400 { status } else { told.unwrap_or(status) };
-    let fault = Fault::new(kind_of(meant, &names, &message, table), message);
-    Fault { param: word("param"), upstream: Some(Box::new(Upstream { status, kind, code })), ..fault }
-}
-
-/// The kind of a fault: what the provider's own names tell, else what its message tells, else what its
-/// status tells. An error under the status 200 is the provider's, unless it blames the request.
-fn kind_of(status: u16, names: &[&str], message: &str, table: &[(&str, FaultKind)]) -> FaultKind {
-    let named = |(word, _): &&(&str, FaultKind)| names.iter().any(|name| name.eq_ignore_ascii_case(word));
-    if let Some((_, kind)) = table.iter().find(named) {
-        return *kind;
-    }
-    let told = match kind_of_status(status) {
-        FaultKind::UpstreamInvalid if names.contains(&"invalid_request_error") => FaultKind::BadRequest,
-        FaultKind::UpstreamInvalid => FaultKind::UpstreamFailed,
-        kind => kind,
-    };
-    let message = message.to_ascii_lowercase();
-    let is_open = matches!(told, FaultKind::BadRequest | FaultKind::TooLarge | FaultKind::UpstreamFailed);
-    wire::FAULT_PHRASES
-        .iter()
-        .filter(|(_, kind)| is_open || *kind == FaultKind::UpstreamQuota)
-        .find(|(phrase, _)| message.contains(phrase))
-        .map_or(told, |(_, kind)| *kind)
-}
-
-/// The words in a message of any shape: a string (which may itself be an error as JSON), the first of a
-/// list (FastAPI), or what an object says.
-fn words(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) if text.is_empty() => None,
-        Value::String(text) => Some(shortened(text)),
-        Value::Array(list) => list.first().filter(|first| !first.is_array()).and_then(words),
-        Value::Object(error) => {
-            let said = ["message", "msg"].iter().find_map(|name| error.get(*name)?.as_str());
-            said.map(shortened)
-        }
-        _ => None,
-    }
-}
-
-fn label(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) if !text.is_empty() => Some(shortened(text)),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
-fn shortened(text: &str) -> String {
-    text.chars().take(FAULT_TEXT_MAX).collect()
 }

@@ -12,6 +12,7 @@ use crate::{
     frame::sse::{Frame, Frames},
     json,
     limits::{CHOICES_MAX, STREAM_HELD_MAX, TOOLS_MAX},
+    openai,
 };
 use memchr::memmem::Finder;
 use serde_json::{Map, Value, json};
@@ -88,7 +89,7 @@ impl ReadState {
         }
         let chunk = match serde_json::from_slice(data) {
             Ok(chunk @ Value::Object(_)) => chunk,
-            _ if frame.event == b"error" => return Err(read::fault(200, data)),
+            _ if frame.event == b"error" => return Err(openai::fault(200, data)),
             _ => {
                 sink.losses.note("", "a frame of the provider's stream is not a JSON object");
                 return Ok(());
@@ -96,7 +97,7 @@ impl ReadState {
         };
         match read::fault_in(&chunk) {
             Some(fault) => Err(fault),
-            None if frame.event == b"error" => Err(read::fault_of(200, &chunk)),
+            None if frame.event == b"error" => Err(openai::fault_of(200, &chunk)),
             None => self.chunk(chunk, sink),
         }
     }
@@ -554,7 +555,7 @@ impl ChunkWriter {
 
 /// Writes a fault as the last event of a broken stream; no `[DONE]` comes behind it.
 pub(super) fn fault_frame(fault: &Fault, out: &mut Vec<u8>) {
-    out.extend_from_slice(format!("data: {}\n\n", write::fault(fault)).as_bytes());
+    out.extend_from_slice(format!("data: {}\n\n", openai::write_fault(fault)).as_bytes());
 }
 
 /// Looks at relayed chunks. Once content has been seen, a chunk is only parsed when one of a few members
@@ -616,13 +617,13 @@ impl Glance for ChunkGlance {
             return Ok(());
         }
         let Ok(chunk) = serde_json::from_slice::<Value>(frame.data) else {
-            return if is_error { Err(read::fault(200, frame.data)) } else { Ok(()) };
+            return if is_error { Err(openai::fault(200, frame.data)) } else { Ok(()) };
         };
         if let Some(fault) = read::fault_in(&chunk) {
             return Err(fault);
         }
         if is_error {
-            return Err(read::fault_of(200, &chunk));
+            return Err(openai::fault_of(200, &chunk));
         }
         self.look(&chunk);
         Ok(())

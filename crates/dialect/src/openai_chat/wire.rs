@@ -1,8 +1,8 @@
 //! The dialect's vocabulary: its words, its usage and its thoughts, and a look at a few members of a body.
 
 use crate::{
-    DialectId, FaultKind,
-    canon::{Effort, Extra, Seal, Stop, StopReason, Usage},
+    DialectId,
+    canon::{Extra, Seal, Stop, StopReason, Usage},
 };
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value, json};
@@ -30,76 +30,6 @@ const FINISH: &[(&str, StopReason)] = &[
     ("model_length", StopReason::ContextWindow),
 ];
 
-const EFFORTS: &[(&str, Effort)] = &[
-    ("minimal", Effort::Minimal),
-    ("low", Effort::Low),
-    ("medium", Effort::Medium),
-    ("high", Effort::High),
-    ("xhigh", Effort::Max),
-    ("max", Effort::Max),
-];
-
-/// What a provider's code or type of error tells, to the letter.
-pub(super) const FAULT_WORDS: &[(&str, FaultKind)] = &[
-    ("context_length_exceeded", FaultKind::ContextTooLong),
-    ("exceed_context_size_error", FaultKind::ContextTooLong),
-    ("too_many_prompt_tokens", FaultKind::ContextTooLong),
-    ("too_many_tokens", FaultKind::ContextTooLong),
-    ("content_filter", FaultKind::ContentFiltered),
-    ("content_policy_violation", FaultKind::ContentFiltered),
-    ("responsibleaipolicyviolation", FaultKind::ContentFiltered),
-    ("insufficient_quota", FaultKind::UpstreamQuota),
-    ("insufficient_balance", FaultKind::UpstreamQuota),
-    ("billing_hard_limit_reached", FaultKind::UpstreamQuota),
-    ("billing_not_active", FaultKind::UpstreamQuota),
-    ("model_not_found", FaultKind::UpstreamNotFound),
-    ("invalid_model", FaultKind::UpstreamNotFound),
-    ("deploymentnotfound", FaultKind::UpstreamNotFound),
-    ("invalid_api_key", FaultKind::UpstreamAuth),
-    ("authentication_error", FaultKind::UpstreamAuth),
-    ("rate_limit_exceeded", FaultKind::UpstreamLimited),
-    ("rate_limit_error", FaultKind::UpstreamLimited),
-    ("rate_limited", FaultKind::UpstreamLimited),
-    ("ratelimitreached", FaultKind::UpstreamLimited),
-    ("too_many_requests_error", FaultKind::UpstreamLimited),
-    ("overloaded_error", FaultKind::UpstreamOverloaded),
-];
-
-/// What Cloudflare's numbers tell:
-/// <https://developers.cloudflare.com/workers-ai/platform/errors/>
-pub(super) const CLOUDFLARE_CODES: &[(&str, FaultKind)] = &[
-    ("3007", FaultKind::UpstreamTimeout),
-    ("3036", FaultKind::UpstreamQuota),
-    ("3040", FaultKind::UpstreamOverloaded),
-    ("3050", FaultKind::UpstreamOverloaded),
-    ("4006", FaultKind::UpstreamQuota),
-    ("5007", FaultKind::UpstreamNotFound),
-    ("5028", FaultKind::UpstreamNotFound),
-    ("5035", FaultKind::UpstreamQuota),
-    ("7003", FaultKind::UpstreamNotFound),
-    ("8007", FaultKind::ContextTooLong),
-];
-
-/// What a message tells where code and type tell nothing: DeepSeek, xAI, Ollama, OpenRouter and others
-/// give no better sign. In small letters.
-pub(super) const FAULT_PHRASES: &[(&str, FaultKind)] = &[
-    ("available credits", FaultKind::UpstreamQuota),
-    ("spending limit", FaultKind::UpstreamQuota),
-    ("insufficient balance", FaultKind::UpstreamQuota),
-    ("exceeded your current quota", FaultKind::UpstreamQuota),
-    ("daily free allocation", FaultKind::UpstreamQuota),
-    ("context length", FaultKind::ContextTooLong),
-    ("context window", FaultKind::ContextTooLong),
-    ("available context size", FaultKind::ContextTooLong),
-    ("prompt is too long", FaultKind::ContextTooLong),
-    ("content management policy", FaultKind::ContentFiltered),
-    ("incorrect api key", FaultKind::UpstreamAuth),
-    ("invalid api key", FaultKind::UpstreamAuth),
-    ("model not found", FaultKind::UpstreamNotFound),
-    ("not a valid model", FaultKind::UpstreamNotFound),
-    ("invalid model", FaultKind::UpstreamNotFound),
-];
-
 /// Reads a `finish_reason`.
 pub(super) fn read_stop(word: &str) -> Stop {
     let known = FINISH.iter().find(|(name, _)| *name == word);
@@ -115,20 +45,6 @@ pub(super) fn write_stop(stop: &Stop, own: bool) -> &str {
         StopReason::MaxTokens | StopReason::ContextWindow => "length",
         StopReason::ToolUse => "tool_calls",
         StopReason::ContentFilter | StopReason::Refusal => "content_filter",
-    }
-}
-
-/// Reads a `reasoning_effort` other than `none`.
-pub(super) fn read_effort(word: &str) -> Effort {
-    let known = EFFORTS.iter().find(|(name, _)| *name == word);
-    known.map_or_else(|| Effort::Other(word.to_owned()), |(_, effort)| effort.clone())
-}
-
-/// Writes a `reasoning_effort`.
-pub(super) fn write_effort(effort: &Effort) -> &str {
-    match effort {
-        Effort::Other(word) => word,
-        known => EFFORTS.iter().find(|(_, effort)| effort == known).map_or("medium", |(name, _)| name),
     }
 }
 

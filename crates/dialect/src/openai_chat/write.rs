@@ -2,12 +2,12 @@
 
 use super::wire::{self, ME};
 use crate::{
-    Carried, Fault, FaultKind, Losses, Target,
+    Carried, Losses, Target,
     canon::{
-        At, Block, Cache, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role, Sampling,
-        Source, Tool, Turn,
+        At, Block, Cache, Choose, Extra, Format, Kind, Media, Message, Request, Role, Sampling, Source, Tool,
+        Turn,
     },
-    json,
+    json, openai,
 };
 use serde_json::{Map, Value, json};
 
@@ -28,7 +28,7 @@ pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>
     put("tool_choice", request.choice.as_ref().filter(|_| has_tools).and_then(|wish| pen.choice(wish)));
     put("parallel_tool_calls", request.parallel.filter(|_| has_tools).map(Value::from));
     put("response_format", request.format.as_ref().and_then(|wish| pen.format(wish)));
-    put("reasoning_effort", request.reasoning.as_ref().and_then(effort).map(Value::from));
+    put("reasoning_effort", request.reasoning.as_ref().and_then(openai::write_effort).map(Value::from));
     let limit = if target.completion_limit { "max_completion_tokens" } else { "max_tokens" };
     put(limit, request.limit.map(Value::from));
     pen.sampling(&request.sampling, &mut put);
@@ -41,7 +41,7 @@ pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>
         drop_synonyms(form, &mut body);
     }
     pen.rest(&request.extra, &mut body, |name| format!("/{}", name.replace('~', "~0").replace('/', "~1")));
-    Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses }
+    Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses.in_words_of(request.from) }
 }
 
 /// Writes a whole answer.
@@ -82,18 +82,6 @@ pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
     Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses }
 }
 
-/// Writes an error: <https://platform.openai.com/docs/guides/error-codes>
-///
-/// Where the provider refused the request itself, its own type and code say more than ours.
-pub(super) fn fault(fault: &Fault) -> Value {
-    let meaning = fault.kind.meaning();
-    let upstream = fault.upstream.as_deref().filter(|_| fault.kind == FaultKind::BadRequest);
-    let kind = upstream.and_then(|upstream| upstream.kind.as_deref()).unwrap_or(meaning.openai_type);
-    let ours = Some(meaning.openai_code).filter(|code| !code.is_empty());
-    let code = upstream.and_then(|upstream| upstream.code.as_deref()).or(ours);
-    json!({"error": {"message": fault.text(), "type": kind, "param": fault.param, "code": code}})
-}
-
 /// Writes a `tool_choice`.
 pub(super) fn choice(wish: &Choose) -> Option<Value> {
     Some(match wish {
@@ -123,19 +111,6 @@ pub(super) fn format(wish: &Format, own: bool) -> Option<Value> {
             json!({"type": "json_schema", "json_schema": held})
         }
     })
-}
-
-/// Writes a `reasoning_effort`. A budget of tokens becomes the effort that comes nearest; "as long as you
-/// like" is what a model does anyway.
-pub(super) fn effort(wish: &Reasoning) -> Option<&str> {
-    match wish {
-        Reasoning::Off => Some("none"),
-        Reasoning::Adaptive(effort) => effort.as_ref().map(wire::write_effort),
-        Reasoning::Effort(effort) => Some(wire::write_effort(effort)),
-        Reasoning::Budget(0..4_096) => Some("low"),
-        Reasoning::Budget(4_096..16_384) => Some("medium"),
-        Reasoning::Budget(_) => Some("high"),
-    }
 }
 
 /// The id of an answer that came without one.

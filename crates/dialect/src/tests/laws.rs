@@ -160,6 +160,7 @@ fn word(dialect: DialectId, reason: StopReason) -> &'static str {
     let words = match dialect {
         DialectId::Anthropic => ["end_turn", "max_tokens", "tool_use"],
         DialectId::OpenaiChat => ["stop", "length", "tool_calls"],
+        DialectId::OpenaiResponses => ["completed", "max_output_tokens", "completed"],
     };
     words[STOPS.iter().position(|stop| *stop == reason).unwrap()]
 }

@@ -14,6 +14,7 @@ const DIALECTS: &[(&str, DialectId)] = &[
     ("chat", DialectId::OpenaiChat),
     ("count_tokens", DialectId::Anthropic),
     ("messages", DialectId::Anthropic),
+    ("responses", DialectId::OpenaiResponses),
 ];
 /// Providers that call an endpoint so and mean something else.
 const OTHERS: &[(&str, &str)] = &[
@@ -22,6 +23,9 @@ const OTHERS: &[(&str, &str)] = &[
     ("gemini", "count_tokens"),
     ("vertex", "count_tokens"),
 ];
+/// What marks the answer of another operation, or in another dialect than the endpoint's.
+const STRAY: &[(&str, &str)] =
+    &[("responses", "\"chat.completion"), ("responses", "\"response.input_tokens\"")];
 /// Members that must stand once, as in a gateway.
 const POLICY: &[&str] = &["model", "stream", "max_tokens", "max_completion_tokens", "stream_options", "n"];
 /// The tag of an answer that holds an error in spite of its status.
@@ -86,7 +90,11 @@ fn dialect_of(exchange: &Exchange) -> Option<DialectId> {
     let other = |(provider, endpoint): &(&str, &str)| {
         *provider == exchange.provider.as_str() && *endpoint == exchange.endpoint.as_str()
     };
-    if OTHERS.iter().any(other) || exchange.response.body_encoding == "base64" {
+    let stray = |(endpoint, mark): &(&str, &str)| {
+        *endpoint == exchange.endpoint && exchange.response.body.contains(mark)
+    };
+    let is_other = OTHERS.iter().any(other) || STRAY.iter().any(stray);
+    if is_other || exchange.response.body_encoding == "base64" {
         return None;
     }
     DIALECTS.iter().find(|(endpoint, _)| *endpoint == exchange.endpoint).map(|(_, dialect)| *dialect)

@@ -1,0 +1,1 @@
+//! What only this dialect has to hold.
