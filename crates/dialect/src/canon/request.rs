@@ -134,7 +134,7 @@ pub struct Turn {
 }
 
 /// A tool that the model may call.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tool {
     /// Its name. Empty for a tool of the provider's own, which is in `extra` whole.
     pub name: String,

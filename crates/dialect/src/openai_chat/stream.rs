@@ -602,6 +602,9 @@ impl ChunkGlance {
 
 impl Glance for ChunkGlance {
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Fault> {
+        if self.done {
+            return Ok(());
+        }
         let is_error = frame.event == b"error";
         if self.seen.content
             && !is_error

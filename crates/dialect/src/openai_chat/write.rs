@@ -206,6 +206,10 @@ impl Pen {
             Role::User => "user",
             Role::Assistant => {
                 let mut message = self.spoken(&turn.blocks, &turn.extra, turn.at);
+                // Nothing is left of it.
+                if !self.own && message.len() == 2 && message.get("content").is_some_and(|said| said == "") {
+                    return None;
+                }
                 message.extend(turn.name.clone().map(|name| ("name".to_owned(), name.into())));
                 return Some(Value::Object(message));
             }
@@ -287,6 +291,9 @@ impl Pen {
     /// Writes content as it was, a string or a list of parts. Of another dialect's, text alone becomes a
     /// string where it is one block, or where `join` allows: strings are what every server understands.
     fn content(&mut self, blocks: &[&Block], join: bool) -> Option<Value> {
+        let is_lost = |block: &&Block| !self.own && matches!(block.kind, Kind::Opaque { .. });
+        let (lost, blocks): (Vec<&Block>, Vec<&Block>) = blocks.iter().copied().partition(is_lost);
+        lost.into_iter().for_each(|block| self.lose(block.at, "", NO_BLOCK));
         let is_text = |block: &&Block| matches!(block.kind, Kind::Text(_));
         let is_plain = if self.own {
             blocks.iter().all(|block| block.at.part.is_none())
@@ -294,7 +301,7 @@ impl Pen {
             blocks.iter().all(is_text) && (join || blocks.len() == 1)
         };
         if is_plain && !blocks.is_empty() {
-            for block in blocks {
+            for block in &blocks {
                 self.hints(block);
             }
             return Some(blocks.iter().copied().map(words).collect::<String>().into());

@@ -38,6 +38,8 @@ pub(super) fn request(body: &[u8]) -> Result<Request, Fault> {
     include(&mut object, &mut form, &mut request);
     request.limit = object.whole("max_output_tokens")?;
     request.reasoning = nested(&mut object, &mut form, "reasoning", |reasoning| {
+        // Thoughts that can be read are told anyway.
+        reasoning.take("summary");
         Ok(reasoning.string("effort")?.map(|word| openai::read_effort(&word)))
     })?;
     request.format = nested(&mut object, &mut form, "text", |text| Ok(text.take("format").map(format)))?;
@@ -160,34 +162,30 @@ pub(super) fn item(value: Value, at: At, pointer: &str) -> Result<(Role, Vec<Blo
             || Fault::bad(format!("{pointer}/{name}"), format!("`{name}` is missing, or no string"));
         word(&value, name).map(str::to_owned).ok_or_else(missing)
     };
-    let whole = || Kind::Opaque { dialect: ME, json: value.clone() };
-    let known = wire::ITEMS.iter().find(|row| row.0 == named);
-    let (role, kinds) = match named {
+    let one = |kind: Kind| block(kind, at, Members::new());
+    let whole = || one(Kind::Opaque { dialect: ME, json: value.clone() });
+    let (role, mut blocks) = match named {
         "message" => message_item(&value, at, pointer)?,
         "function_call" => {
             let (id, name) = (need("call_id").or_else(|fault| need("id").map_err(|_| fault))?, need("name")?);
-            (
-                Role::Assistant,
-                vec![(at, Kind::ToolUse { id, name, input: need("arguments")? }, Members::new())],
-            )
+            (Role::Assistant, vec![one(Kind::ToolUse { id, name, input: need("arguments")? })])
         }
         "function_call_output" => {
-            let (content, plain) = content(value.get("output"), &format!("{pointer}/output"), at)?;
-            let content: Vec<Block> = content.into_iter().map(|part| block(part.1, at, part.2)).collect();
+            let (mut content, plain) = content(value.get("output"), &format!("{pointer}/output"), at)?;
+            content.iter_mut().for_each(|block| block.at = at);
             let result = Kind::ToolResult { id: need("call_id")?, error: None, content, plain };
-            (Role::Tool, vec![(at, result, Members::new())])
+            (Role::Tool, vec![one(result)])
         }
-        "reasoning" => (Role::Assistant, vec![(at, thoughts(&value), Members::new())]),
+        "reasoning" => (Role::Assistant, vec![one(thoughts(&value))]),
         // What the caller's side gave back.
-        "mcp_approval_response" => (Role::User, vec![(at, whole(), Members::new())]),
-        other if other.ends_with("_output") => (Role::User, vec![(at, whole(), Members::new())]),
-        _ => (Role::Assistant, vec![(at, whole(), Members::new())]),
+        "mcp_approval_response" => (Role::User, vec![whole()]),
+        other if other.ends_with("_output") => (Role::User, vec![whole()]),
+        _ => (Role::Assistant, vec![whole()]),
     };
-    let mut blocks: Vec<Block> =
-        kinds.into_iter().map(|(at, kind, members)| block(kind, at, members)).collect();
     if blocks.is_empty() {
-        blocks.push(block(whole(), at, Members::new()));
+        blocks.push(whole());
     }
+    let known = wire::ITEMS.iter().find(|row| row.0 == named);
     let said_all = at.turn.is_some() && write::item(role, &blocks).as_ref() == Some(&value);
     if let (Some(known), false) = (known, said_all) {
         keep(&mut blocks, value, known.1);
@@ -218,10 +216,7 @@ fn others(value: &Value, known: &[&str]) -> Members {
     others.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// A part of an item: its place, what it is, and what only this dialect knows of it.
-type Part = (At, Kind, Members);
-
-fn message_item(item: &Value, at: At, pointer: &str) -> Result<(Role, Vec<Part>), Fault> {
+fn message_item(item: &Value, at: At, pointer: &str) -> Result<(Role, Vec<Block>), Fault> {
     let role = match word(item, "role") {
         Some("user") => Role::User,
         Some("assistant") => Role::Assistant,
@@ -237,10 +232,10 @@ fn message_item(item: &Value, at: At, pointer: &str) -> Result<(Role, Vec<Part>)
 }
 
 /// Reads a string or a list of parts, and tells which it was.
-fn content(value: Option<&Value>, pointer: &str, at: At) -> Result<(Vec<Part>, bool), Fault> {
+fn content(value: Option<&Value>, pointer: &str, at: At) -> Result<(Vec<Block>, bool), Fault> {
     match value {
         None | Some(Value::Null) => Ok((Vec::new(), false)),
-        Some(Value::String(text)) => Ok((vec![(at, Kind::Text(text.clone()), Members::new())], true)),
+        Some(Value::String(text)) => Ok((vec![block(Kind::Text(text.clone()), at, Members::new())], true)),
         Some(Value::Array(list)) => {
             let place = |index: u32| At { part: at.turn.map(|_| index), ..at };
             Ok(((0..).zip(list).map(|(index, value)| part(value, place(index))).collect(), false))
@@ -250,7 +245,7 @@ fn content(value: Option<&Value>, pointer: &str, at: At) -> Result<(Vec<Part>, b
 }
 
 /// Reads one part. One that canonical form cannot hold is kept whole.
-fn part(value: &Value, at: At) -> Part {
+fn part(value: &Value, at: At) -> Block {
     let named = word(value, "type").unwrap_or_default();
     let media = |source: Source, name: Option<&str>| Media { source, name: name.map(str::to_owned) };
     let file_id = || word(value, "file_id").map(|id| Source::FileId(id.to_owned()));
@@ -272,8 +267,8 @@ fn part(value: &Value, at: At) -> Part {
     };
     let known = wire::PARTS.iter().find(|row| row.0 == named).map_or(&[] as &[&str], |row| row.1);
     match kind {
-        Some(kind) => (at, kind, others(value, known)),
-        None => (at, Kind::Opaque { dialect: ME, json: value.clone() }, Members::new()),
+        Some(kind) => block(kind, at, others(value, known)),
+        None => block(Kind::Opaque { dialect: ME, json: value.clone() }, at, Members::new()),
     }
 }
 
@@ -311,27 +306,19 @@ fn tools(body: &mut Object, form: &mut Members) -> Result<Vec<Tool>, Fault> {
 
 /// Reads a function; every other type is a tool of the provider's own, or of this dialect's.
 fn tool(value: Value, index: usize) -> Result<Tool, Fault> {
-    let mut tool = Tool {
-        name: String::new(),
-        description: None,
-        schema: None,
-        strict: None,
-        cache: None,
-        native: None,
-        extra: Extra::NONE,
-    };
     if word(&value, "type") != Some("function") {
-        tool.native = Some((ME, value));
-        return Ok(tool);
+        return Ok(Tool { native: Some((ME, value)), ..Tool::default() });
     }
     let mut object = Object::new(value, format!("/tools/{index}"))?;
     object.take("type");
-    tool.name = object.need_string("name")?;
-    tool.description = object.string("description")?;
-    tool.schema = object.take("parameters");
-    tool.strict = object.boolean("strict")?;
-    tool.extra = object.extra(ME);
-    Ok(tool)
+    Ok(Tool {
+        name: object.need_string("name")?,
+        description: object.string("description")?,
+        schema: object.take("parameters"),
+        strict: object.boolean("strict")?,
+        extra: object.extra(ME),
+        ..Tool::default()
+    })
 }
 
 fn choice(value: Value) -> Choose {
@@ -394,41 +381,26 @@ fn message(value: Value) -> Result<Message, Fault> {
     let logprobs = (!logprobs.is_empty()).then(|| json!({ "content": logprobs }));
     let choices = vec![Choice { index: 0, blocks, stop, logprobs, extra: Extra::NONE }];
     let usage = value.get("usage").and_then(wire::read_usage);
-    let Head { id, model, created, extra } = head(value);
-    Ok(Message { from: ME, id, model, created, choices, usage, extra })
+    Ok(Message { choices, usage, ..head(value) })
 }
 
-/// What an answer says of itself.
-#[derive(Default)]
-pub(super) struct Head {
-    pub(super) id: String,
-    pub(super) model: String,
-    pub(super) created: Option<u64>,
-    pub(super) extra: Extra,
-}
-
-/// Reads it. What repeats the request is no loss elsewhere.
-pub(super) fn head(response: Value) -> Head {
+/// Reads what an answer says of itself. What repeats the request is no loss elsewhere.
+pub(super) fn head(response: Value) -> Message {
     let text = |name: &str| word(&response, name).unwrap_or_default().to_owned();
     let (id, model) = (text("id"), text("model"));
     // Bedrock and Azure write the time with a fraction.
-    let time = response.get("created_at").map(|time| time.to_string()).unwrap_or_default();
+    let time = response.get("created_at").map(Value::to_string).unwrap_or_default();
     let created = time.split('.').next().and_then(|seconds| seconds.parse().ok());
-    let echo = wire::echo();
-    let mut form = Members::from_iter([("object".to_owned(), json!("response"))]);
-    let mut extra = Members::new();
-    if let Value::Object(members) = response {
-        for (name, value) in members {
-            match name.as_str() {
-                "id" | "model" | "created_at" | "output" | "status" | "usage" => {}
-                known if echo.contains_key(known) || wire::ALSO_ECHO.contains(&known) => {
-                    form.insert(name, value);
-                }
-                _ => drop(extra.insert(name, value)),
-            }
-        }
+    let mut members = if let Value::Object(members) = response { members } else { Members::new() };
+    for told in ["id", "model", "created_at", "output", "status", "usage"] {
+        members.remove(told);
     }
-    Head { id, model, created, extra: Extra::with_form(ME, extra, form) }
+    members.insert("object".to_owned(), json!("response"));
+    let echo = wire::echo();
+    let is_echo = |name: &String| echo.contains_key(name) || wire::ALSO_ECHO.contains(&name.as_str());
+    let (form, extra) = members.into_iter().partition(|(name, _)| is_echo(name));
+    let extra = Extra::with_form(ME, extra, form);
+    Message { from: ME, id, model, created, choices: Vec::new(), usage: None, extra }
 }
 
 /// Reads nothing but the usage of a whole answer.

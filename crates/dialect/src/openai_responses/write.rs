@@ -7,8 +7,7 @@ use super::{
 use crate::{
     Carried, Losses, Target,
     canon::{
-        At, Block, Choose, Extra, Format, Kind, Media, Message, Request, Role, Sampling, Source, Stop, Tool,
-        Turn, Usage,
+        At, Block, Choose, Extra, Format, Kind, Media, Message, Request, Role, Sampling, Source, Tool, Turn,
     },
     json, openai,
 };
@@ -16,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 type Members = Map<String, Value>;
 
-pub(super) const UNKNOWN: &str = "the Responses API has no such member";
+const UNKNOWN: &str = "the Responses API has no such member";
 const NO_PLACE: &str = "the Responses API takes no such content here";
 const FOREIGN: &str = "only another API knows this";
 
@@ -57,60 +56,58 @@ pub(super) fn item(role: Role, blocks: &[Block]) -> Option<Value> {
 
 /// Writes a whole answer.
 pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
-    let own = message.extra.form(ME).is_some();
+    let echo = if is_own(message) { Members::new() } else { wire::echo() };
+    let Carried { value, losses } = answer(message, echo, None);
+    Carried { value: json::bytes(&Value::Object(value)), losses }
+}
+
+/// The answer was read from this dialect.
+pub(super) fn is_own(message: &Message) -> bool {
+    message.extra.form(ME).is_some()
+}
+
+/// Writes an answer, or what there is of it so far, with a `status` of its own. What it says of the request
+/// is in `echo`, unless the provider said it.
+pub(super) fn answer(message: &Message, echo: Members, status: Option<&str>) -> Carried<Members> {
+    let own = is_own(message);
     let mut pen = Pen::new(own);
-    let choice = message.choices.first();
-    let mut output = Vec::new();
+    let choice = message.choices.iter().find(|choice| choice.index == 0);
+    let (mut output, mut logprobs) = (Vec::new(), Vec::new());
     for (number, block) in choice.into_iter().flat_map(|choice| &choice.blocks).enumerate() {
-        let id = wire::item_id(prefix(&block.kind), &message.id, output.len());
-        output.extend(pen.answer_item(block, number, &id));
+        output.extend(pen.answer_item(block, number, &message.id, output.len()));
     }
-    for other in message.choices.iter().skip(1) {
+    message.choices.iter().filter(|choice| choice.index != 0).for_each(|other| {
         pen.losses.note(format!("/choices/{}", other.index), "the Responses API has one answer");
-    }
-    if let Some(choice) = choice.filter(|_| !own) {
-        let list = choice.logprobs.as_ref().and_then(|logprobs| logprobs.get("content"));
-        let text = output.iter_mut().find_map(|item| item.pointer_mut("/content/0/logprobs"));
-        list.zip(text).into_iter().for_each(|(list, text)| *text = list.clone());
+    });
+    if let Some(choice) = choice.filter(|_| !own || status.is_none()) {
+        let list = choice.logprobs.as_ref().and_then(|logprobs| logprobs.get("content")?.as_array());
+        logprobs.extend(list.into_iter().flatten().cloned());
         pen.lose_extra(&choice.extra, "");
     }
+    let text = output.iter_mut().find_map(|item| item.pointer_mut("/content/0/logprobs"));
+    if let Some(text) = text.filter(|text| wire::is_mute("", text)) {
+        *text = logprobs.into();
+    }
     pen.lose_extra(&message.extra, "");
-    let head = head(&message.id, &message.model, message.created, &message.extra, wire::echo());
     let stop = choice.and_then(|choice| choice.stop.as_ref());
-    let body = closed(head, stop, own, output, message.usage.as_ref());
-    Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses }
-}
-
-/// The beginning of an answer: what it says of itself, and of the request.
-pub(super) fn head(id: &str, model: &str, created: Option<u64>, extra: &Extra, echo: Members) -> Members {
-    let mut head = echo;
-    head.extend(extra.form(ME).cloned().unwrap_or_default());
-    json::add(&mut head, extra.of(ME));
-    let id = wire::response_id(id, extra.form(ME).is_some());
-    head.extend(object([
-        ("id", json!(id)),
-        ("created_at", json!(created.unwrap_or(0))),
-        ("model", json!(model)),
-        ("status", json!("in_progress")),
-        ("output", json!([])),
+    let (stopped, details) = wire::write_stop(stop, own);
+    let usage = message.usage.as_ref();
+    let usage =
+        if status.is_some() || (own && usage.is_none()) { Value::Null } else { wire::write_usage(usage) };
+    let error = echo.get("error").cloned();
+    let mut body = echo;
+    body.extend(message.extra.form(ME).cloned().unwrap_or_default());
+    json::add(&mut body, message.extra.of(ME));
+    body.extend([("usage".to_owned(), usage), ("incomplete_details".to_owned(), details)]);
+    body.extend(error.map(|error| ("error".to_owned(), error)));
+    body.extend(object([
+        ("id", json!(wire::response_id(&message.id, own))),
+        ("created_at", json!(message.created.unwrap_or(0))),
+        ("model", json!(message.model)),
+        ("status", json!(status.unwrap_or(stopped))),
+        ("output", output.into()),
     ]));
-    head.insert("usage".to_owned(), Value::Null);
-    head
-}
-
-/// The whole answer, of its beginning.
-pub(super) fn closed(
-    mut head: Members,
-    stop: Option<&Stop>,
-    own: bool,
-    output: Vec<Value>,
-    usage: Option<&Usage>,
-) -> Members {
-    let (status, details) = wire::write_stop(stop, own);
-    head.insert("incomplete_details".to_owned(), details);
-    let usage = wire::write_usage(usage);
-    head.extend(object([("status", json!(status)), ("output", output.into()), ("usage", usage)]));
-    head
+    Carried { value: body, losses: pen.losses }
 }
 
 /// What of a request an answer repeats.
@@ -129,7 +126,7 @@ pub(super) fn object<const N: usize>(members: [(&str, Value); N]) -> Members {
 }
 
 /// The beginning of an item's id, by what it is.
-pub(super) fn prefix(kind: &Kind) -> &'static str {
+fn prefix(kind: &Kind) -> &'static str {
     match kind {
         Kind::Reasoning { .. } => "rs",
         Kind::ToolUse { .. } => "fc",
@@ -241,9 +238,16 @@ impl Pen {
         Some(json!({ "role": role, "content": content }))
     }
 
-    /// An item of an answer; `None` where nothing is left of the block.
-    pub(super) fn answer_item(&mut self, block: &Block, number: usize, id: &str) -> Option<Value> {
+    /// Item `index` of the answer `id`; `None` where nothing is left of the block.
+    pub(super) fn answer_item(
+        &mut self,
+        block: &Block,
+        number: usize,
+        id: &str,
+        index: usize,
+    ) -> Option<Value> {
         self.answer = Some(number);
+        let id = wire::item_id(prefix(&block.kind), id, index);
         let kept = block.extra.form(ME).and_then(|form| form.get(ITEM));
         if let Some(kept) = kept {
             return Some(kept.clone()).filter(|kept| !kept.is_null());
@@ -273,7 +277,9 @@ impl Pen {
             Piece::Part(json!({ "type": kind, "text": words }))
         });
         let why = match &block.kind {
-            Kind::Text(words) | Kind::Refusal(words) if words.is_empty() && !self.own => {
+            Kind::Text(words) | Kind::Refusal(words)
+                if words.is_empty() && !self.own && self.answer.is_none() =>
+            {
                 return Piece::Nothing;
             }
             Kind::Refusal(words) if assistant => {
@@ -288,7 +294,8 @@ impl Pen {
                 }
             }
             Kind::ToolUse { id, name, input } => {
-                let input = if input.is_empty() && !self.own { "{}" } else { input };
+                let input =
+                    if input.is_empty() && (!self.own || self.answer.is_some()) { "{}" } else { input };
                 let kind = "function_call";
                 return Piece::Item(json!({ "type": kind, "call_id": id, "name": name, "arguments": input }));
             }
@@ -302,7 +309,11 @@ impl Pen {
                 );
             }
             Kind::Reasoning { text, seal } => {
-                let seal = seal.as_ref().filter(|seal| seal.issuer == ME).map(|seal| seal.data.as_str());
+                let (foreign, seal) = (seal.is_some(), seal.as_ref().filter(|seal| seal.issuer == ME));
+                if self.answer.is_some() && foreign && seal.is_none() {
+                    self.lose(block, "signature", "another API's seal");
+                }
+                let seal = seal.map(|seal| seal.data.as_str());
                 if self.own || self.answer.is_some() || seal.is_some() {
                     return Piece::Item(reasoning(text, seal));
                 }
