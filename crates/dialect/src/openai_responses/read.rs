@@ -237,7 +237,7 @@ fn content(value: Option<&Value>, pointer: &str, at: At) -> Result<(Vec<Block>, 
         None | Some(Value::Null) => Ok((Vec::new(), false)),
         Some(Value::String(text)) => Ok((vec![block(Kind::Text(text.clone()), at, Members::new())], true)),
         Some(Value::Array(list)) => {
-            let place = |index: u32| At { part: at.turn.map(|_| index), ..at };
+            let place = |index: u32| At { part: Some(index), ..at };
             Ok(((0..).zip(list).map(|(index, value)| part(value, place(index))).collect(), false))
         }
         Some(other) => Err(wrong(pointer, "a string or a list of parts", other)),
@@ -356,8 +356,8 @@ pub(super) fn response(body: &[u8]) -> Result<Message, Fault> {
         Fault::new(FaultKind::UpstreamInvalid, format!("the provider's answer is not readable: {why}"))
     };
     let value: Value = serde_json::from_slice(body).map_err(|error| invalid(error.to_string()))?;
-    let said = |name: &&str| value.get(name).is_some_and(|said| !said.is_null());
-    if value.get("output").is_none() && ["message", "detail", "code"].iter().any(|name| said(&name)) {
+    let said = |name: &str| value.get(name).is_some_and(|said| !said.is_null());
+    if value.get("output").is_none() && ["message", "detail", "code"].iter().any(|name| said(name)) {
         return Err(openai::fault_of(200, &value));
     }
     match failure("", &value) {

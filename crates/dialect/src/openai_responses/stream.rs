@@ -72,7 +72,7 @@ struct Reading {
     next: u32,
 }
 
-/// An item of the answer so far, with its blocks that are open.
+/// An item of the answer so far, with its blocks until it is done.
 #[derive(Default)]
 struct Item {
     index: Option<u64>,
@@ -87,6 +87,8 @@ struct Open {
     part: u64,
     number: u32,
     empty: bool,
+    /// Another block has begun since: more words begin a new one.
+    stopped: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -95,6 +97,19 @@ enum What {
     Refusal,
     Thought,
     Input,
+}
+
+impl Open {
+    /// It tells this part of an item; thoughts are one block, and a call has no parts.
+    fn is(&self, what: What, part: u64) -> bool {
+        self.what == what && (self.part == part || matches!(what, What::Thought | What::Input))
+    }
+
+    fn stop(&mut self, sink: &mut Sink) {
+        if !std::mem::replace(&mut self.stopped, true) {
+            sink.events.push(Event::BlockStop { choice: 0, block: self.number });
+        }
+    }
 }
 
 /// What each piece (`response.….delta`) is. Some servers send a piece only when it is whole (`.done`).
@@ -181,6 +196,9 @@ impl Reading {
         let number = self.next;
         self.next = self.next.saturating_add(1);
         self.called |= matches!(start, BlockStart::ToolUse { .. });
+        // Words do not wait for each other's end, so that what follows can be told at once.
+        let open = self.items.iter_mut().flat_map(|item| &mut item.open);
+        open.filter(|open| open.what != What::Input).for_each(|open| open.stop(sink));
         sink.events.push(Event::BlockStart { choice: 0, block: number, start });
         number
     }
@@ -189,7 +207,8 @@ impl Reading {
         if self.items.get(place).is_some_and(|item| !item.done && item.open.len() < PARTS_MAX) {
             let number = self.begin(start, sink);
             let item = self.items.get_mut(place);
-            item.into_iter().for_each(|item| item.open.push(Open { what, part, number, empty: true }));
+            item.into_iter()
+                .for_each(|item| item.open.push(Open { what, part, number, empty: true, stopped: false }));
         }
     }
 
@@ -201,9 +220,15 @@ impl Reading {
         }
         let part = ["content_index", "summary_index"].iter().find_map(|name| data.get(*name)?.as_u64());
         let part = part.unwrap_or(0);
-        let has_parts = matches!(what, What::Text | What::Refusal);
-        let fits = |open: &Open| open.what == what && (!has_parts || open.part == part);
         let place = self.place(data, &Value::Null);
+        let told = self
+            .items
+            .get(place)
+            .is_some_and(|item| item.open.iter().any(|open| open.is(what, part) && !open.empty));
+        if is_whole && told {
+            return;
+        }
+        let fits = |open: &Open| open.is(what, part) && !open.stopped;
         if !self.items.get(place).is_some_and(|item| item.open.iter().any(fits)) && what != What::Input {
             self.open(place, what, part, start(what), sink);
         }
@@ -211,9 +236,6 @@ impl Reading {
         let Some(open) = item.and_then(|item| item.open.iter_mut().find(|open| fits(open))) else {
             return sink.losses.note(format!("/output/{place}"), "a piece of an item that is not open");
         };
-        if is_whole && !open.empty {
-            return;
-        }
         let again = what == What::Thought && open.part != part && !open.empty;
         let text = if again { format!("{}{text}", read::PARAGRAPH) } else { text.to_owned() };
         (open.part, open.empty) = (part, false);
@@ -251,18 +273,29 @@ impl Reading {
                     continue;
                 }
             };
-            let told = open.iter().position(|open| open.what == what).map(|at| open.remove(at));
-            if told.is_none() && text.is_empty() && seal.is_none() && what != What::Input {
+            let part = open.iter().find(|open| open.what == what).map(|open| open.part);
+            let (told, rest) = open.into_iter().partition(|open| open.is(what, part.unwrap_or(0)));
+            open = rest;
+            let mut told: Vec<Open> = told;
+            if told.is_empty() && text.is_empty() && seal.is_none() && what != What::Input {
                 continue;
             }
-            let number = told.as_ref().map_or_else(|| self.begin(start, sink), |told| told.number);
-            if told.is_none_or(|told| told.empty) && !text.is_empty() {
-                say(number, what, text, sink);
+            let is_new = told.last().is_none_or(|last| last.stopped && (last.empty || seal.is_some()));
+            let is_told = told.iter().any(|open| !open.empty);
+            if is_new {
+                let number = self.begin(start, sink);
+                told.push(Open { what, part: 0, number, empty: true, stopped: false });
             }
-            let seal = seal.map(|seal| Event::Delta { choice: 0, block: number, delta: Delta::Seal(seal) });
-            sink.events.extend(seal.into_iter().chain([Event::BlockStop { choice: 0, block: number }]));
+            let Some(last) = told.last_mut() else { continue };
+            if !is_told && !text.is_empty() {
+                say(last.number, what, text, sink);
+            }
+            let seal =
+                seal.map(|seal| Event::Delta { choice: 0, block: last.number, delta: Delta::Seal(seal) });
+            sink.events.extend(seal);
+            last.stop(sink);
         }
-        sink.events.extend(open.into_iter().map(|open| Event::BlockStop { choice: 0, block: open.number }));
+        open.iter_mut().for_each(|open| open.stop(sink));
     }
 
     fn end(&mut self, event: &str, mut response: Value, sink: &mut Sink) {
@@ -272,8 +305,7 @@ impl Reading {
             self.items.push(Item::default());
             self.done(self.items.len() - 1, item, sink);
         }
-        let open = self.items.iter_mut().flat_map(|item| std::mem::take(&mut item.open));
-        sink.events.extend(open.map(|open| Event::BlockStop { choice: 0, block: open.number }));
+        self.items.iter_mut().flat_map(|item| &mut item.open).for_each(|open| open.stop(sink));
         let stop = wire::read_stop(&response, event, self.called);
         sink.events.push(Event::Finish { choice: 0, stop });
         sink.events.extend(response.get("usage").and_then(wire::read_usage).map(Event::Usage));
@@ -336,7 +368,12 @@ impl Writer for EventWriter {
         if self.ended {
             return;
         }
-        self.answer.take(event.clone());
+        let mut told = event.clone();
+        if let Event::BlockStart { start: BlockStart::Whole(block), .. } = &mut told {
+            // The item that it may keep is written block by block.
+            block.extra = Extra::NONE;
+        }
+        self.answer.take(told);
         match event {
             Event::Start { .. } => {
                 self.response("response.created", Some("in_progress"), out);
