@@ -291,6 +291,9 @@ fn of_dialect(dialect: DialectId) -> Row {
     match dialect {
         DialectId::Anthropic => messages("", ""),
         DialectId::OpenaiChat => chat("", ""),
+        DialectId::OpenaiResponses => {
+            Row { dialect: DialectId::OpenaiResponses, generate: "/responses", ..chat("", "") }
+        }
     }
 }
 
