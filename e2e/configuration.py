@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import signal
 import subprocess
 import tempfile
 import urllib.request
@@ -38,23 +39,53 @@ def _():
         assert CANARY not in ended.stdout + ended.stderr, "the key is printed"
 
 
-@check("configuration: an alias goes on to its next target")
-def _():
-    dead, address = f"http://127.0.0.1:{free_port()}/v1", f"127.0.0.1:{free_port()}"
-    text = f"""\
+def house(first):
+    """A configuration in which `guard` is at first that provider."""
+    dead = f"http://127.0.0.1:{free_port()}/v1"
+    return f"""\
 providers:
   dead: {{base_url: "{dead}", keys: sk-dead-provider}}
   alive: {{base_url: "{WORLD.provider}/v1", keys: sk-live-provider}}
 models:
-  guard: [dead/kit-large, alive/kit-large]
+  guard: [{first}/kit-large, alive/kit-small]
 """
-    with written(text) as folder:
-        with Program([WORLD.binaries / "sekisho", "serve", "--listen", address], bare(), folder) as sekisho:
-            sekisho.answering(f"http://{address}/health")
-            body = json.dumps({"model": "guard", "messages": [{"role": "user", "content": "hello"}]}).encode()
-            request = urllib.request.Request(
-                f"http://{address}/v1/chat/completions", body, {"content-type": "application/json"})
-            with urllib.request.urlopen(request, timeout=20) as answer:
-                headers = answer.headers
-                assert json.load(answer)["choices"][0]["message"]["content"]
-            equal((headers["x-sekisho-target"], headers["x-sekisho-attempts"]), ("alive/kit-large", "2"))
+
+
+@contextlib.contextmanager
+def serving(folder):
+    address = f"127.0.0.1:{free_port()}"
+    with Program([WORLD.binaries / "sekisho", "serve", "--listen", address], bare(), folder) as sekisho:
+        yield sekisho.answering(f"http://{address}/health"), f"http://{address}/v1/chat/completions"
+
+
+def ask(url):
+    """Where `guard` went, and how many attempts it took."""
+    body = json.dumps({"model": "guard", "messages": [{"role": "user", "content": "hello"}]}).encode()
+    request = urllib.request.Request(url, body, {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        assert json.load(answer)["choices"][0]["message"]["content"]
+        return answer.headers["x-sekisho-target"], answer.headers["x-sekisho-attempts"]
+
+
+@check("configuration: an alias goes on to its next target")
+def _():
+    with written(house("dead")) as folder, serving(folder) as (_, url):
+        equal(ask(url), ("alive/kit-small", "2"))
+
+
+@check("configuration: a good file is taken in place")
+def _():
+    with written(house("dead")) as folder, serving(folder) as (sekisho, url):
+        (folder / "sekisho.yaml").write_text(house("alive"))
+        sekisho.child.send_signal(signal.SIGHUP)
+        sekisho.until(lambda: ask(url) == ("alive/kit-large", "1"), "did not take the new file")
+
+
+@check("configuration: a bad file changes nothing")
+def _():
+    with written(house("alive")) as folder, serving(folder) as (sekisho, url):
+        (folder / "sekisho.yaml").write_text(BAD)
+        sekisho.child.send_signal(signal.SIGHUP)
+        sekisho.printed("base_ulr")
+        equal(ask(url), ("alive/kit-large", "1"))
+        assert CANARY not in sekisho.words(), "the key is printed"

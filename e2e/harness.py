@@ -113,7 +113,8 @@ class Program:
         return self
 
     def __exit__(self, *_):
-        self.stop()
+        self.child.kill()
+        self.child.wait()
         self.log.close()
 
     def words(self):
@@ -146,14 +147,9 @@ class Program:
             time.sleep(0.02)
 
     def stop(self):
-        """Asks the program to end, then makes it; gives back its exit code."""
-        if self.child.poll() is None:
-            self.child.terminate()
-            try:
-                self.child.wait(STOP_LIMIT)
-            except subprocess.TimeoutExpired:
-                self.child.kill()
-        return self.child.wait()
+        """Asks the program to end; gives back its exit code."""
+        self.child.terminate()
+        return self.child.wait(STOP_LIMIT)
 
 
 def bare(**variables):

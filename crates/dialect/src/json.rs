@@ -2,7 +2,9 @@
 //! dialect does not know. Every refusal names the place by JSON pointer.
 
 use crate::{DialectId, Fault, canon::Extra};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use std::fmt;
 
 /// Parses a body into a value.
 ///
@@ -194,4 +196,49 @@ pub fn add(object: &mut Map<String, Value>, extra: Option<&Map<String, Value>>) 
 #[must_use]
 pub fn bytes(value: &Value) -> Vec<u8> {
     value.to_string().into_bytes()
+}
+
+/// Adds a member to an object that is being written, where there is one to add.
+pub fn put(object: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
+    if let Some(value) = value {
+        object.insert(name.to_owned(), value.into());
+    }
+}
+
+/// The `wanted` members of an object, without a tree of the others. Of one that comes twice the last
+/// counts. `None` where the body is not one JSON object.
+#[must_use]
+pub fn members(body: &[u8], wanted: &[&str]) -> Option<Map<String, Value>> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    Wanted(wanted).deserialize(&mut json).ok()
+}
+
+struct Wanted<'a>(&'a [&'a str]);
+
+impl<'de> DeserializeSeed<'de> for Wanted<'_> {
+    type Value = Map<String, Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Wanted<'_> {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut found = Map::new();
+        while let Some(name) = access.next_key::<String>()? {
+            if self.0.contains(&name.as_str()) {
+                found.insert(name, access.next_value()?);
+            } else {
+                access.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
 }

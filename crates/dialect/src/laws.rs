@@ -117,7 +117,8 @@ pub fn response(from: DialectId, body: &[u8], to: DialectId) -> Result<(), Broke
     whole_and_streamed(&message, to)
 }
 
-/// A message that is written and read, whole and as a stream, says the same both times.
+/// A message that is written and read, whole and as a stream, says the same both times. One that does not
+/// say why it stopped cannot be a stream.
 ///
 /// # Errors
 /// The law that does not hold.
@@ -129,6 +130,9 @@ pub fn whole_and_streamed(message: &Message, to: DialectId) -> Result<(), Broken
     let metered = to.dialect().read_usage(&text);
     same("an answer's meter sees its usage", &tokens(message.usage.as_ref()), &tokens(metered.as_ref()))?;
 
+    if !message.is_whole() {
+        return Ok(());
+    }
     let text = write_stream(to, &unfold(message), None);
     let streamed = read_stream(to, &[&text])?;
     same("a written stream ends", &Ok(()), &streamed.ended)?;
@@ -152,7 +156,7 @@ pub fn stream(from: DialectId, stream: &[u8], to: DialectId) -> Result<(), Broke
     let read = read_stream(from, &[stream])?;
     let usage = tokens(last_usage(&read.events));
     if read.ended.is_ok() {
-        let (seen, glanced) = glance(from, stream);
+        let (seen, glanced) = glance(from, until_end(from, stream));
         same("a glance sees the end", &(true, Ok(())), &(seen.ended, glanced))?;
         same("a glance sees the usage", &usage, &tokens(seen.usage.as_ref()))?;
     }
@@ -162,11 +166,24 @@ pub fn stream(from: DialectId, stream: &[u8], to: DialectId) -> Result<(), Broke
     hold(again.ended.is_err() == fault.is_some(), "a stream ends as it ended", || {
         format!("{fault:?} became {:?} in {}", again.ended, shown(&text))
     })?;
-    if fault.is_none() {
-        same("a stream costs the same", &usage, &tokens(last_usage(&again.events)))?;
-    }
+    let cost = tokens(last_usage(&again.events));
     let (was, is) = (said(&fold(from, read.events)), said(&fold(to, again.events)));
+    if fault.is_some() {
+        return hold(begins(&was, &is), "a broken stream says nothing else", || {
+            format!("{was:?} became {is:?}")
+        });
+    }
+    same("a stream costs the same", &usage, &cost)?;
     same("a stream says the same", &was, &is)
+}
+
+/// Whether `part` is a beginning of `whole`: of a stream that breaks, what was held back is not told.
+fn begins(whole: &Said, part: &Said) -> bool {
+    let mut calls = whole.1.iter().zip(&part.1);
+    let same = |((name, input), (other, less)): (&(String, String), &(String, String))| {
+        name == other && (input.starts_with(less.as_str()) || less == "{}")
+    };
+    whole.0.starts_with(&part.0) && part.1.len() <= whole.1.len() && calls.all(same)
 }
 
 /// A stream in pieces is what it is in one piece: read, translated to `to`, and relayed.
@@ -261,6 +278,19 @@ pub fn read_stream(from: DialectId, pieces: &[&[u8]]) -> Result<Read, Broken> {
     Ok(Read { events, losses, ended })
 }
 
+/// The stream up to its terminal event: what comes behind it is no part of the answer.
+fn until_end(from: DialectId, stream: &[u8]) -> &[u8] {
+    let (mut reader, mut sink, mut at) = (from.dialect().reader(), Sink::default(), 0);
+    for line in stream.split_inclusive(|byte| *byte == b'\n') {
+        at += line.len();
+        if reader.feed(line, &mut sink).is_err() || sink.events.last() == Some(&Event::End) {
+            break;
+        }
+        sink.events.clear();
+    }
+    stream.get(..at).unwrap_or(stream)
+}
+
 /// Writes events for a caller who wants a stream with its usage.
 #[must_use]
 pub fn write_stream(to: DialectId, events: &[Event], fault: Option<&Fault>) -> Vec<u8> {
@@ -277,7 +307,7 @@ pub fn write_stream(to: DialectId, events: &[Event], fault: Option<&Fault>) -> V
 }
 
 /// What a glance sees of a stream.
-pub fn glance(dialect: DialectId, stream: &[u8]) -> (Seen, Result<(), Fault>) {
+fn glance(dialect: DialectId, stream: &[u8]) -> (Seen, Result<(), Fault>) {
     let mut glance = dialect.dialect().glance();
     let mut frames = Frames::default();
     let mut look = |frame: Frame<'_>| glance.frame(&frame);
@@ -287,8 +317,9 @@ pub fn glance(dialect: DialectId, stream: &[u8]) -> (Seen, Result<(), Fault>) {
 
 /// What a caller reads of an answer, whatever the dialect: the words of its first alternative, and the
 /// tools that it calls with their arguments.
-#[must_use]
-pub fn said(message: &Message) -> (String, Vec<(String, String)>) {
+type Said = (String, Vec<(String, String)>);
+
+fn said(message: &Message) -> Said {
     let (mut text, mut tools) = (String::new(), Vec::new());
     let first = message.choices.iter().filter(|choice| choice.index == 0);
     for block in first.flat_map(|choice| &choice.blocks) {
@@ -305,10 +336,10 @@ pub fn said(message: &Message) -> (String, Vec<(String, String)>) {
 }
 
 /// As [`said`], with arguments that are equal as JSON: a dialect that has them as an object cannot keep
-/// their spaces.
+/// their spaces, and holds nothing else.
 fn meant(message: &Message) -> (String, Vec<(String, Value)>) {
     let (text, tools) = said(message);
-    let value = |input: String| serde_json::from_str(&input).unwrap_or(Value::String(input));
+    let value = |input: String| Value::Object(serde_json::from_str(&input).unwrap_or_default());
     (text, tools.into_iter().map(|(name, input)| (name, value(input))).collect())
 }
 

@@ -10,13 +10,13 @@
 
 mod anthropic;
 pub mod canon;
+pub mod error_body;
 pub mod fault;
 pub mod frame;
 pub mod json;
 pub mod laws;
 pub mod limits;
 pub mod loss;
-mod openai;
 mod openai_chat;
 mod openai_responses;
 pub mod pipe;

@@ -72,7 +72,7 @@ impl<'p> Edit<'p> {
 }
 
 impl<'p> Outline<'p> {
-    /// Checks `body` and notes where the members named in `policy` stand. Names are ASCII in lower case.
+    /// Checks `body` and notes where the members named in `policy` stand. Names are ASCII.
     ///
     /// # Errors
     /// [`crate::FaultKind::BadRequest`] when the body is not one JSON object in UTF-8, is nested deeper than
@@ -172,7 +172,7 @@ impl<'p> Outline<'p> {
                 None => {}
                 Some(Edit::Set { json, .. }) => changes.push((member.value.clone(), json.clone())),
                 Some(Edit::Rename { to, .. }) if !self.will_have(to, edits) => {
-                    changes.push((member.key.clone(), Bytes::from(format!("\"{to}\""))));
+                    changes.push((member.key.clone(), Bytes::from(quoted(to))));
                 }
                 Some(Edit::Remove(_) | Edit::Rename { .. }) => {
                     // The comma before goes along, unless nothing is left before it: then the one behind.
@@ -199,7 +199,8 @@ impl<'p> Outline<'p> {
             if !text.is_empty() {
                 text.push(b',');
             }
-            text.extend_from_slice(format!("\"{name}\":").as_bytes());
+            text.extend_from_slice(quoted(name).as_bytes());
+            text.push(b':');
             text.extend_from_slice(json);
         }
         if !text.is_empty() && survivors > 0 {
@@ -223,6 +224,11 @@ impl<'p> Outline<'p> {
 
 fn last_edit<'a>(edits: &'a [Edit<'a>], name: &str) -> Option<&'a Edit<'a>> {
     edits.iter().rev().find(|edit| edit.name() == name)
+}
+
+/// A member's name as JSON text.
+fn quoted(name: &str) -> String {
+    Value::from(name).to_string()
 }
 
 fn pointer(name: &str) -> String {

@@ -31,14 +31,23 @@ pub fn answer(body: &[u8]) -> Answer {
     let Ok(request) = serde_json::from_slice::<Value>(body) else {
         let error = json!({"error": {"message": "the body is not valid JSON", "type": "invalid_request_error",
             "param": null, "code": null}});
-        return Answer { status: 400, content_type: "application/json", pieces: vec![error.to_string().into()] };
+        return Answer {
+            status: 400,
+            content_type: "application/json",
+            pieces: vec![error.to_string().into()],
+        };
     };
     let said = Said::to(&request);
     if request.get("stream").and_then(Value::as_bool).unwrap_or(false) {
-        let usage = request.pointer("/stream_options/include_usage").and_then(Value::as_bool).unwrap_or(false);
+        let usage =
+            request.pointer("/stream_options/include_usage").and_then(Value::as_bool).unwrap_or(false);
         Answer { status: 200, content_type: "text/event-stream", pieces: said.stream(usage) }
     } else {
-        Answer { status: 200, content_type: "application/json", pieces: vec![said.whole().to_string().into()] }
+        Answer {
+            status: 200,
+            content_type: "application/json",
+            pieces: vec![said.whole().to_string().into()],
+        }
     }
 }
 
@@ -52,7 +61,8 @@ struct Said {
 
 impl Said {
     fn to(request: &Value) -> Said {
-        let messages = request.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let messages =
+            request.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let last = messages.last().and_then(|message| message.get("role")).and_then(Value::as_str);
         let question = messages.last().map(text_of).unwrap_or_default();
         let tool = request.pointer("/tools/0/function");
@@ -74,7 +84,8 @@ impl Said {
     }
 
     fn usage(&self) -> Value {
-        let written = self.call.as_ref().map_or(self.text.len(), |(_, arguments)| arguments.len()).div_ceil(4);
+        let written =
+            self.call.as_ref().map_or(self.text.len(), |(_, arguments)| arguments.len()).div_ceil(4);
         json!({"prompt_tokens": self.prompt_tokens, "completion_tokens": written,
             "total_tokens": self.prompt_tokens + written})
     }
@@ -94,7 +105,8 @@ impl Said {
     fn stream(&self, usage: bool) -> Vec<Bytes> {
         let mut pieces = vec![chunk(&json!({"role": "assistant", "content": ""}), None)];
         match &self.call {
-            None => pieces.extend(self.text.split_inclusive(' ').map(|word| chunk(&json!({"content": word}), None))),
+            None => pieces
+                .extend(self.text.split_inclusive(' ').map(|word| chunk(&json!({"content": word}), None))),
             Some((name, arguments)) => {
                 let begin = json!([{"index": 0, "id": "call_demo", "type": "function",
                     "function": {"name": name, "arguments": ""}}]);

@@ -61,6 +61,11 @@ impl Ledger {
         self.settled += 1;
     }
 
+    /// Settles what was admitted and then lost to a defect of ours, of which there is no record.
+    pub fn abandon(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
     /// How many requests are being served.
     #[must_use]
     pub fn in_flight(&self) -> usize {

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod config;
 pub mod demo;
+pub mod estimate;
 pub mod exchange;
 pub mod headers;
 pub mod hint;

@@ -21,8 +21,10 @@ pub const HEAD_TIMEOUT: Span = Span::secs(10);
 pub const KEEP_ALIVE: Span = Span::secs(75);
 /// Open client connections in all.
 pub const CONNECTIONS_MAX: usize = 10_000;
-/// Requests being served at once.
-pub const IN_FLIGHT_MAX: usize = 1_024;
+/// Requests being served at once. Streams are long and cost little; what a body costs is bounded apart.
+pub const IN_FLIGHT_MAX: usize = 8_192;
+/// Bytes of request bodies in memory at once. A request beyond it gets 503.
+pub const BODIES_MAX: usize = 1 << 30;
 /// How long a client may read nothing of an answer before it is taken for gone.
 pub const WRITE_STALL: Span = Span::secs(60);
 

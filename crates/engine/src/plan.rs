@@ -256,6 +256,6 @@ fn join(base: &str, path: &str) -> String {
 }
 
 /// `v1`, `v4`, `v1beta`.
-fn is_version(segment: &str) -> bool {
+pub(crate) fn is_version(segment: &str) -> bool {
     segment.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }

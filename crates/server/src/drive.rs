@@ -6,7 +6,7 @@
 
 use crate::{
     demo::Demo,
-    door::{io::ClientIo, worker::Worker},
+    door::{body::Permit, io::ClientIo, worker::Worker},
     upstream::Answer,
 };
 use bytes::Bytes;
@@ -32,6 +32,8 @@ pub(crate) struct Drive {
     live: Option<(Attempt, Live)>,
     alarm: Option<Pin<Box<Sleep>>>,
     over: bool,
+    /// The memory of the request's body, given back when all is over.
+    _permit: Permit,
 }
 
 /// What the caller gets next.
@@ -53,8 +55,8 @@ enum Live {
 
 impl Drive {
     /// Drives `exchange` for `client`.
-    pub(crate) fn new(exchange: Exchange, worker: Rc<Worker>, client: ClientIo) -> Self {
-        Drive { exchange, worker, client, live: None, alarm: None, over: false }
+    pub(crate) fn new(exchange: Exchange, worker: Rc<Worker>, client: ClientIo, permit: Permit) -> Self {
+        Drive { exchange, worker, client, live: None, alarm: None, over: false, _permit: permit }
     }
 
     /// The next thing for the caller.
@@ -145,6 +147,10 @@ impl Drop for Drive {
     fn drop(&mut self) {
         if self.over {
             return;
+        }
+        // A defect of ours has struck and the stack is being unwound: another panic now would end the process.
+        if std::thread::panicking() {
+            return self.worker.ledger().abandon();
         }
         self.report(Report::ClientGone);
         while let Some(order) = self.exchange.next() {

@@ -36,3 +36,5 @@ pub(crate) const LOG_BUFFER_MAX: usize = 4 << 20;
 pub(crate) const LOG_DELAY: Span = Span::millis(100);
 /// How long a shutdown waits for the last errors to reach their clients.
 pub(crate) const LAST_WORDS: Span = Span::secs(1);
+/// How often the configuration file is looked at.
+pub(crate) const RELOAD_LOOK: Span = Span::millis(500);

@@ -116,7 +116,8 @@ fn write(shared: &Shared) {
             waiting = shared.some.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
         if !waiting.closed {
-            let company = shared.some.wait_timeout_while(waiting, duration(LOG_DELAY), |waiting| !waiting.closed);
+            let company =
+                shared.some.wait_timeout_while(waiting, duration(LOG_DELAY), |waiting| !waiting.closed);
             waiting = company.unwrap_or_else(PoisonError::into_inner).0;
         }
         let mut bytes = std::mem::take(&mut waiting.bytes);
@@ -181,7 +182,8 @@ fn human_line(record: &Record) -> String {
         0 | 1 => String::new(),
         more => format!(" ({more} attempts)"),
     };
-    let tokens = record.usage.as_ref().map(|usage| format!(" {}+{} tokens", usage.all_input(), usage.all_output()));
+    let tokens =
+        record.usage.as_ref().map(|usage| format!(" {}+{} tokens", usage.all_input(), usage.all_output()));
     let trouble = match record.outcome {
         Outcome::Whole => String::new(),
         other => format!(" {}", outcome(other)),
@@ -224,7 +226,7 @@ fn harmless(text: &str) -> String {
 
 /// Milliseconds with one decimal.
 fn millis(micros: u64) -> f64 {
-    Duration::from_micros(micros / 100 * 100).as_secs_f64() * 1_000.0
+    u32::try_from(micros / 100).map_or(f64::MAX, f64::from) / 10.0
 }
 
 fn unix_seconds() -> f64 {

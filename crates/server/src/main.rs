@@ -1,12 +1,17 @@
-//! One front door to every LLM provider.
+//! `sekisho`: one front door to every LLM provider.
 
+mod bench;
+mod cli;
 mod clock;
 mod demo;
 mod door;
 mod drive;
+mod env;
 mod limits;
+mod load;
 mod log;
 mod models;
+mod reload;
 mod serve;
 mod upstream;
 
@@ -14,6 +19,6 @@ mod upstream;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {
-    let _ = serve::run(engine::plan::Plan::default(), |_| {});
+fn main() -> std::process::ExitCode {
+    cli::run()
 }

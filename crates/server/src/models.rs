@@ -16,8 +16,16 @@ use engine::{
 };
 use http::{Request, Response, StatusCode};
 use serde_json::Value;
-use std::{collections::HashMap, future::poll_fn, rc::Rc, sync::{Arc, Mutex}};
-use tokio::{task::spawn_local, time::{Instant, timeout}};
+use std::{
+    collections::HashMap,
+    future::poll_fn,
+    rc::Rc,
+    sync::{Arc, Mutex},
+};
+use tokio::{
+    task::spawn_local,
+    time::{Instant, timeout},
+};
 
 /// What providers listed, and when.
 #[derive(Default)]

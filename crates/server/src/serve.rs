@@ -1,13 +1,16 @@
 //! Serving, from the first word on the terminal to the last answer.
 
 use crate::{
+    cli::{Exit, print},
     door::{
         self,
         io::duration,
         worker::{Shared, Stage, Worker},
     },
     limits::{BACKLOG, HANDOVER_MAX, LAST_WORDS},
+    load::{self, Args, Loaded},
     log::{Log, LogEnd},
+    reload,
 };
 use engine::{
     limits::{CONNECTIONS_MAX, LAME_DUCK},
@@ -34,25 +37,60 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// Serves `plan` until a signal ends it. `greet` is called with the address once it listens.
-///
-/// # Errors
-/// What kept it from listening.
-pub(crate) fn run(plan: Plan, greet: impl FnOnce(SocketAddr)) -> io::Result<()> {
-    let (log, end) = Log::start(plan.log);
-    let loopback_only = plan.listen.ip().is_loopback();
+/// Loads the plan that `args` ask for and serves it until a signal ends it.
+pub(crate) fn run(args: &Args) -> Exit {
+    let loaded = match load::load(args) {
+        Ok(loaded) => loaded,
+        Err(problems) => return print::problems(&problems),
+    };
+    print::notes(&loaded.notes);
+    let address = loaded.plan.listen;
+    match serve(args, loaded) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            print::words(&format!("cannot serve on {address}: {error}"));
+            print::words("hint: another program may listen there; `--listen ADDR` takes another address");
+            Exit::Failed
+        }
+    }
+}
+
+fn serve(args: &Args, loaded: Loaded) -> io::Result<()> {
+    let Loaded { plan, file, .. } = loaded;
     let drain = plan.drain;
     let listener = listen(plan.listen)?;
-    let address = listener.local_addr()?;
+    print::words(&greeting(&plan, listener.local_addr()?));
+    let (log, end) = Log::start(plan.log);
+    let loopback_only = plan.listen.ip().is_loopback();
     let (stage, watched) = watch::channel(Stage::Serving);
     let shared = Shared::new(plan, log, watched, loopback_only);
     let cores = Cores::start(&shared)?;
-    greet(address);
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(front(&shared, listener, cores, &stage, drain))?;
-    drop(shared);
+    runtime.block_on(async {
+        tokio::select! {
+            ended = front(&shared, listener, cores, &stage, drain) => ended,
+            failed = reload::watch(&shared, args, file.as_deref()) => failed,
+        }
+    })?;
     drop::<LogEnd>(end);
     Ok(())
+}
+
+/// What a newcomer needs: where it listens, what is on, and a command to paste.
+fn greeting(plan: &Plan, address: SocketAddr) -> String {
+    let on: Vec<&str> = plan.providers.iter().map(|provider| provider.name.as_str()).collect();
+    let key = if plan.access.keys.is_empty() { "" } else { " -H 'authorization: Bearer YOUR_KEY'" };
+    let model = plan.aliases.keys().next().cloned().unwrap_or_else(|| match plan.providers.first() {
+        Some(provider) if provider.built_in => "demo".to_owned(),
+        Some(provider) => format!("{}/MODEL", provider.name),
+        None => "demo".to_owned(),
+    });
+    format!(
+        "sekisho listens on http://{address}\nproviders: {}\n\n\
+         curl http://{address}/v1/chat/completions -H 'content-type: application/json'{key} \\\n  \
+         -d '{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"hello\"}}]}}'\n",
+        on.join(", "),
+    )
 }
 
 /// One thread a core, each with a runtime and connections of its own.
@@ -71,7 +109,9 @@ impl Cores {
     fn start(shared: &Arc<Shared>) -> io::Result<Cores> {
         let count = thread::available_parallelism().map_or(1, NonZero::get);
         let ended = Arc::<Notify>::default();
-        let cores = (0..count).map(|number| Core::start(number, shared.clone(), ended.clone())).collect::<io::Result<_>>()?;
+        let cores = (0..count)
+            .map(|number| Core::start(number, shared.clone(), ended.clone()))
+            .collect::<io::Result<_>>()?;
         Ok(Cores { cores, ended })
     }
 

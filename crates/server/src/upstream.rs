@@ -5,7 +5,7 @@
 //! connection: h2 counts small unread frames against half of the connection's window, and with the default
 //! of 5 MiB a single stalled client would close the connection of all.
 
-use crate::limits::{H2_CONNECTION_WINDOW, H2_STREAMS_MAX, H2_STREAM_WINDOW, IDLE_CONNECTIONS_MAX};
+use crate::limits::{H2_CONNECTION_WINDOW, H2_STREAM_WINDOW, H2_STREAMS_MAX, IDLE_CONNECTIONS_MAX};
 use bytes::Bytes;
 use engine::exchange::Io;
 use http::{HeaderValue, Request, Response, Uri, header, uri::PathAndQuery};
@@ -138,7 +138,11 @@ impl Pool {
             Ok(Err(error)) => return Err(io_of(&*error)),
             Err(_) => return Err(Io::ConnectTimeout),
         };
-        if stream.connected().is_negotiated_h2() { self.shake_h2(host, stream).await } else { shake_h1(stream).await }
+        if stream.connected().is_negotiated_h2() {
+            self.shake_h2(host, stream).await
+        } else {
+            shake_h1(stream).await
+        }
     }
 
     async fn shake_h2(&self, host: &Host, stream: Stream) -> Result<Lease, Io> {
@@ -182,7 +186,8 @@ fn tls(tcp: HttpConnector) -> HttpsConnector<HttpConnector> {
     static CONFIG: OnceLock<rustls::ClientConfig> = OnceLock::new();
     let config = CONFIG.get_or_init(|| {
         let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let builder = rustls::ClientConfig::builder_with_provider(provider.into()).with_safe_default_protocol_versions();
+        let builder = rustls::ClientConfig::builder_with_provider(provider.into())
+            .with_safe_default_protocol_versions();
         let mut roots = rustls::RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if roots.is_empty() {
@@ -202,8 +207,7 @@ fn tls(tcp: HttpConnector) -> HttpsConnector<HttpConnector> {
 }
 
 async fn shake_h1(stream: Stream) -> Result<Lease, Io> {
-    let (sender, connection) =
-        http1::Builder::new().handshake(stream).await.map_err(|_| Io::Connect)?;
+    let (sender, connection) = http1::Builder::new().handshake(stream).await.map_err(|_| Io::Connect)?;
     spawn_local(connection);
     Ok(Lease::H1(sender))
 }

@@ -117,3 +117,6 @@ fn parent_of(pid: u32) -> Option<u32> {
     // The name stands in brackets and may hold anything; state and parent follow the last one.
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ mod write;
 use crate::{
     Carried, Dialect, DialectId, Fault, Glance, Reader, Target, Writer,
     canon::{Message, Request, Usage},
+    error_body,
 };
 
 /// The dialect of `/v1/messages`.
@@ -53,7 +54,7 @@ impl Dialect for Anthropic {
     }
 
     fn read_fault(&self, status: u16, body: &[u8]) -> Fault {
-        read::fault(status, body)
+        error_body::read(status, body)
     }
 
     fn write_fault(&self, fault: &Fault) -> Vec<u8> {

@@ -7,11 +7,10 @@ use crate::{
         At, Block, Cache, Choice, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role,
         Sampling, Seal, Source, Stop, Tool, Turn, Usage,
     },
-    fault::{Upstream, kind_of_status},
+    error_body,
     json::{self, Object, wrong},
-    limits::{FAULT_TEXT_MAX, PARTS_MAX, TOOLS_MAX, TURNS_MAX},
+    limits::{PARTS_MAX, TOOLS_MAX, TURNS_MAX},
 };
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// Reads a request for an answer.
@@ -165,29 +164,35 @@ pub(super) fn block(value: Value, at: At, pointer: &str) -> Result<Block, Fault>
         return Ok(Block { at, ..Block::new(Kind::Opaque { dialect: ID, json: value }) });
     }
     let mut object = Object::new(value, pointer)?;
+    let mut form = Map::new();
     let kind = match object.need_string("type")?.as_str() {
         "image" => Kind::Image(Media { source: source(&mut object)?, name: None }),
         "document" => Kind::File(Media { source: source(&mut object)?, name: object.string("title")? }),
         "tool_use" => tool_use(&mut object)?,
         "tool_result" => tool_result(&mut object, at)?,
         "thinking" => {
-            let text = object.string("thinking")?.unwrap_or_default();
-            Kind::Reasoning { text, seal: object.string("signature")?.and_then(|data| seal(data, false)) }
+            let text = object.need_string("thinking")?;
+            let signature = object.string("signature")?;
+            form.extend(
+                signature.clone().filter(String::is_empty).map(|none| ("signature".to_owned(), none.into())),
+            );
+            Kind::Reasoning { text, seal: signature.and_then(seal) }
         }
         "redacted_thinking" => {
-            Kind::Reasoning { text: String::new(), seal: seal(object.need_string("data")?, true) }
+            let seal = Seal { issuer: ID, data: object.need_string("data")?, redacted: true };
+            Kind::Reasoning { text: String::new(), seal: Some(seal) }
         }
         _ => Kind::Text(object.need_string("text")?),
     };
     let cache = cache(&mut object)?;
     // A call that the model made by itself, as nearly all are: newer models say so in every one.
-    let form = object.peek("caller").is_some_and(is_direct).then(|| object.take("caller")).flatten();
-    let form = form.map(|direct| ("caller".to_owned(), direct)).into_iter().collect();
+    let direct = object.peek("caller").is_some_and(is_direct).then(|| object.take("caller")).flatten();
+    form.extend(direct.map(|direct| ("caller".to_owned(), direct)));
     Ok(Block { kind, at, cache, extra: Extra::with_form(ID, object.rest(), form) })
 }
 
 /// The caller of a tool is the model itself, which is what no caller at all means too.
-pub(super) fn is_direct(caller: &Value) -> bool {
+fn is_direct(caller: &Value) -> bool {
     let members = caller.as_object().filter(|members| members.len() == 1);
     members.and_then(|members| members.get("type")).and_then(Value::as_str) == Some("direct")
 }
@@ -200,10 +205,10 @@ fn is_known(block: &Value) -> bool {
     wire::BLOCKS.contains(&named.as_str()) && has_source
 }
 
-/// A seal of ours. An empty one is none: it stands in answers that we translated from another dialect,
-/// and Anthropic would refuse it.
-pub(super) fn seal(data: String, redacted: bool) -> Option<Seal> {
-    (!data.is_empty()).then_some(Seal { issuer: ID, data, redacted })
+/// The seal that a signature is. An empty one is none: it stands in answers that were translated from
+/// another dialect.
+pub(super) fn seal(signature: String) -> Option<Seal> {
+    (!signature.is_empty()).then_some(Seal { issuer: ID, data: signature, redacted: false })
 }
 
 fn source(block: &mut Object) -> Result<Source, Fault> {
@@ -229,11 +234,9 @@ fn source(block: &mut Object) -> Result<Source, Fault> {
 fn tool_use(block: &mut Object) -> Result<Kind, Fault> {
     let id = block.need_string("id")?;
     let name = block.need_string("name")?;
-    let input = match block.take("input") {
-        None => String::new(),
-        Some(input @ Value::Object(_)) => input.to_string(),
-        Some(Value::String(text)) => text,
-        Some(other) => return Err(wrong(&block.at("input"), "an object", &other)),
+    let input = match block.take("input").unwrap_or_default() {
+        input @ Value::Object(_) => input.to_string(),
+        other => return Err(wrong(&block.at("input"), "an object", &other)),
     };
     Ok(Kind::ToolUse { id, name, input })
 }
@@ -369,7 +372,7 @@ pub(super) fn response(body: &[u8]) -> Result<Carried<Message>, Fault> {
     let invalid = |fault: Fault| Fault { kind: FaultKind::UpstreamInvalid, ..fault };
     let value = json::parse(body).map_err(invalid)?;
     if value.get("content").is_none() && value.get("error").is_some() {
-        return Err(fault(200, body));
+        return Err(error_body::read(200, body));
     }
     message(value).map(Carried::whole).map_err(invalid)
 }
@@ -379,8 +382,8 @@ fn message(value: Value) -> Result<Message, Fault> {
     let Some(list) = body.list("content")? else {
         return Err(Fault::bad("/content", "`content` is missing"));
     };
-    let each = |(index, value)| block(value, At::default(), &format!("/content/{index}"));
-    let blocks = (0..).zip(list).map(each).collect::<Result<_, _>>()?;
+    let each = |(index, value)| answer_block(value, &format!("/content/{index}"));
+    let blocks = list.into_iter().enumerate().map(each).collect::<Result<_, _>>()?;
     body.take("type");
     body.take("role");
     let stop = Some(stop(&mut body)?);
@@ -399,6 +402,20 @@ fn message(value: Value) -> Result<Message, Fault> {
     })
 }
 
+/// Reads a block of an answer. Compatible servers leave out what is empty, and may give the input of a call
+/// as text.
+pub(super) fn answer_block(mut value: Value, pointer: &str) -> Result<Block, Fault> {
+    let kind = value.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if let (Some(members), "text" | "thinking") = (value.as_object_mut(), kind.as_str()) {
+        members.entry(kind).or_insert_with(|| Value::String(String::new()));
+    } else if let (Some(members), "tool_use") = (value.as_object_mut(), kind.as_str()) {
+        let input = members.entry("input").or_insert_with(|| Value::Object(Map::new()));
+        let object = input.as_str().and_then(|text| serde_json::from_str(text).ok());
+        *input = object.unwrap_or_else(|| input.take());
+    }
+    block(value, At::default(), pointer)
+}
+
 /// Why it stopped; an answer that does not say is none of the reasons that we know.
 fn stop(body: &mut Object) -> Result<Stop, Fault> {
     let word = body.string("stop_reason")?.unwrap_or_default();
@@ -407,40 +424,8 @@ fn stop(body: &mut Object) -> Result<Stop, Fault> {
 
 /// Reads nothing but the usage of a whole answer.
 pub(super) fn usage(body: &[u8]) -> Option<Usage> {
-    #[derive(Deserialize)]
-    struct Metered {
-        usage: Option<Map<String, Value>>,
+    match json::members(body, &["usage"])?.remove("usage") {
+        Some(Value::Object(native)) => Some(wire::usage(native)),
+        _ => None,
     }
-    serde_json::from_slice::<Metered>(body).ok()?.usage.map(wire::usage)
-}
-
-/// Reads an error: Anthropic's own shape, and the shapes of servers that only speak its dialect
-/// (`{"error":{"message"}}`, `{"error":"…"}`, `{"message"}`, `{"detail"}`, plain text).
-pub(super) fn fault(status: u16, body: &[u8]) -> Fault {
-    let value = serde_json::from_slice::<Value>(body).unwrap_or_default();
-    let error = value.get("error").filter(|error| error.is_object()).unwrap_or(&value);
-    let word = |name: &str| error.get(name).and_then(Value::as_str).filter(|word| !word.is_empty());
-    let message = ["message", "error", "detail", "title"].into_iter().find_map(word);
-    let message = message.map_or_else(|| text(status, body), str::to_owned);
-    let named = word("type").filter(|named| *named != "error");
-    let code = error.get("code").filter(|code| !code.is_null());
-    let code = code.map(|code| code.as_str().map_or_else(|| code.to_string(), str::to_owned));
-    Fault {
-        kind: fault_kind(status, named, &message),
-        upstream: Some(Box::new(Upstream { status, kind: named.map(str::to_owned), code })),
-        ..Fault::new(FaultKind::UpstreamInvalid, message)
-    }
-}
-
-fn fault_kind(status: u16, named: Option<&str>, message: &str) -> FaultKind {
-    let message = message.to_ascii_lowercase();
-    let said = wire::PHRASES.iter().find(|(phrase, _)| message.contains(phrase));
-    let typed = wire::ERRORS.iter().find(|(name, _)| Some(*name) == named);
-    said.or(typed).map_or_else(|| kind_of_status(status), |(_, kind)| *kind)
-}
-
-/// The body's words, bounded, where it is not an error that we can read.
-fn text(status: u16, body: &[u8]) -> String {
-    let text: String = String::from_utf8_lossy(body).trim().chars().take(FAULT_TEXT_MAX).collect();
-    if text.is_empty() { format!("the provider answered with status {status} and no words") } else { text }
 }

@@ -7,14 +7,18 @@ use super::{
 };
 use crate::{
     Fault, FaultKind, Glance, Losses, Reader, Seen, Sink, Writer,
-    canon::{At, Block, BlockStart, Delta, Event, Extra, Kind, Request, Seal, Stop, StopReason, Usage},
+    canon::{Block, BlockStart, Delta, Event, Extra, Kind, Request, Seal, Stop, StopReason, Usage},
+    error_body,
     frame::sse::{Frame, Frames},
     json,
     limits::{PARTS_MAX, STREAM_HELD_MAX},
 };
 use memchr::memmem;
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, VecDeque},
+};
 
 type Members = Map<String, Value>;
 
@@ -64,26 +68,21 @@ enum Open {
 
 impl Reading {
     fn frame(&mut self, frame: &Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
-        let named = String::from_utf8_lossy(frame.event);
+        let kind = name(frame);
         let mut data = match serde_json::from_slice(frame.data) {
             _ if self.ended => return Ok(()),
+            _ if kind == "error" => return Err(error_body::read(200, frame.data)),
             Ok(Value::Object(data)) => data,
-            _ if named == "error" => return Err(read::fault(200, frame.data)),
             _ => {
-                sink.losses.note(format!("/{named}"), "an event that is not JSON");
+                sink.losses.note(format!("/{kind}"), "an event that is not JSON");
                 return Ok(());
             }
         };
-        let kind = match data.get("type").and_then(Value::as_str) {
-            Some(kind) => kind.to_owned(),
-            None if data.contains_key("error") => "error".to_owned(),
-            None => named.into_owned(),
-        };
-        if !matches!(kind.as_str(), "message_start" | "ping" | "error") {
+        if !matches!(&*kind, "message_start" | "ping") {
             self.start(Members::new(), sink);
         }
         let index = index(&data);
-        match kind.as_str() {
+        match &*kind {
             "message_start" => self.start(inner(&mut data, "message"), sink),
             "content_block_start" => self.block_start(index, inner(&mut data, "content_block"), sink),
             "content_block_delta" => self.delta(index, inner(&mut data, "delta"), sink),
@@ -91,7 +90,6 @@ impl Reading {
             "message_delta" => self.message_delta(data, sink),
             "message_stop" => self.end(sink),
             "ping" => {}
-            "error" => return Err(read::fault(200, frame.data)),
             _ => sink.events.push(Event::Opaque { dialect: ID, json: Value::Object(data) }),
         }
         if self.held > STREAM_HELD_MAX || self.open.len() > PARTS_MAX {
@@ -121,7 +119,7 @@ impl Reading {
         if self.finished {
             return sink.losses.note(pointer, "a block after the end of the answer");
         }
-        let read = read::block(Value::Object(block), At::default(), &pointer);
+        let read = read::answer_block(Value::Object(block), &pointer);
         let Ok(Block { kind: read, extra, .. }) = read else {
             return sink.losses.note(pointer, "a block that cannot be read");
         };
@@ -131,7 +129,6 @@ impl Reading {
                 (BlockStart::Reasoning, Some(Delta::Text(text)), seal.map(Delta::Seal))
             }
             Kind::ToolUse { id, name, input } => {
-                let input = if input.is_empty() { "{}".to_owned() } else { input };
                 (BlockStart::ToolUse { id, name }, None, Some(Delta::Input(input)))
             }
             Kind::Opaque { json: Value::Object(block), .. } => {
@@ -173,7 +170,7 @@ impl Reading {
                     self.held += more.len();
                     match last {
                         Some(Delta::Seal(seal)) => seal.data.push_str(&more),
-                        _ => *last = read::seal(more, false).map(Delta::Seal),
+                        _ => *last = read::seal(more).map(Delta::Seal),
                     }
                 }
                 ("tool_use", "input_json_delta") => {
@@ -229,7 +226,7 @@ impl Reading {
             sink.events.push(Event::Opaque { dialect: ID, json: Value::Object(data) });
         }
         if !reason.is_empty() {
-            self.finish(wire::stop(&reason, Some(sequence).filter(|sequence| !sequence.is_empty())), sink);
+            self.finish(wire::stop(&reason, Some(sequence)), sink);
         }
         sink.events.extend(usage.map(Event::Usage));
     }
@@ -540,17 +537,17 @@ pub(super) struct EventGlance {
 
 impl Glance for EventGlance {
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Fault> {
-        match name(frame) {
-            b"content_block_delta" => self.seen.content = true,
+        match &*name(frame) {
+            "content_block_delta" => self.seen.content = true,
             _ if self.seen.ended => {}
             // A call without arguments is an answer too, other blocks only begin.
-            b"content_block_start" => {
+            "content_block_start" => {
                 self.seen.content |= memmem::find(frame.data, b"\"tool_use\"").is_some();
             }
-            b"message_start" | b"message_delta" => self.usage(frame.data),
+            "message_start" | "message_delta" => self.usage(frame.data),
             // Its data must be there to its last brace: a stream can be cut in the middle of its last event.
-            b"message_stop" => self.seen.ended |= frame.data.trim_ascii().ends_with(b"}"),
-            b"error" => return Err(read::fault(200, frame.data)),
+            "message_stop" => self.seen.ended |= frame.data.trim_ascii().ends_with(b"}"),
+            "error" => return Err(error_body::read(200, frame.data)),
             _ => {}
         }
         Ok(())
@@ -570,13 +567,20 @@ impl EventGlance {
     }
 }
 
-/// The event's name; without an `event` line the first member of the data tells it.
-fn name<'a>(frame: &Frame<'a>) -> &'a [u8] {
+/// The event's name. Some servers leave the `event` line out, and the data tells it, most often first; an
+/// error may tell nothing but itself.
+fn name<'a>(frame: &Frame<'a>) -> Cow<'a, str> {
     if !frame.event.is_empty() {
-        return frame.event;
+        return String::from_utf8_lossy(frame.event);
     }
-    let named = frame.data.strip_prefix(b"{\"type\":").map(<[u8]>::trim_ascii_start);
-    let named = named.and_then(|rest| rest.strip_prefix(b"\"")).unwrap_or_default();
-    let named = named.split(|byte| *byte == b'"').next().unwrap_or_default();
-    if named.is_empty() && frame.data.starts_with(b"{\"error\"") { b"error" } else { named }
+    let told =
+        frame.data.strip_prefix(b"{\"type\":\"").and_then(|rest| rest.split(|byte| *byte == b'"').next());
+    if let Some(told) = told {
+        return String::from_utf8_lossy(told);
+    }
+    let data = serde_json::from_slice::<Value>(frame.data).unwrap_or_default();
+    match data.get("type").and_then(Value::as_str) {
+        None if data.get("error").is_some() => Cow::Borrowed("error"),
+        told => Cow::Owned(told.unwrap_or_default().to_owned()),
+    }
 }

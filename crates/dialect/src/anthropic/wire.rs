@@ -1,11 +1,11 @@
-//! The words of the Messages API, as tables, and the two shapes that reading and writing share: usage and
-//! stop reasons.
+//! The words of the Messages API, as tables, and what reading and writing share: usage, stop reasons, ids.
 
 use crate::{
-    DialectId, FaultKind,
+    DialectId,
     canon::{Effort, Extra, Stop, StopReason, Usage},
 };
 use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// This dialect.
 pub(super) const ID: DialectId = DialectId::Anthropic;
@@ -30,31 +30,6 @@ const STOPS: &[(&str, StopReason)] = &[
     ("refusal", StopReason::Refusal),
     ("refusal", StopReason::ContentFilter),
     ("model_context_window_exceeded", StopReason::ContextWindow),
-];
-
-/// Errors by their type: <https://docs.anthropic.com/en/api/errors>. The last row is llama.cpp's, which
-/// speaks this dialect too.
-pub(super) const ERRORS: &[(&str, FaultKind)] = &[
-    ("invalid_request_error", FaultKind::BadRequest),
-    ("authentication_error", FaultKind::UpstreamAuth),
-    ("permission_error", FaultKind::UpstreamAuth),
-    ("billing_error", FaultKind::UpstreamQuota),
-    ("not_found_error", FaultKind::UpstreamNotFound),
-    ("request_too_large", FaultKind::TooLarge),
-    ("rate_limit_error", FaultKind::UpstreamLimited),
-    ("timeout_error", FaultKind::UpstreamTimeout),
-    ("api_error", FaultKind::UpstreamFailed),
-    ("overloaded_error", FaultKind::UpstreamOverloaded),
-    ("exceed_context_size_error", FaultKind::ContextTooLong),
-];
-
-/// Errors by what their message says, where the type is only `invalid_request_error`.
-pub(super) const PHRASES: &[(&str, FaultKind)] = &[
-    (TOO_LONG, FaultKind::ContextTooLong),
-    ("exceed context limit", FaultKind::ContextTooLong),
-    ("maximum context length", FaultKind::ContextTooLong),
-    ("credit balance is too low", FaultKind::UpstreamQuota),
-    ("specified api usage limits", FaultKind::UpstreamQuota),
 ];
 
 /// Words by which Claude Code knows that it must compact the conversation.
@@ -93,7 +68,7 @@ pub(super) fn effort_budget(effort: &Effort) -> Option<u64> {
 pub(super) fn stop(word: &str, sequence: Option<String>) -> Stop {
     let reason =
         STOPS.iter().find(|(name, _)| *name == word).map_or(StopReason::Other, |(_, reason)| *reason);
-    Stop { reason, sequence, native: word.to_owned() }
+    Stop { reason, sequence: sequence.filter(|sequence| !sequence.is_empty()), native: word.to_owned() }
 }
 
 /// The word for a stop. A reason that we do not know is told in the provider's own word, which is truer
@@ -131,13 +106,13 @@ fn buckets(native: &Map<String, Value>) -> Usage {
     let hour = inner("cache_creation", "ephemeral_1h_input_tokens").unwrap_or(0);
     let minutes = inner("cache_creation", "ephemeral_5m_input_tokens").unwrap_or(0);
     let thought = inner("output_tokens_details", "thinking_tokens").unwrap_or(0);
-    let written = count("cache_creation_input_tokens").unwrap_or_else(|| minutes.saturating_add(hour));
+    let written = count("cache_creation_input_tokens").unwrap_or(0).max(minutes.saturating_add(hour));
     let output = count("output_tokens").unwrap_or(0);
     Usage {
         input: count("input_tokens").unwrap_or(0),
         cache_read: count("cache_read_input_tokens").unwrap_or(0),
         cache_write: written.saturating_sub(hour),
-        cache_write_1h: hour.min(written),
+        cache_write_1h: hour,
         output: output.saturating_sub(thought),
         reasoning: thought.min(output),
         ..Usage::default()
@@ -185,4 +160,40 @@ impl UsageSoFar {
         }
         Some(usage(self.0.clone()))
     }
+}
+
+/// Ids of tool calls as the API takes them: letters, digits, `_` and `-`, each once in a conversation.
+/// Others write `functions.weather:0`, or `call_0` in every turn.
+#[derive(Default)]
+pub(super) struct ToolIds {
+    /// For every id of the sender's: what it was last written as, and how often it has been.
+    given: BTreeMap<String, (String, u32)>,
+    used: BTreeSet<String>,
+}
+
+impl ToolIds {
+    /// How a call is written.
+    pub(super) fn call(&mut self, id: &str) -> String {
+        let plain = plain_id(id);
+        let before = self.given.get(id).map_or(0, |(_, count)| *count);
+        // Every number that is tried in vain was given to another call, so this ends.
+        for count in before.saturating_add(1).. {
+            let written = if count == 1 { plain.clone() } else { format!("{plain}_{count}") };
+            if self.used.insert(written.clone()) {
+                self.given.insert(id.to_owned(), (written.clone(), count));
+                return written;
+            }
+        }
+        plain
+    }
+
+    /// How the result of a call is written.
+    pub(super) fn result(&self, id: &str) -> String {
+        self.given.get(id).map_or_else(|| plain_id(id), |(written, _)| written.clone())
+    }
+}
+
+fn plain_id(id: &str) -> String {
+    let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
+    if id.is_empty() { "call".to_owned() } else { id.chars().map(plain).collect() }
 }

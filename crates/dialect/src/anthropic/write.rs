@@ -3,7 +3,7 @@
 //! What was read from this dialect is written back as it stood. What comes from another is made to fit
 //! what the API accepts, and every piece that does not fit is a loss.
 
-use super::wire::{self, ID};
+use super::wire::{self, ID, ToolIds};
 use crate::{
     Carried, Fault, FaultKind, Losses, Target,
     canon::{
@@ -14,7 +14,6 @@ use crate::{
     limits::{OUTPUT_TOKENS_DEFAULT, THINKING_BUDGET_MIN},
 };
 use serde_json::{Map, Number, Value, json};
-use std::collections::{BTreeMap, BTreeSet};
 
 type Members = Map<String, Value>;
 
@@ -285,6 +284,8 @@ impl Pen {
                     object([("type", json!("redacted_thinking")), ("data", json!(seal.data))])
                 }
                 Some(seal) => thought(text, &seal.data),
+                // As it stood; what there was of a signature is in `extra`.
+                None if self.own => object([("type", json!("thinking")), ("thinking", json!(text))]),
                 None if self.answer.is_none() => {
                     return Err("the API takes back only thoughts that it signed");
                 }
@@ -375,13 +376,14 @@ impl Pen {
         let most = target.max_output.unwrap_or(u64::MAX);
         let why = match budget {
             Some(0) => "no such effort is known",
-            Some(_) if most <= THINKING_BUDGET_MIN => "the model writes too few tokens to think",
+            Some(_) if most <= 2 * THINKING_BUDGET_MIN => "the model writes too few tokens to think",
             _ if !may_think(said) => "the last answer begins without signed thoughts",
             None => return (limit, request.reasoning.clone()),
             Some(budget) => {
-                let budget = budget.max(THINKING_BUDGET_MIN);
+                // A quarter of what the model can write stays for the answer.
+                let budget = budget.clamp(THINKING_BUDGET_MIN, most - most / 4);
                 let limit = if limit > budget { limit } else { limit.saturating_add(budget).min(most) };
-                return (limit, Some(Reasoning::Budget(budget.min(limit.saturating_sub(1)))));
+                return (limit, Some(Reasoning::Budget(budget)));
             }
         };
         self.losses.note("/reasoning_effort", why);
@@ -529,40 +531,6 @@ fn cache_json(cache: &Cache) -> Value {
 
 fn thought(text: &str, signature: &str) -> Members {
     object([("type", json!("thinking")), ("thinking", json!(text)), ("signature", json!(signature))])
-}
-
-/// Ids of tool calls as the API takes them: letters, digits, `_` and `-`, each once in a conversation.
-/// Others write `functions.weather:0`, or `call_0` in every turn.
-#[derive(Default)]
-struct ToolIds {
-    /// For every id of the sender's: what it was last written as, and how often it has been.
-    given: BTreeMap<String, (String, u32)>,
-    used: BTreeSet<String>,
-}
-
-impl ToolIds {
-    fn call(&mut self, id: &str) -> String {
-        let plain = plain_id(id);
-        let before = self.given.get(id).map_or(0, |(_, count)| *count);
-        // Every number that is tried in vain was given to another call, so this ends.
-        for count in before.saturating_add(1).. {
-            let written = if count == 1 { plain.clone() } else { format!("{plain}_{count}") };
-            if self.used.insert(written.clone()) {
-                self.given.insert(id.to_owned(), (written.clone(), count));
-                return written;
-            }
-        }
-        plain
-    }
-
-    fn result(&self, id: &str) -> String {
-        self.given.get(id).map_or_else(|| plain_id(id), |(written, _)| written.clone())
-    }
-}
-
-fn plain_id(id: &str) -> String {
-    let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
-    if id.is_empty() { "call".to_owned() } else { id.chars().map(plain).collect() }
 }
 
 /// Writes a whole answer.

@@ -39,7 +39,7 @@ impl Fold {
                 }
             }
             Event::Logprobs { choice, logprobs } => {
-                join_logprobs(&mut self.choice(choice).logprobs, logprobs)
+                join_logprobs(&mut self.choice(choice).logprobs, logprobs);
             }
             Event::Finish { choice, stop } => self.choice(choice).stop = Some(stop),
             Event::Usage(usage) => self.message.usage = Some(usage),

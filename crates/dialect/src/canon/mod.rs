@@ -136,6 +136,14 @@ pub struct Message {
     pub extra: Extra,
 }
 
+impl Message {
+    /// Every alternative says why it ended, and there is one. Only then can it be told as a stream.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        !self.choices.is_empty() && self.choices.iter().all(|choice| choice.stop.is_some())
+    }
+}
+
 /// One alternative of an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Choice {

@@ -3,8 +3,8 @@
 //!
 //! What this dialect adds to the documented one, because servers and clients in the field do it:
 //! `reasoning_content` (DeepSeek and others), `reasoning` and `reasoning_details` (OpenRouter), lists as
-//! content of an answer (Mistral), `top_k`, `cache_control` on parts and tools (OpenRouter), the legacy
-//! `functions`, and a good dozen shapes of error.
+//! content of an answer (Mistral), `top_k`, and `cache_control` on parts and tools (OpenRouter). The legacy
+//! `functions` and `function_call` are members that only this dialect knows.
 
 mod read;
 mod stream;
@@ -16,6 +16,7 @@ mod write;
 use crate::{
     Carried, Dialect, DialectId, Fault, Glance, Reader, Target, Writer,
     canon::{Message, Request, Usage},
+    error_body, json,
 };
 
 /// The dialect `openai_chat`.
@@ -51,24 +52,22 @@ impl Dialect for OpenaiChat {
     }
 
     fn glance(&self) -> Box<dyn Glance> {
-        Box::new(stream::ChunkGlance::new())
+        Box::<stream::ChunkGlance>::default()
     }
 
     fn read_usage(&self, body: &[u8]) -> Option<Usage> {
-        wire::usage_of(&wire::members(body, &["usage", "x_groq"])?)
+        wire::usage_of(&json::members(body, &["usage", "x_groq"])?)
     }
 
     fn read_fault(&self, status: u16, body: &[u8]) -> Fault {
-        crate::openai::fault(status, body)
+        error_body::read(status, body)
     }
 
     fn write_fault(&self, fault: &Fault) -> Vec<u8> {
-        crate::json::bytes(&crate::openai::write_fault(fault))
+        json::bytes(&write::fault(fault))
     }
 
     fn write_stream_fault(&self, fault: &Fault) -> Vec<u8> {
-        let mut out = Vec::new();
-        stream::fault_frame(fault, &mut out);
-        out
+        stream::fault_frame(fault)
     }
 }

@@ -8,14 +8,15 @@ use super::{
 };
 use crate::{
     Fault, FaultKind, Glance, Losses, Reader, Seen, Sink, Writer,
-    canon::{BlockStart, Delta, Event, Extra, Grammar, Seal, Usage},
+    canon::{BlockStart, Delta, Event, Extra, Usage},
+    error_body,
     frame::sse::{Frame, Frames},
     json,
     limits::{CHOICES_MAX, STREAM_HELD_MAX, TOOLS_MAX},
-    openai,
 };
-use memchr::memmem::Finder;
+use memchr::memchr_iter;
 use serde_json::{Map, Value, json};
+use std::{collections::BTreeMap, fmt::Display, mem};
 
 const DONE: &[u8] = b"[DONE]";
 
@@ -41,12 +42,10 @@ impl Reader for ChunkReader {
 
 #[derive(Default)]
 struct ReadState {
-    grammar: Grammar,
     id: String,
     started: bool,
-    done: bool,
     ended: bool,
-    choices: Vec<ReadChoice>,
+    choices: BTreeMap<u32, ReadChoice>,
     usage: Option<Usage>,
 }
 
@@ -57,16 +56,9 @@ struct ReadChoice {
     /// How many blocks have begun.
     blocks: u32,
     /// The block of words that is open.
-    open: Option<(Words, u32)>,
+    open: Option<(BlockStart, u32)>,
     calls: Vec<ReadCall>,
     finished: bool,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Words {
-    Text,
-    Refusal,
-    Reasoning,
 }
 
 /// A tool call, open until its choice is finished: calls may interleave.
@@ -80,53 +72,41 @@ struct ReadCall {
 impl ReadState {
     fn frame(&mut self, frame: Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
         let data = frame.data.trim_ascii();
-        if self.done || data.is_empty() {
+        if self.ended || data.is_empty() {
             return Ok(());
         }
         if data == DONE {
-            self.done = true;
             return self.end(sink);
         }
-        let chunk = match serde_json::from_slice(data) {
-            Ok(chunk @ Value::Object(_)) => chunk,
-            _ if frame.event == b"error" => return Err(openai::fault(200, data)),
-            _ => {
-                sink.losses.note("", "a frame of the provider's stream is not a JSON object");
-                return Ok(());
-            }
-        };
-        match read::fault_in(&chunk) {
-            Some(fault) => Err(fault),
-            None if frame.event == b"error" => Err(openai::fault_of(200, &chunk)),
-            None => self.chunk(chunk, sink),
+        match parsed(frame)? {
+            Some(Value::Object(chunk)) => return self.chunk(chunk, sink),
+            _ => sink.losses.note("", "a frame of the provider's stream is not a JSON object"),
         }
+        Ok(())
     }
 
-    fn chunk(&mut self, chunk: Value, sink: &mut Sink) -> Result<(), Fault> {
-        let Value::Object(mut chunk) = chunk else { return Ok(()) };
+    fn chunk(&mut self, mut chunk: Map<String, Value>, sink: &mut Sink) -> Result<(), Fault> {
         let choices = match chunk.shift_remove("choices") {
             Some(Value::Array(choices)) => choices,
             _ => Vec::new(),
         };
-        let usage = wire::usage_of(&chunk).or_else(|| choices.first()?.as_object().and_then(wire::usage_of));
+        // Moonshot puts the usage into the choice.
+        let usage = wire::usage_of(&chunk).or_else(|| wire::usage_of(choices.first()?.as_object()?));
         // Azure's first chunk names neither the answer nor its model.
-        if !choices.is_empty() || usage.is_some() {
+        if !self.started && (!choices.is_empty() || usage.is_some()) {
             self.start(chunk, sink);
         }
         for choice in choices {
             self.choice(choice, sink)?;
         }
         if usage.is_some() && usage != self.usage {
-            self.usage.clone_from(&usage);
-            self.emit(sink, Event::Usage(usage.unwrap_or_default()));
+            sink.events.extend(usage.clone().map(Event::Usage));
+            self.usage = usage;
         }
         Ok(())
     }
 
     fn start(&mut self, mut chunk: Map<String, Value>, sink: &mut Sink) {
-        if self.started {
-            return;
-        }
         self.started = true;
         let mut text = |name: &str| match chunk.shift_remove(name) {
             Some(Value::String(text)) => text,
@@ -139,228 +119,209 @@ impl ReadState {
             chunk.shift_remove(known);
         }
         self.id.clone_from(&id);
-        self.emit(sink, Event::Start { id, model, created, extra: Extra::with_form(ME, chunk, form) });
+        sink.events.push(Event::Start { id, model, created, extra: Extra::with_form(ME, chunk, form) });
     }
 
-    fn choice(&mut self, choice: Value, sink: &mut Sink) -> Result<(), Fault> {
-        let Value::Object(mut choice) = choice else { return Ok(()) };
-        let index = choice.get("index").and_then(Value::as_u64).unwrap_or(0);
+    fn choice(&mut self, mut value: Value, sink: &mut Sink) -> Result<(), Fault> {
+        let index = value.get("index").and_then(Value::as_u64).unwrap_or(0);
         let index = u32::try_from(index).ok().filter(|index| *index < CHOICES_MAX);
         let index = index.ok_or_else(|| over("choices", CHOICES_MAX as usize))?;
-        let place = self.choices.iter().position(|known| known.index == index);
-        let mut known = place.map_or_else(ReadChoice::default, |place| self.choices.swap_remove(place));
-        known.index = index;
+        let choice = self.choices.entry(index).or_insert_with(|| ReadChoice { index, ..Default::default() });
+        let mut take = |name: &str| value.get_mut(name).map(mem::take);
         // A server that does not stream sends the message whole.
-        let delta = choice.shift_remove("delta").filter(Value::is_object);
-        let delta = delta.or_else(|| choice.shift_remove("message"));
-        let mut result = Ok(());
-        if let Some(Value::Object(delta)) = delta {
-            if !known.finished {
-                result = self.delta(&mut known, delta, sink);
-            } else if has_content(&delta) {
+        let delta = take("delta").filter(Value::is_object).or_else(|| take("message"));
+        let (logprobs, word) = (take("logprobs"), take("finish_reason"));
+        match delta {
+            Some(Value::Object(delta)) if !choice.finished => choice.delta(delta, &self.id, sink)?,
+            Some(Value::Object(delta)) if has_content(&delta) => {
                 sink.losses.note("/choices/0/delta", "it came behind the `finish_reason`");
             }
-        }
-        if let Some(logprobs @ Value::Object(_)) = choice.shift_remove("logprobs") {
-            self.emit(sink, Event::Logprobs { choice: index, logprobs });
-        }
-        let word = choice.get("finish_reason").and_then(Value::as_str).filter(|word| !word.is_empty());
-        if let Some(word) = word.filter(|_| !known.finished) {
-            self.close_words(&mut known, sink);
-            for call in &known.calls {
-                self.emit(sink, Event::BlockStop { choice: index, block: call.block });
-            }
-            known.finished = true;
-            self.emit(sink, Event::Finish { choice: index, stop: wire::read_stop(word) });
-        }
-        self.choices.push(known);
-        result
-    }
-
-    fn delta(
-        &mut self,
-        choice: &mut ReadChoice,
-        mut delta: Map<String, Value>,
-        sink: &mut Sink,
-    ) -> Result<(), Fault> {
-        self.thoughts(choice, &mut delta, sink);
-        match delta.shift_remove("content") {
-            Some(Value::String(text)) => self.words(choice, Words::Text, text, sink),
-            Some(Value::Array(parts)) => parts.into_iter().for_each(|part| self.part(choice, part, sink)),
             _ => {}
         }
-        if let Some(Value::String(text)) = delta.shift_remove("refusal") {
-            self.words(choice, Words::Refusal, text, sink);
+        if let Some(logprobs @ Value::Object(_)) = logprobs {
+            sink.events.push(Event::Logprobs { choice: index, logprobs });
         }
-        if let Some(Value::Array(calls)) = delta.shift_remove("tool_calls") {
-            for call in calls {
-                self.call(choice, call, sink)?;
-            }
-        }
-        if let Some(legacy @ Value::Object(_)) = delta.shift_remove("function_call") {
-            self.call(choice, json!({"index": 0, "function": legacy}), sink)?;
-        }
-        delta.retain(|name, value| is_content(name, value));
-        if !delta.is_empty() {
-            self.opaque(choice.index, delta, sink);
+        match word.as_ref().and_then(Value::as_str) {
+            None | Some("") => {}
+            Some(word) => choice.finish(word, sink),
         }
         Ok(())
     }
 
-    fn part(&mut self, choice: &mut ReadChoice, part: Value, sink: &mut Sink) {
-        match (part.get("type").and_then(Value::as_str), part.get("text"), part.get("thinking")) {
-            (Some("text"), Some(Value::String(text)), _) => {
-                self.words(choice, Words::Text, text.clone(), sink)
-            }
-            (Some("thinking"), _, Some(held)) => {
-                self.words(choice, Words::Reasoning, read::thinking(held), sink);
-            }
-            _ => self.opaque(choice.index, Map::from_iter([("content".to_owned(), json!([part]))]), sink),
-        }
-    }
-
-    /// Thoughts under their three names; the list says the same as the strings, and holds the seals.
-    fn thoughts(&mut self, choice: &mut ReadChoice, delta: &mut Map<String, Value>, sink: &mut Sink) {
-        let strings = ["reasoning_content", "reasoning"].map(|name| delta.shift_remove(name));
-        let text = strings.into_iter().flatten().find_map(|value| match value {
-            Value::String(text) if !text.is_empty() => Some(text),
-            _ => None,
-        });
-        let Some(Value::Array(entries)) = delta.shift_remove("reasoning_details") else {
-            return self.words(choice, Words::Reasoning, text.unwrap_or_default(), sink);
-        };
-        let details: Vec<Detail<'_>> = entries.iter().map(Detail::read).collect();
-        if details.iter().all(|detail| detail.text.is_empty()) {
-            self.words(choice, Words::Reasoning, text.unwrap_or_default(), sink);
-        }
-        for (detail, entry) in details.into_iter().zip(&entries) {
-            self.words(choice, Words::Reasoning, detail.text.to_owned(), sink);
-            if let Some(seal) = detail.seal {
-                self.seal(choice, seal, sink);
-            }
-            if detail.foreign {
-                let held = Map::from_iter([("reasoning_details".to_owned(), json!([entry]))]);
-                self.opaque(choice.index, held, sink);
-            }
-        }
-    }
-
-    /// A seal ends the thoughts that it covers. One with thoughts inside has a block of its own.
-    fn seal(&mut self, choice: &mut ReadChoice, seal: Seal, sink: &mut Sink) {
-        if seal.redacted {
-            self.close_words(choice, sink);
-        }
-        let block = self.open_words(choice, Words::Reasoning, sink);
-        self.emit(sink, Event::Delta { choice: choice.index, block, delta: Delta::Seal(seal) });
-        self.close_words(choice, sink);
-    }
-
-    fn words(&mut self, choice: &mut ReadChoice, kind: Words, text: String, sink: &mut Sink) {
-        if !text.is_empty() {
-            let block = self.open_words(choice, kind, sink);
-            self.emit(sink, Event::Delta { choice: choice.index, block, delta: Delta::Text(text) });
-        }
-    }
-
-    fn open_words(&mut self, choice: &mut ReadChoice, kind: Words, sink: &mut Sink) -> u32 {
-        if let Some((open, block)) = choice.open
-            && open == kind
-        {
-            return block;
-        }
-        self.close_words(choice, sink);
-        let start = match kind {
-            Words::Text => BlockStart::Text,
-            Words::Refusal => BlockStart::Refusal,
-            Words::Reasoning => BlockStart::Reasoning,
-        };
-        let block = self.begin(choice, start, sink);
-        choice.open = Some((kind, block));
-        block
-    }
-
-    fn close_words(&mut self, choice: &mut ReadChoice, sink: &mut Sink) {
-        if let Some((_, block)) = choice.open.take() {
-            self.emit(sink, Event::BlockStop { choice: choice.index, block });
-        }
-    }
-
-    fn begin(&mut self, choice: &mut ReadChoice, start: BlockStart, sink: &mut Sink) -> u32 {
-        let block = choice.blocks;
-        choice.blocks += 1;
-        self.emit(sink, Event::BlockStart { choice: choice.index, block, start });
-        block
-    }
-
-    /// Takes a piece of a tool call. A piece belongs to the call of its index, or without an index to the
-    /// last call. Some servers give every call the index 0, so a new id with a new name begins a new call.
-    fn call(&mut self, choice: &mut ReadChoice, piece: Value, sink: &mut Sink) -> Result<(), Fault> {
-        let Some(function) = piece.get("function").filter(|function| function.is_object()) else {
-            let held = Map::from_iter([("tool_calls".to_owned(), json!([piece]))]);
-            self.opaque(choice.index, held, sink);
-            return Ok(());
-        };
-        let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or("").to_owned();
-        let index = piece.get("index").and_then(Value::as_u64);
-        let (id, name) = (text(piece.get("id")), text(function.get("name")));
-        let known = match index {
-            Some(_) => choice.calls.iter().rev().find(|call| call.index == index),
-            None => choice.calls.last(),
-        };
-        let is_other = |call: &ReadCall| !id.is_empty() && call.id != id && !name.is_empty();
-        let is_next = |_: &ReadCall| index.is_none() && id.is_empty() && !name.is_empty();
-        let block = match known.filter(|call| !is_other(call) && !is_next(call)) {
-            Some(call) => call.block,
-            None => {
-                let number = choice.calls.len();
-                if number >= TOOLS_MAX {
-                    return Err(over("tool calls", TOOLS_MAX));
-                }
-                self.close_words(choice, sink);
-                let base = wire::call_id(&self.id, choice.index);
-                let id = if id.is_empty() { format!("{base}_{number}") } else { id };
-                let block = self.begin(choice, BlockStart::ToolUse { id: id.clone(), name }, sink);
-                choice.calls.push(ReadCall { index, id, block });
-                block
-            }
-        };
-        let input = function.get("arguments").map(read::arguments).unwrap_or_default();
-        if !input.is_empty() {
-            self.emit(sink, Event::Delta { choice: choice.index, block, delta: Delta::Input(input) });
-        }
-        Ok(())
-    }
-
-    /// What only this dialect knows goes on as a chunk that holds nothing else.
-    fn opaque(&mut self, choice: u32, delta: Map<String, Value>, sink: &mut Sink) {
-        let json = json!({"choices": [{"index": choice, "delta": delta}]});
-        self.emit(sink, Event::Opaque { dialect: ME, json });
-    }
-
-    /// The stream is whole when every choice that was seen has finished; `[DONE]` alone proves nothing,
+    /// The stream is whole when every choice that was seen has finished: `[DONE]` alone proves nothing,
     /// and some providers never send it.
     fn end(&mut self, sink: &mut Sink) -> Result<(), Fault> {
         if self.ended {
             return Ok(());
         }
-        if self.choices.is_empty() || !self.choices.iter().all(|choice| choice.finished) {
+        if self.choices.is_empty() || !self.choices.values().all(|choice| choice.finished) {
             let message = "the provider's stream ended before its `finish_reason`";
             return Err(Fault::new(FaultKind::UpstreamTruncated, message));
         }
         self.ended = true;
-        self.emit(sink, Event::End);
+        sink.events.push(Event::End);
         Ok(())
     }
+}
 
-    fn emit(&mut self, sink: &mut Sink, event: Event) {
-        let checked = self.grammar.check(&event);
-        debug_assert!(checked.is_ok(), "{checked:?} at {event:?}");
-        sink.events.push(event);
+/// A frame's JSON, unless it is an error. `None` where it is no JSON.
+fn parsed(frame: Frame<'_>) -> Result<Option<Value>, Fault> {
+    let chunk = serde_json::from_slice(frame.data).ok();
+    match chunk.as_ref().and_then(read::fault_in) {
+        Some(fault) => Err(fault),
+        None if frame.event == b"error" => Err(error_body::read(200, frame.data)),
+        None => Ok(chunk),
     }
 }
 
 fn over(what: &str, max: usize) -> Fault {
     Fault::new(FaultKind::UpstreamInvalid, format!("the provider's answer holds more than {max} {what}"))
+}
+
+impl ReadChoice {
+    fn delta(&mut self, mut delta: Map<String, Value>, id: &str, sink: &mut Sink) -> Result<(), Fault> {
+        self.thoughts(&mut delta, sink);
+        match delta.shift_remove("content") {
+            Some(Value::String(text)) => self.say(BlockStart::Text, Delta::Text(text), sink),
+            Some(Value::Array(parts)) => parts.into_iter().for_each(|part| self.part(part, sink)),
+            _ => {}
+        }
+        if let Some(Value::String(text)) = delta.shift_remove("refusal") {
+            self.say(BlockStart::Refusal, Delta::Text(text), sink);
+        }
+        if let Some(Value::Array(calls)) = delta.shift_remove("tool_calls") {
+            calls.into_iter().try_for_each(|call| self.call(call, id, sink))?;
+        }
+        delta.retain(|name, value| is_content(name, value));
+        if !delta.is_empty() {
+            self.opaque(delta, sink);
+        }
+        Ok(())
+    }
+
+    /// Takes a part of a list (Mistral).
+    fn part(&mut self, part: Value, sink: &mut Sink) {
+        match (part.get("type").and_then(Value::as_str), part.get("text"), part.get("thinking")) {
+            (Some("text"), Some(Value::String(text)), _) => {
+                self.say(BlockStart::Text, Delta::Text(text.clone()), sink);
+            }
+            (Some("thinking"), _, Some(held)) => {
+                self.say(BlockStart::Reasoning, Delta::Text(read::thinking(held)), sink);
+            }
+            _ => self.opaque(Map::from_iter([("content".to_owned(), json!([part]))]), sink),
+        }
+    }
+
+    /// Takes thoughts under their three names; the list says the same as the strings, and holds the seals.
+    fn thoughts(&mut self, delta: &mut Map<String, Value>, sink: &mut Sink) {
+        let strings = ["reasoning_content", "reasoning"].map(|name| delta.shift_remove(name));
+        let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+        let text = strings.into_iter().flatten().find(is_text);
+        let entries = match delta.shift_remove("reasoning_details") {
+            Some(Value::Array(entries)) => entries,
+            _ => Vec::new(),
+        };
+        let details: Vec<Detail<'_>> = entries.iter().map(Detail::read).collect();
+        if let Some(Value::String(text)) = text
+            && details.iter().all(|detail| detail.text.is_empty())
+        {
+            self.say(BlockStart::Reasoning, Delta::Text(text), sink);
+        }
+        for (detail, entry) in details.into_iter().zip(&entries) {
+            self.say(BlockStart::Reasoning, Delta::Text(detail.text.to_owned()), sink);
+            if let Some(seal) = detail.seal {
+                self.say(BlockStart::Reasoning, Delta::Seal(seal), sink);
+            }
+            if detail.foreign {
+                self.opaque(Map::from_iter([("reasoning_details".to_owned(), json!([entry]))]), sink);
+            }
+        }
+    }
+
+    /// Adds to the block of this kind, and begins one where none is open. A seal ends the thoughts that it
+    /// covers; one with thoughts inside has a block of its own.
+    fn say(&mut self, kind: BlockStart, delta: Delta, sink: &mut Sink) {
+        if matches!(&delta, Delta::Text(text) if text.is_empty()) {
+            return;
+        }
+        let is_seal = matches!(&delta, Delta::Seal(_));
+        let is_alone = matches!(&delta, Delta::Seal(seal) if seal.redacted);
+        let block = match &self.open {
+            Some((open, block)) if *open == kind && !is_alone => *block,
+            _ => {
+                let block = self.begin(kind.clone(), sink);
+                self.open = Some((kind, block));
+                block
+            }
+        };
+        sink.events.push(Event::Delta { choice: self.index, block, delta });
+        if is_seal {
+            self.close(sink);
+        }
+    }
+
+    fn begin(&mut self, start: BlockStart, sink: &mut Sink) -> u32 {
+        self.close(sink);
+        let block = self.blocks;
+        self.blocks += 1;
+        sink.events.push(Event::BlockStart { choice: self.index, block, start });
+        block
+    }
+
+    fn close(&mut self, sink: &mut Sink) {
+        let stop = self.open.take().map(|(_, block)| Event::BlockStop { choice: self.index, block });
+        sink.events.extend(stop);
+    }
+
+    /// Takes a piece of a tool call. A piece belongs to the call of its index, or without an index to the
+    /// last call. Some servers give every call the index 0, so a new id with a new name begins a new call.
+    fn call(&mut self, piece: Value, answer: &str, sink: &mut Sink) -> Result<(), Fault> {
+        let Some(function) = piece.get("function").filter(|function| function.is_object()) else {
+            self.opaque(Map::from_iter([("tool_calls".to_owned(), json!([piece]))]), sink);
+            return Ok(());
+        };
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or("").to_owned();
+        let index = piece.get("index").and_then(Value::as_u64);
+        let (id, name) = (text(piece.get("id")), text(function.get("name")));
+        let is_new =
+            |call: &ReadCall| !name.is_empty() && if id.is_empty() { index.is_none() } else { call.id != id };
+        let known = self.calls.iter().rev().find(|call| index.is_none() || call.index == index);
+        let block = match known.filter(|call| !is_new(call)) {
+            Some(call) => call.block,
+            None => {
+                let number = self.calls.len();
+                if number >= TOOLS_MAX {
+                    return Err(over("tool calls", TOOLS_MAX));
+                }
+                let made = || format!("{}_{number}", wire::call_id(answer, self.index));
+                let id = if id.is_empty() { made() } else { id };
+                let block = self.begin(BlockStart::ToolUse { id: id.clone(), name }, sink);
+                self.calls.push(ReadCall { index, id, block });
+                block
+            }
+        };
+        let input = function.get("arguments").map(read::arguments).filter(|input| !input.is_empty());
+        let delta = input.map(|input| Event::Delta { choice: self.index, block, delta: Delta::Input(input) });
+        sink.events.extend(delta);
+        Ok(())
+    }
+
+    /// What only this dialect knows goes on as a chunk that holds nothing else.
+    fn opaque(&mut self, delta: Map<String, Value>, sink: &mut Sink) {
+        let json = json!({"choices": [{"index": self.index, "delta": delta}]});
+        sink.events.push(Event::Opaque { dialect: ME, json });
+    }
+
+    /// Closes what is open. OpenRouter finishes twice.
+    fn finish(&mut self, word: &str, sink: &mut Sink) {
+        if mem::replace(&mut self.finished, true) {
+            return;
+        }
+        self.close(sink);
+        let choice = self.index;
+        sink.events.extend(self.calls.iter().map(|call| Event::BlockStop { choice, block: call.block }));
+        sink.events.push(Event::Finish { choice, stop: wire::read_stop(word) });
+    }
 }
 
 fn has_content(delta: &Map<String, Value>) -> bool {
@@ -381,23 +342,23 @@ fn is_content(name: &str, value: &Value) -> bool {
 }
 
 /// Writes a stream for a caller.
+#[derive(Default)]
 pub(super) struct ChunkWriter {
     with_usage: bool,
-    /// What every chunk begins with, up to its choices.
-    head: String,
-    choices: Vec<WriteChoice>,
-    usage: Option<Usage>,
     /// The events come from this dialect, so its own words may stand.
     own: bool,
+    /// What every chunk begins with, up to its choices.
+    head: String,
+    choices: BTreeMap<u32, WriteChoice>,
+    usage: Option<Usage>,
     ended: bool,
 }
 
+#[derive(Default)]
 struct WriteChoice {
-    index: u32,
     blocks: Vec<WriteBlock>,
-    /// Tool calls so far.
     calls: usize,
-    /// Entries of `reasoning_details` so far.
+    /// Entries of `reasoning_details`.
     details: usize,
 }
 
@@ -413,48 +374,31 @@ enum WriteBlock {
     Lost,
 }
 
-impl ChunkWriter {
-    pub(super) fn new(with_usage: bool) -> Self {
-        ChunkWriter {
-            with_usage,
-            head: String::new(),
-            choices: Vec::new(),
-            usage: None,
-            own: false,
-            ended: false,
-        }
-    }
-}
-
 impl Writer for ChunkWriter {
     fn write(&mut self, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
-        if self.ended {
-            return;
-        }
         match event {
+            _ if self.ended => {}
             Event::Start { id, model, created, extra } => {
-                let id = if id.is_empty() { write::NO_ID } else { id };
                 self.own = extra.form(ME).is_some();
-                self.head(id, model, created.unwrap_or(0), extra);
-                for name in extra.lost_to(ME) {
-                    losses.note(format!("/{name}"), write::UNKNOWN);
-                }
+                self.head = head(id, model, created.unwrap_or(0), extra);
+                extra.lost_to(ME).for_each(|name| losses.note(format!("/{name}"), write::UNKNOWN));
             }
             Event::BlockStart { choice, block, start } => self.block(*choice, *block, start, out, losses),
             Event::Delta { choice, block, delta } => self.more(*choice, *block, delta, out, losses),
             Event::BlockStop { .. } => {}
             Event::Logprobs { choice, logprobs } => {
                 let said = json!({"index": choice, "delta": {}, "logprobs": logprobs, "finish_reason": null});
-                self.chunk(&json!([said]), None, out);
+                self.chunk(said, out);
             }
             Event::Finish { choice, stop } => {
-                self.choice(*choice, out);
+                self.begin(*choice, out);
                 let word = wire::write_stop(stop, self.own);
-                self.chunk(&json!([{"index": choice, "delta": {}, "finish_reason": word}]), None, out);
+                self.chunk(json!({"index": choice, "delta": {}, "finish_reason": word}), out);
             }
             Event::Usage(usage) => self.usage = Some(usage.clone()),
             Event::Opaque { dialect: ME, json } => {
-                self.chunk(json.get("choices").unwrap_or(&Value::Null), None, out);
+                let choices = json.get("choices").and_then(Value::as_array);
+                choices.into_iter().flatten().for_each(|choice| self.chunk(choice, out));
             }
             Event::Opaque { .. } => losses.note("", "an event that only another API knows"),
             Event::End => self.end(out),
@@ -462,44 +406,35 @@ impl Writer for ChunkWriter {
     }
 
     fn fault(&mut self, fault: &Fault, out: &mut Vec<u8>) {
-        if !self.ended {
-            self.ended = true;
-            fault_frame(fault, out);
+        if !mem::replace(&mut self.ended, true) {
+            out.extend(fault_frame(fault));
         }
     }
 }
 
 impl ChunkWriter {
-    fn head(&mut self, id: &str, model: &str, created: u64, extra: &Extra) {
-        let head = json!({"id": id, "object": "chat.completion.chunk", "created": created, "model": model});
-        let Value::Object(mut head) = head else { return };
-        json::add(&mut head, extra.of(ME));
-        self.head = Value::Object(head).to_string();
-        self.head.pop();
+    pub(super) fn new(with_usage: bool) -> Self {
+        ChunkWriter { with_usage, ..Default::default() }
     }
 
-    fn chunk(&self, choices: &Value, usage: Option<Value>, out: &mut Vec<u8>) {
-        let usage = usage.map(|usage| format!(",\"usage\":{usage}")).unwrap_or_default();
-        out.extend_from_slice(format!("data: {},\"choices\":{choices}{usage}}}\n\n", self.head).as_bytes());
+    fn chunk(&self, choice: impl Display, out: &mut Vec<u8>) {
+        out.extend_from_slice(format!("data: {},\"choices\":[{choice}]}}\n\n", self.head).as_bytes());
     }
 
-    fn delta(&self, choice: u32, delta: &Value, out: &mut Vec<u8>) {
-        self.chunk(&json!([{"index": choice, "delta": delta, "finish_reason": null}]), None, out);
+    fn delta(&self, choice: u32, delta: impl Display, out: &mut Vec<u8>) {
+        self.chunk(format_args!(r#"{{"index":{choice},"delta":{delta},"finish_reason":null}}"#), out);
     }
 
-    /// The choice of that number. Its first chunk names the speaker, as OpenAI's does.
-    fn choice(&mut self, index: u32, out: &mut Vec<u8>) -> Option<&mut WriteChoice> {
-        let place = self.choices.iter().position(|choice| choice.index == index);
-        let place = place.unwrap_or_else(|| {
-            self.choices.push(WriteChoice { index, blocks: Vec::new(), calls: 0, details: 0 });
-            self.delta(index, &json!({"role": "assistant", "content": ""}), out);
-            self.choices.len() - 1
-        });
-        self.choices.get_mut(place)
+    /// The first chunk of a choice names the speaker, as OpenAI's does.
+    fn begin(&mut self, index: u32, out: &mut Vec<u8>) -> &mut WriteChoice {
+        if !self.choices.contains_key(&index) {
+            self.delta(index, json!({"role": "assistant", "content": ""}), out);
+        }
+        self.choices.entry(index).or_default()
     }
 
     fn block(&mut self, index: u32, block: u32, start: &BlockStart, out: &mut Vec<u8>, losses: &mut Losses) {
-        let Some(choice) = self.choice(index, out) else { return };
+        let choice = self.begin(index, out);
         let call = choice.calls;
         choice.blocks.push(match start {
             BlockStart::Text => WriteBlock::Words("content"),
@@ -513,7 +448,7 @@ impl ChunkWriter {
                 choice.calls += 1;
                 let function = json!({"name": name, "arguments": ""});
                 let call = json!({"index": call, "id": id, "type": "function", "function": function});
-                self.delta(index, &json!({"tool_calls": [call]}), out);
+                self.delta(index, json!({"tool_calls": [call]}), out);
             }
             BlockStart::Whole(_) => losses.note(format!("/content/{block}"), write::NO_BLOCK),
             _ => {}
@@ -521,8 +456,7 @@ impl ChunkWriter {
     }
 
     fn more(&mut self, index: u32, block: u32, delta: &Delta, out: &mut Vec<u8>, losses: &mut Losses) {
-        let Some(choice) = self.choice(index, out) else { return };
-        let details = choice.details;
+        let choice = self.begin(index, out);
         let written = match (choice.blocks.get_mut(block as usize), delta) {
             (Some(WriteBlock::Words(member)), Delta::Text(text)) => json!({ *member: text }),
             (Some(WriteBlock::Thoughts(so_far)), Delta::Text(text)) => {
@@ -533,7 +467,7 @@ impl ChunkWriter {
             }
             (Some(WriteBlock::Thoughts(text)), Delta::Seal(seal)) if text.len() <= STREAM_HELD_MAX => {
                 choice.details += 1;
-                json!({"reasoning_details": [wire::write_detail(text, seal, details)]})
+                json!({"reasoning_details": [wire::write_detail(text, seal, choice.details - 1)]})
             }
             (Some(WriteBlock::Call(call)), Delta::Input(input)) => {
                 json!({"tool_calls": [{"index": call, "function": {"arguments": input}}]})
@@ -541,94 +475,62 @@ impl ChunkWriter {
             (Some(WriteBlock::Lost), _) => return,
             _ => return losses.note(format!("/content/{block}"), "thoughts too long for their seal"),
         };
-        self.delta(index, &written, out);
+        self.delta(index, written, out);
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
         self.ended = true;
         if let Some(usage) = self.usage.as_ref().filter(|_| self.with_usage) {
-            self.chunk(&json!([]), Some(wire::write_usage(usage)), out);
+            let usage = wire::write_usage(usage);
+            out.extend_from_slice(
+                format!("data: {},\"choices\":[],\"usage\":{usage}}}\n\n", self.head).as_bytes(),
+            );
         }
         out.extend_from_slice(b"data: [DONE]\n\n");
     }
 }
 
-/// Writes a fault as the last event of a broken stream; no `[DONE]` comes behind it.
-pub(super) fn fault_frame(fault: &Fault, out: &mut Vec<u8>) {
-    out.extend_from_slice(format!("data: {}\n\n", openai::write_fault(fault)).as_bytes());
+/// A chunk up to its choices, without the brace at its end.
+fn head(id: &str, model: &str, created: u64, extra: &Extra) -> String {
+    let id = if id.is_empty() { write::NO_ID } else { id };
+    let mut head = Map::new();
+    json::put(&mut head, "id", Some(id));
+    json::put(&mut head, "object", Some("chat.completion.chunk"));
+    json::put(&mut head, "created", Some(created));
+    json::put(&mut head, "model", Some(model));
+    json::add(&mut head, extra.of(ME));
+    let mut head = Value::Object(head).to_string();
+    head.pop();
+    head
+}
+
+/// A fault as the last event of a broken stream; no `[DONE]` comes behind it.
+pub(super) fn fault_frame(fault: &Fault) -> Vec<u8> {
+    format!("data: {}\n\n", write::fault(fault)).into_bytes()
 }
 
 /// Looks at relayed chunks. Once content has been seen, a chunk is only parsed when one of a few members
 /// is there and says something.
+#[derive(Default)]
 pub(super) struct ChunkGlance {
     seen: Seen,
     done: bool,
     /// The choices that were seen, and whether each has finished.
-    choices: Vec<(u64, bool)>,
-    telling: [(Finder<'static>, &'static [u8]); 4],
-}
-
-impl ChunkGlance {
-    pub(super) fn new() -> Self {
-        let telling = [
-            (Finder::new("\"usage\""), b"null".as_slice()),
-            (Finder::new("\"finish_reason\""), b"null"),
-            (Finder::new("\"error\""), b"null"),
-            // Another choice than the first may begin.
-            (Finder::new("\"index\""), b"0"),
-        ];
-        ChunkGlance { seen: Seen::default(), done: false, choices: Vec::new(), telling }
-    }
-
-    fn look(&mut self, chunk: &Value) {
-        for choice in chunk.get("choices").and_then(Value::as_array).into_iter().flatten() {
-            let index = choice.get("index").and_then(Value::as_u64).unwrap_or(0);
-            let finished =
-                choice.get("finish_reason").and_then(Value::as_str).is_some_and(|word| !word.is_empty());
-            if let Some((_, has_finished)) = self.choices.iter_mut().find(|(known, _)| *known == index) {
-                *has_finished |= finished;
-            } else if self.choices.len() < CHOICES_MAX as usize {
-                self.choices.push((index, finished));
-            }
-            self.seen.content |= choice.get("delta").and_then(Value::as_object).is_some_and(has_content);
-        }
-        if let Some(usage) = chunk.as_object().and_then(wire::usage_of) {
-            self.seen.usage = Some(usage);
-        }
-        let all = !self.choices.is_empty() && self.choices.iter().all(|(_, finished)| *finished);
-        self.seen.ended = self.done || all;
-    }
+    choices: BTreeMap<u64, bool>,
 }
 
 impl Glance for ChunkGlance {
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Fault> {
-        if self.done {
-            return Ok(());
-        }
-        let is_error = frame.event == b"error";
-        if self.seen.content
-            && !is_error
-            && !self.telling.iter().any(|(name, mute)| tells(frame.data, name, mute))
-        {
-            self.done |= frame.data == DONE;
-            self.seen.ended |= self.done;
-            return Ok(());
-        }
         if frame.data == DONE {
             self.done = true;
             self.seen.ended = true;
             return Ok(());
         }
-        let Ok(chunk) = serde_json::from_slice::<Value>(frame.data) else {
-            return if is_error { Err(openai::fault(200, frame.data)) } else { Ok(()) };
-        };
-        if let Some(fault) = read::fault_in(&chunk) {
-            return Err(fault);
+        if (!self.seen.content || frame.event == b"error" || tells(frame.data))
+            && let Some(chunk) = parsed(*frame)?
+        {
+            self.look(&chunk);
         }
-        if is_error {
-            return Err(openai::fault_of(200, &chunk));
-        }
-        self.look(&chunk);
         Ok(())
     }
 
@@ -637,12 +539,41 @@ impl Glance for ChunkGlance {
     }
 }
 
-/// The member `name` is somewhere in `data` with another value than `mute`. Inside of a string the name's
-/// quotes would be escaped, so only members are found.
-fn tells(data: &[u8], name: &Finder<'_>, mute: &[u8]) -> bool {
-    name.find_iter(data).any(|at| {
-        let behind = data.get(at + name.needle().len()..).unwrap_or_default().trim_ascii_start();
-        let value = behind.strip_prefix(b":").unwrap_or_default().trim_ascii_start();
-        !value.strip_prefix(mute).is_some_and(|rest| !rest.first().is_some_and(u8::is_ascii_digit))
+impl ChunkGlance {
+    fn look(&mut self, chunk: &Value) {
+        let choices = chunk.get("choices").and_then(Value::as_array).map_or(&[] as &[Value], Vec::as_slice);
+        for choice in choices.iter().take(CHOICES_MAX as usize) {
+            let index = choice.get("index").and_then(Value::as_u64).unwrap_or(0);
+            let word = choice.get("finish_reason").and_then(Value::as_str);
+            if index < u64::from(CHOICES_MAX) {
+                *self.choices.entry(index).or_default() |= word.is_some_and(|word| !word.is_empty());
+            }
+            let delta = choice.get("delta").or_else(|| choice.get("message")).and_then(Value::as_object);
+            self.seen.content |= delta.is_some_and(has_content);
+        }
+        let in_choice = || choices.first().and_then(Value::as_object).and_then(wire::usage_of);
+        let usage = chunk.as_object().and_then(wire::usage_of).or_else(in_choice);
+        self.seen.usage = usage.or(self.seen.usage.take());
+        let all = !self.choices.is_empty() && self.choices.values().all(|finished| *finished);
+        self.seen.ended = self.done || all;
+    }
+}
+
+/// A chunk holds a usage, an end, an error or another choice than the first. Inside of a string the quotes
+/// of a name would be escaped, so only members are found.
+fn tells(chunk: &[u8]) -> bool {
+    memchr_iter(b':', chunk).any(|colon| {
+        let (name, value) = chunk.split_at(colon);
+        let name = name.trim_ascii_end();
+        let (is_telling, mute) = match name {
+            [.., b'e', b'"'] => (name.ends_with(b"\"usage\""), b"null".as_slice()),
+            [.., b'n', b'"'] => (name.ends_with(b"\"finish_reason\""), b"null".as_slice()),
+            [.., b'r', b'"'] => (name.ends_with(b"\"error\""), b"null".as_slice()),
+            [.., b'x', b'"'] => (name.ends_with(b"\"index\""), b"0".as_slice()),
+            _ => return false,
+        };
+        let value = value.get(1..).unwrap_or_default().trim_ascii_start();
+        let is_more = |rest: &[u8]| rest.first().is_some_and(u8::is_ascii_digit);
+        is_telling && value.strip_prefix(mute).is_none_or(is_more)
     })
 }

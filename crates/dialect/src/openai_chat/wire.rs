@@ -1,19 +1,32 @@
-//! The dialect's vocabulary: its words, its usage and its thoughts, and a look at a few members of a body.
+//! The dialect's vocabulary: its words, its usage and its thoughts.
 
 use crate::{
     DialectId,
-    canon::{Extra, Seal, Stop, StopReason, Usage},
+    canon::{Effort, Extra, Seal, Stop, StopReason, Usage},
 };
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value, json};
-use std::fmt;
 
 /// This dialect.
 pub(super) const ME: DialectId = DialectId::OpenaiChat;
 /// Most stop sequences: <https://platform.openai.com/docs/api-reference/chat/create#chat-create-stop>
 pub(super) const STOPS_MAX: usize = 4;
+/// Longest id of an end user, in bytes: longer ones get `string_above_max_length`.
+pub(super) const USER_MAX: usize = 64;
 /// The object of a whole answer.
 pub(super) const WHOLE: &str = "chat.completion";
+
+/// Members that say the same: where the form of the first is kept, the second is not written beside it.
+pub(super) const SYNONYMS: &[(&str, &str)] = &[
+    ("max_completion_tokens", "max_tokens"),
+    ("reasoning", "reasoning_effort"),
+    ("thinking", "reasoning_effort"),
+    ("reasoning", "reasoning_content"),
+    ("reasoning_details", "reasoning_content"),
+    // The legacy `function` message has no id.
+    ("role", "tool_call_id"),
+];
+/// Among the kept forms of a message: what its choice held beside it.
+pub(super) const REST: &str = "/";
 
 const FINISH: &[(&str, StopReason)] = &[
     ("stop", StopReason::End),
@@ -28,6 +41,15 @@ const FINISH: &[(&str, StopReason)] = &[
     ("stop_sequence", StopReason::Sequence),
     // Mistral.
     ("model_length", StopReason::ContextWindow),
+];
+
+const EFFORTS: &[(&str, Effort)] = &[
+    ("minimal", Effort::Minimal),
+    ("low", Effort::Low),
+    ("medium", Effort::Medium),
+    ("high", Effort::High),
+    ("xhigh", Effort::Max),
+    ("max", Effort::Max),
 ];
 
 /// Reads a `finish_reason`.
@@ -45,6 +67,20 @@ pub(super) fn write_stop(stop: &Stop, own: bool) -> &str {
         StopReason::MaxTokens | StopReason::ContextWindow => "length",
         StopReason::ToolUse => "tool_calls",
         StopReason::ContentFilter | StopReason::Refusal => "content_filter",
+    }
+}
+
+/// Reads a `reasoning_effort` other than `none`.
+pub(super) fn read_effort(word: &str) -> Effort {
+    let known = EFFORTS.iter().find(|(name, _)| *name == word);
+    known.map_or_else(|| Effort::Other(word.to_owned()), |(_, effort)| effort.clone())
+}
+
+/// Writes a `reasoning_effort`.
+pub(super) fn write_effort(effort: &Effort) -> &str {
+    match effort {
+        Effort::Other(word) => word,
+        known => EFFORTS.iter().find(|(_, effort)| effort == known).map_or("medium", |(name, _)| name),
     }
 }
 
@@ -171,41 +207,4 @@ pub(super) fn write_detail(text: &str, seal: &Seal, index: usize) -> Value {
 pub(super) fn call_id(answer: &str, choice: u32) -> String {
     let answer: String = answer.chars().filter(char::is_ascii_alphanumeric).collect();
     format!("call_{answer}_{choice}")
-}
-
-/// The `wanted` members of an object; all others are skipped, of one that comes twice the last counts.
-/// `None` where the body is not one JSON object.
-pub(super) fn members(body: &[u8], wanted: &[&str]) -> Option<Map<String, Value>> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    Wanted(wanted).deserialize(&mut json).ok()
-}
-
-struct Wanted<'a>(&'a [&'a str]);
-
-impl<'de> DeserializeSeed<'de> for Wanted<'_> {
-    type Value = Map<String, Value>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Wanted<'_> {
-    type Value = Map<String, Value>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-        let mut found = Map::new();
-        while let Some(name) = access.next_key::<String>()? {
-            if self.0.contains(&name.as_str()) {
-                found.insert(name, access.next_value()?);
-            } else {
-                access.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(found)
-    }
 }

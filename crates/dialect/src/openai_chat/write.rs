@@ -2,14 +2,22 @@
 
 use super::wire::{self, ME};
 use crate::{
-    Carried, Losses, Target,
+    Carried, Fault, FaultKind, Losses, Target,
     canon::{
-        At, Block, Cache, Choose, Extra, Format, Kind, Media, Message, Request, Role, Sampling, Source, Tool,
-        Turn,
+        At, Block, Cache, Choice, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role,
+        Sampling, Source, Tool, Turn,
     },
-    json, openai,
+    json::{self, put},
 };
 use serde_json::{Map, Value, json};
+
+/// The id of an answer that came without one.
+pub(super) const NO_ID: &str = "chatcmpl-0";
+pub(super) const UNKNOWN: &str = "OpenAI's chat API has no such member";
+pub(super) const NO_BLOCK: &str = "OpenAI's chat API has no such block";
+const NO_CACHE: &str = "OpenAI's chat API has no cache hints";
+const NO_SOURCE: &str = "OpenAI's chat API takes no such source here";
+const OTHERS: &str = "only another API knows this";
 
 /// Writes a request. One that was read from this dialect is written as it was; of any other, what has no
 /// place here is lost.
@@ -17,29 +25,31 @@ pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>
     let mut pen = Pen { own: request.from == ME, is_answer: false, losses: Losses::new() };
     let messages: Vec<Value> = request.turns.iter().flat_map(|turn| pen.turn(turn)).collect();
     let mut body = Map::new();
-    let mut put = |name: &str, value: Option<Value>| body.extend(value.map(|value| (name.to_owned(), value)));
-    put("model", Some(target.model.into()));
-    put("messages", Some(messages.into()));
-    let tools: Vec<Value> =
-        request.tools.iter().enumerate().filter_map(|(index, tool)| pen.tool(tool, index)).collect();
+    put(&mut body, "model", Some(target.model));
+    put(&mut body, "messages", Some(messages));
+    let tools = request.tools.iter().enumerate().filter_map(|(index, tool)| pen.tool(tool, index));
+    put(&mut body, "tools", Some(tools.collect::<Vec<Value>>()).filter(|tools| !tools.is_empty()));
+    let choice = request.choice.as_ref().and_then(|wish| pen.or_lose(choice(wish), "/tool_choice"));
     // OpenAI refuses these two where there are no tools.
-    let has_tools = pen.own || !tools.is_empty();
-    put("tools", (!tools.is_empty()).then_some(tools.into()));
-    put("tool_choice", request.choice.as_ref().filter(|_| has_tools).and_then(|wish| pen.choice(wish)));
-    put("parallel_tool_calls", request.parallel.filter(|_| has_tools).map(Value::from));
-    put("response_format", request.format.as_ref().and_then(|wish| pen.format(wish)));
-    put("reasoning_effort", request.reasoning.as_ref().and_then(openai::write_effort).map(Value::from));
+    let has_tools = pen.own || body.contains_key("tools");
+    put(&mut body, "tool_choice", choice.filter(|_| has_tools));
+    put(&mut body, "parallel_tool_calls", request.parallel.filter(|_| has_tools));
+    let format = request.format.as_ref().map(|wish| format(wish, pen.own));
+    put(&mut body, "response_format", format.and_then(|format| pen.or_lose(format, "/response_format")));
+    put(&mut body, "reasoning_effort", request.reasoning.as_ref().and_then(effort));
     let limit = if target.completion_limit { "max_completion_tokens" } else { "max_tokens" };
-    put(limit, request.limit.map(Value::from));
-    pen.sampling(&request.sampling, &mut put);
-    put("stream", request.stream.map(Value::from));
+    put(&mut body, limit, request.limit);
+    pen.sampling(&request.sampling, &mut body);
+    put(&mut body, "stream", request.stream);
     // A stream of another dialect always ends with its usage.
     let usage = request.stream_usage.or((!pen.own && request.stream == Some(true)).then_some(true));
-    put("stream_options", usage.map(|usage| json!({"include_usage": usage})));
-    put("user", request.user.clone().map(Value::from));
-    if let Some(form) = request.extra.form(ME) {
-        drop_synonyms(form, &mut body);
+    put(&mut body, "stream_options", usage.map(|usage| json!({"include_usage": usage})));
+    // Anthropic's clients send ids that OpenAI refuses the whole request for.
+    let user = request.user.as_deref().filter(|user| pen.own || user.len() <= wire::USER_MAX);
+    if user.is_none() && request.user.is_some() {
+        pen.losses.note("/metadata/user_id", "OpenAI's chat API takes 64 characters at most");
     }
+    put(&mut body, "user", user);
     pen.rest(&request.extra, &mut body, |name| format!("/{}", name.replace('~', "~0").replace('/', "~1")));
     Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses.in_words_of(request.from) }
 }
@@ -47,39 +57,29 @@ pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>
 /// Writes a whole answer.
 pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
     let mut pen = Pen { own: message.from == ME, is_answer: true, losses: Losses::new() };
-    let rests = message.extra.form(ME).and_then(|form| form.get("choices"));
-    let choices: Vec<Value> = message
-        .choices
-        .iter()
-        .enumerate()
-        .map(|(position, choice)| {
-            let said = pen.spoken(&choice.blocks, &choice.extra, At::default());
-            let stop = choice.stop.as_ref().map(|stop| wire::write_stop(stop, pen.own));
-            let mut written = Map::new();
-            written.insert("index".to_owned(), choice.index.into());
-            written.insert("message".to_owned(), said.into());
-            written.extend(choice.logprobs.clone().map(|logprobs| ("logprobs".to_owned(), logprobs)));
-            written.extend(stop.map(|word| ("finish_reason".to_owned(), word.into())));
-            json::add(&mut written, rests.and_then(|rests| rests.get(position)).and_then(Value::as_object));
-            Value::Object(written)
-        })
-        .collect();
+    let choices: Vec<Value> = message.choices.iter().map(|choice| pen.choice(choice)).collect();
     let id = if message.id.is_empty() && !pen.own { NO_ID } else { &message.id };
     let mut body = Map::new();
-    body.insert("id".to_owned(), id.into());
-    body.insert("object".to_owned(), wire::WHOLE.into());
-    body.insert("created".to_owned(), message.created.unwrap_or(0).into());
-    body.insert("model".to_owned(), message.model.as_str().into());
-    body.insert("choices".to_owned(), choices.into());
-    body.extend(message.usage.as_ref().map(|usage| ("usage".to_owned(), wire::write_usage(usage))));
-    if let Some(name) = message.extra.form(ME).and_then(|form| form.get("object")) {
-        body.insert("object".to_owned(), name.clone());
-    }
-    json::add(&mut body, message.extra.of(ME));
-    for name in message.extra.lost_to(ME) {
-        pen.losses.note(format!("/{name}"), UNKNOWN);
-    }
+    put(&mut body, "id", Some(id));
+    put(&mut body, "object", Some(wire::WHOLE));
+    put(&mut body, "created", Some(message.created.unwrap_or(0)));
+    put(&mut body, "model", Some(message.model.as_str()));
+    put(&mut body, "choices", Some(choices));
+    put(&mut body, "usage", message.usage.as_ref().map(wire::write_usage));
+    pen.rest(&message.extra, &mut body, |name| format!("/{name}"));
     Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses }
+}
+
+/// Writes an error: <https://platform.openai.com/docs/guides/error-codes>
+///
+/// Where the provider refused the request itself, its own type and code say more than ours.
+pub(super) fn fault(fault: &Fault) -> Value {
+    let meaning = fault.kind.meaning();
+    let upstream = fault.upstream.as_deref().filter(|_| fault.kind == FaultKind::BadRequest);
+    let kind = upstream.and_then(|upstream| upstream.kind.as_deref()).unwrap_or(meaning.openai_type);
+    let ours = Some(meaning.openai_code).filter(|code| !code.is_empty());
+    let code = upstream.and_then(|upstream| upstream.code.as_deref()).or(ours);
+    json!({"error": {"message": fault.text(), "type": kind, "param": fault.param, "code": code}})
 }
 
 /// Writes a `tool_choice`.
@@ -102,38 +102,26 @@ pub(super) fn format(wish: &Format, own: bool) -> Option<Value> {
         Format::Native(ME, value) => value.clone(),
         Format::Native(..) => return None,
         Format::Schema { name, description, schema, strict } => {
-            let name = name.as_deref().or((!own).then_some("answer"));
             let mut held = Map::new();
-            held.extend(name.map(|name| ("name".to_owned(), name.into())));
-            held.extend(description.as_ref().map(|words| ("description".to_owned(), words.as_str().into())));
-            held.insert("schema".to_owned(), schema.clone());
-            held.extend(strict.map(|strict| ("strict".to_owned(), strict.into())));
+            put(&mut held, "name", name.as_deref().or((!own).then_some("answer")));
+            put(&mut held, "description", description.as_deref());
+            put(&mut held, "schema", Some(schema.clone()));
+            put(&mut held, "strict", *strict);
             json!({"type": "json_schema", "json_schema": held})
         }
     })
 }
 
-/// The id of an answer that came without one.
-pub(super) const NO_ID: &str = "chatcmpl-0";
-pub(super) const UNKNOWN: &str = "OpenAI's chat API has no such member";
-const NO_CACHE: &str = "OpenAI's chat API has no cache hints";
-pub(super) const NO_BLOCK: &str = "OpenAI's chat API has no such block";
-const NO_SOURCE: &str = "OpenAI's chat API takes no such source here";
-
-/// Members that say the same: where the form of one is kept, the other must not be written beside it.
-const SYNONYMS: &[(&[&str], &[&str])] = &[
-    (&["max_completion_tokens"], &["max_tokens"]),
-    (&["reasoning", "thinking"], &["reasoning_effort"]),
-    (&["functions"], &["tools"]),
-    (&["function_call"], &["tool_choice", "tool_calls"]),
-    (&["reasoning", "reasoning_details"], &["reasoning_content"]),
-];
-
-fn drop_synonyms(form: &Map<String, Value>, written: &mut Map<String, Value>) {
-    for (kept, others) in SYNONYMS {
-        if kept.iter().any(|name| form.contains_key(*name)) {
-            others.iter().for_each(|name| drop(written.shift_remove(*name)));
-        }
+/// Writes a `reasoning_effort`. A budget of tokens becomes the effort that comes nearest; "as long as you
+/// like" is what a model does anyway.
+pub(super) fn effort(wish: &Reasoning) -> Option<&str> {
+    match wish {
+        Reasoning::Off => Some("none"),
+        Reasoning::Adaptive(effort) => effort.as_ref().map(wire::write_effort),
+        Reasoning::Effort(effort) => Some(wire::write_effort(effort)),
+        Reasoning::Budget(0..4_096) => Some("low"),
+        Reasoning::Budget(4_096..16_384) => Some("medium"),
+        Reasoning::Budget(_) => Some("high"),
     }
 }
 
@@ -154,13 +142,26 @@ impl Pen {
         self.losses.note(pointer, why);
     }
 
-    /// Adds what only this dialect knows, and notes what only another does.
-    fn rest(&mut self, extra: &Extra, written: &mut Map<String, Value>, pointer: impl Fn(&str) -> String) {
-        written.extend(extra.form(ME).cloned().unwrap_or_default());
-        json::add(written, extra.of(ME));
-        for name in extra.lost_to(ME) {
-            self.losses.note(pointer(name), UNKNOWN);
+    fn or_lose(&mut self, written: Option<Value>, pointer: &str) -> Option<Value> {
+        if written.is_none() {
+            self.losses.note(pointer, OTHERS);
         }
+        written
+    }
+
+    /// Adds what only this dialect knows, and notes what only another does. Of what was read, the form
+    /// that was kept takes the place of what canonical form makes of it.
+    fn rest(&mut self, extra: &Extra, written: &mut Map<String, Value>, pointer: impl Fn(&str) -> String) {
+        if let Some(form) = extra.form(ME) {
+            for (kept, other) in wire::SYNONYMS {
+                if form.contains_key(*kept) {
+                    written.shift_remove(*other);
+                }
+            }
+            written.extend(form.clone());
+        }
+        json::add(written, extra.of(ME));
+        extra.lost_to(ME).for_each(|name| self.losses.note(pointer(name), UNKNOWN));
     }
 
     /// Writes a turn: one message, or more where it holds results of tools. Each of them becomes a `tool`
@@ -170,28 +171,26 @@ impl Pen {
         let mut messages = Vec::new();
         let mut behind = Vec::new();
         for block in &turn.blocks {
-            if let Kind::ToolResult { id, error, content, .. } = &block.kind {
-                let (texts, media): (Vec<&Block>, Vec<&Block>) =
-                    content.iter().partition(|block| self.own || matches!(block.kind, Kind::Text(_)));
-                let mut message = Map::new();
-                message.insert("role".to_owned(), "tool".into());
-                message.insert("tool_call_id".to_owned(), id.as_str().into());
-                let text = self.content(&texts, false);
-                message
-                    .extend(text.or((!self.own).then(|| "".into())).map(|text| ("content".to_owned(), text)));
-                self.cache(block, &mut message);
-                if *error == Some(true) {
-                    self.lose(block.at, "is_error", "OpenAI's chat API cannot say that a tool failed");
-                }
-                if turn.role == Role::Tool {
-                    self.close(turn, &mut message);
-                }
-                self.hints(block);
-                messages.push(Value::Object(message));
-                behind.extend(media);
-            } else {
+            let Kind::ToolResult { id, error, content, .. } = &block.kind else {
                 behind.push(block);
+                continue;
+            };
+            let is_text = |block: &&Block| self.own || matches!(block.kind, Kind::Text(_));
+            let (texts, media): (Vec<&Block>, Vec<&Block>) = content.iter().partition(is_text);
+            behind.extend(media);
+            let mut message = Map::new();
+            put(&mut message, "role", Some("tool"));
+            put(&mut message, "tool_call_id", Some(id.as_str()));
+            let text = self.content(&texts, false);
+            put(&mut message, "content", text.or((!self.own).then(|| "".into())));
+            put(&mut message, "cache_control", self.cache(block));
+            if *error == Some(true) {
+                self.lose(block.at, "is_error", "OpenAI's chat API cannot say that a tool failed");
             }
+            if turn.role == Role::Tool {
+                self.close(turn, &mut message);
+            }
+            messages.push(Value::Object(message));
         }
         if messages.is_empty() || !behind.is_empty() {
             messages.extend(self.message(turn, &behind));
@@ -200,50 +199,55 @@ impl Pen {
     }
 
     fn message(&mut self, turn: &Turn, blocks: &[&Block]) -> Option<Value> {
+        let mut message = Map::new();
         let role = match turn.role {
             Role::System => "system",
             Role::Developer => "developer",
-            Role::User => "user",
+            Role::User | Role::Tool => "user",
             Role::Assistant => {
-                let mut message = self.spoken(&turn.blocks, &turn.extra, turn.at);
-                // Nothing is left of it.
-                if !self.own && message.len() == 2 && message.get("content").is_some_and(|said| said == "") {
-                    return None;
-                }
-                message.extend(turn.name.clone().map(|name| ("name".to_owned(), name.into())));
+                self.spoken(blocks.iter().copied(), &mut message);
+                self.close(turn, &mut message);
                 return Some(Value::Object(message));
             }
-            Role::Tool => "user",
         };
-        let mut message = Map::new();
-        message.insert("role".to_owned(), role.into());
+        put(&mut message, "role", Some(role));
         let content = self.content(blocks, false);
         if content.is_none() && !self.own {
             return None;
         }
-        message.extend(content.map(|content| ("content".to_owned(), content)));
+        put(&mut message, "content", content);
         if let [block] = blocks
             && block.at.part.is_none()
+            && self.own
         {
-            self.cache(block, &mut message);
+            put(&mut message, "cache_control", self.cache(block));
         }
         self.close(turn, &mut message);
         Some(Value::Object(message))
     }
 
     fn close(&mut self, turn: &Turn, message: &mut Map<String, Value>) {
-        message.extend(turn.name.clone().map(|name| ("name".to_owned(), name.into())));
-        if turn.extra.form(ME).is_some_and(|form| form.contains_key("role")) {
-            message.shift_remove("tool_call_id");
-        }
+        put(message, "name", turn.name.as_deref());
         self.rest(&turn.extra, message, |name| turn.at.pointer("messages", "content", name));
     }
 
-    /// Writes what a model said: an assistant's message of a request, or the message of an answer.
-    fn spoken(&mut self, blocks: &[Block], extra: &Extra, at: At) -> Map<String, Value> {
+    fn choice(&mut self, choice: &Choice) -> Value {
         let mut message = Map::new();
-        let mut put = |name: &str, value: Value| drop(message.insert(name.to_owned(), value));
-        put("role", "assistant".into());
+        self.spoken(&choice.blocks, &mut message);
+        self.rest(&choice.extra, &mut message, |name| format!("/choices/{}/message/{name}", choice.index));
+        let rest = message.shift_remove(wire::REST);
+        let mut written = Map::new();
+        put(&mut written, "index", Some(choice.index));
+        put(&mut written, "message", Some(message));
+        put(&mut written, "logprobs", choice.logprobs.clone().or((!self.own).then_some(Value::Null)));
+        let stop = choice.stop.as_ref().map(|stop| wire::write_stop(stop, self.own));
+        put(&mut written, "finish_reason", stop);
+        json::add(&mut written, rest.as_ref().and_then(Value::as_object));
+        Value::Object(written)
+    }
+
+    /// Writes what a model said: an assistant's message of a request, or the message of an answer.
+    fn spoken<'a>(&mut self, blocks: impl IntoIterator<Item = &'a Block>, message: &mut Map<String, Value>) {
         let (mut calls, mut thoughts, mut refusals, mut parts) = (vec![], vec![], vec![], vec![]);
         for block in blocks {
             // What this dialect's own bodies hold as a part of the content goes back there.
@@ -256,36 +260,21 @@ impl Pen {
             }
         }
         let content = self.content(&parts, true);
-        let calls: Vec<Value> = calls.into_iter().filter_map(|block| self.call(block)).collect();
-        let nothing = || if self.is_answer || !calls.is_empty() { Value::Null } else { "".into() };
-        if let Some(content) = content.or_else(|| (!self.own).then(nothing)) {
-            put("content", content);
-        }
-        if !refusals.is_empty() {
-            put("refusal", refusals.into_iter().map(words).collect::<String>().into());
-        }
+        let calls: Vec<Value> = calls.into_iter().map(|block| self.call(block)).collect();
+        let nothing = if self.is_answer || !calls.is_empty() { Value::Null } else { "".into() };
+        put(message, "role", Some("assistant"));
+        put(message, "content", content.or((!self.own).then_some(nothing)));
+        let refusal = (!refusals.is_empty()).then(|| Value::from(words(&refusals)));
+        // OpenAI's schema demands this and `logprobs` of every answer.
+        put(message, "refusal", refusal.or((!self.own && self.is_answer).then_some(Value::Null)));
         if self.own || self.is_answer {
-            let text: String = thoughts.iter().copied().map(words).collect();
-            let details = details(&thoughts);
-            if !text.is_empty() {
-                put("reasoning_content", text.into());
-            }
-            if !details.is_empty() {
-                put("reasoning_details", details.into());
-            }
+            put(message, "reasoning_content", Some(words(&thoughts)).filter(|text| !text.is_empty()));
+            put(message, "reasoning_details", Some(details(&thoughts)).filter(|details| !details.is_empty()));
         } else {
-            for block in thoughts {
-                self.lose(block.at, "", "thoughts return only to the API that they came from");
-            }
+            let why = "thoughts return only to the API that they came from";
+            thoughts.iter().for_each(|block| self.lose(block.at, "", why));
         }
-        if !calls.is_empty() {
-            put("tool_calls", calls.into());
-        }
-        if let Some(form) = extra.form(ME) {
-            drop_synonyms(form, &mut message);
-        }
-        self.rest(extra, &mut message, |name| at.pointer("messages", "content", name));
-        message
+        put(message, "tool_calls", (!calls.is_empty()).then_some(calls));
     }
 
     /// Writes content as it was, a string or a list of parts. Of another dialect's, text alone becomes a
@@ -295,24 +284,21 @@ impl Pen {
         let (lost, blocks): (Vec<&Block>, Vec<&Block>) = blocks.iter().copied().partition(is_lost);
         lost.into_iter().for_each(|block| self.lose(block.at, "", NO_BLOCK));
         let is_text = |block: &&Block| matches!(block.kind, Kind::Text(_));
-        let is_plain = if self.own {
-            blocks.iter().all(|block| block.at.part.is_none())
-        } else {
-            blocks.iter().all(is_text) && (join || blocks.len() == 1)
+        let is_plain = match self.own {
+            true => blocks.iter().all(|block| block.at.part.is_none()),
+            false => blocks.iter().all(is_text) && (join || blocks.len() == 1),
         };
         if is_plain && !blocks.is_empty() {
-            for block in &blocks {
-                self.hints(block);
-            }
-            return Some(blocks.iter().copied().map(words).collect::<String>().into());
+            blocks.iter().for_each(|block| self.hints(block));
+            return Some(words(&blocks).into());
         }
         let parts: Vec<Value> = blocks.iter().filter_map(|block| self.part(block)).collect();
         (!parts.is_empty()).then(|| parts.into())
     }
 
     fn part(&mut self, block: &Block) -> Option<Value> {
-        if let Some(form) = block.extra.form(ME).filter(|form| !form.is_empty()) {
-            return Some(Value::Object(form.clone()));
+        if let Some(form) = whole_form(&block.extra) {
+            return Some(form);
         }
         let written = match &block.kind {
             Kind::Text(text) => Some(json!({"type": "text", "text": text})),
@@ -328,19 +314,22 @@ impl Pen {
             self.lose(block.at, "source", NO_SOURCE);
             return None;
         };
-        self.cache(block, &mut part);
-        self.hints(block);
-        let mut extra = block.extra.of(ME).cloned().unwrap_or_default();
-        if let (Some(Value::Object(image)), Some(detail)) =
-            (part.get_mut("image_url"), extra.shift_remove("detail"))
+        if !self.own
+            && matches!(&block.kind, Kind::File(Media { source: Source::Text { .. }, name: Some(_) }))
         {
-            image.insert("detail".to_owned(), detail);
+            self.lose(block.at, "title", UNKNOWN);
+        }
+        put(&mut part, "cache_control", self.cache(block));
+        let mut extra = block.extra.of(ME).cloned().unwrap_or_default();
+        if let Some(Value::Object(image)) = part.get_mut("image_url") {
+            put(image, "detail", extra.shift_remove("detail"));
         }
         json::add(&mut part, Some(&extra));
         Some(Value::Object(part))
     }
 
-    /// Writes a picture, a sound or a document, if this dialect takes it from where it is.
+    /// Writes a picture, a sound or a document, if this dialect takes it from where it is. Uploaded files
+    /// are known to the API only where they were uploaded.
     fn medium(&self, kind: &Kind, Media { source, name }: &Media) -> Option<Value> {
         let url = match source {
             Source::Base64 { media_type, data } => Some(format!("data:{media_type};base64,{data}")),
@@ -355,130 +344,100 @@ impl Pen {
                 json!({"type": "input_audio", "input_audio": {"data": data, "format": format}})
             }
             (Kind::File(_), Source::Text { data, .. }) => json!({"type": "text", "text": data}),
-            (Kind::File(_), Source::Base64 { .. }) if !self.own => {
-                let name = name.as_deref().unwrap_or("document.pdf");
-                json!({"type": "file", "file": {"filename": name, "file_data": url?}})
-            }
-            (Kind::File(_), _) if self.own => {
+            (Kind::File(_), _) if self.own || matches!(source, Source::Base64 { .. }) => {
                 let mut file = Map::new();
+                // OpenAI demands a name.
+                put(&mut file, "filename", name.as_deref().or((!self.own).then_some("document.pdf")));
                 match source {
-                    Source::FileId(id) => file.insert("file_id".to_owned(), id.as_str().into()),
-                    _ => file.insert("file_data".to_owned(), url?.into()),
-                };
-                file.extend(name.clone().map(|name| ("filename".to_owned(), name.into())));
+                    Source::FileId(id) => put(&mut file, "file_id", Some(id.as_str())),
+                    _ => put(&mut file, "file_data", Some(url?)),
+                }
                 json!({"type": "file", "file": file})
             }
             _ => return None,
         })
     }
 
-    fn call(&mut self, block: &Block) -> Option<Value> {
-        if let Some(form) = block.extra.form(ME).filter(|form| !form.is_empty()) {
-            return Some(Value::Object(form.clone()));
-        }
+    fn call(&mut self, block: &Block) -> Value {
         self.hints(block);
-        let Kind::ToolUse { id, name, input } = &block.kind else {
-            return Some(match &block.kind {
-                Kind::Opaque { json, .. } => json.clone(),
-                _ => return None,
-            });
+        let (id, name, input) = match &block.kind {
+            Kind::ToolUse { id, name, input } => (id, name, input),
+            Kind::Opaque { json, .. } => return json.clone(),
+            _ => return Value::Null,
         };
         // No arguments at all are an empty object to this dialect's clients and servers.
         let input = if input.is_empty() && !self.own { "{}" } else { input };
-        let mut call = Map::new();
-        call.insert("id".to_owned(), id.as_str().into());
-        call.insert("type".to_owned(), "function".into());
-        call.insert("function".to_owned(), json!({"name": name, "arguments": input}));
+        let call = json!({"id": id, "type": "function", "function": {"name": name, "arguments": input}});
+        let Value::Object(mut call) = whole_form(&block.extra).unwrap_or(call) else { return Value::Null };
         json::add(&mut call, block.extra.of(ME));
-        Some(Value::Object(call))
+        Value::Object(call)
     }
 
     fn tool(&mut self, tool: &Tool, index: usize) -> Option<Value> {
         if let Some((dialect, value)) = &tool.native {
-            if *dialect != ME {
-                self.losses.note(format!("/tools/{index}"), "another API's own tool");
-            }
-            return (*dialect == ME).then(|| value.clone());
+            return self.or_lose((*dialect == ME).then(|| value.clone()), &format!("/tools/{index}"));
         }
         let mut function = Map::new();
-        function.insert("name".to_owned(), tool.name.as_str().into());
-        let description = tool.description.as_deref();
-        function.extend(description.map(|words| ("description".to_owned(), words.into())));
-        function.extend(tool.schema.clone().map(|schema| ("parameters".to_owned(), schema)));
-        function.extend(tool.strict.map(|strict| ("strict".to_owned(), strict.into())));
+        put(&mut function, "name", Some(tool.name.as_str()));
+        put(&mut function, "description", tool.description.as_deref());
+        put(&mut function, "parameters", tool.schema.clone());
+        put(&mut function, "strict", tool.strict);
         let mut written = Map::new();
-        written.insert("type".to_owned(), "function".into());
-        written.insert("function".to_owned(), function.into());
-        match &tool.cache {
-            Some(_) if !self.own => self.losses.note(format!("/tools/{index}/cache_control"), NO_CACHE),
-            cache => written.extend(cache.as_ref().map(|cache| ("cache_control".to_owned(), hint(cache)))),
+        put(&mut written, "type", Some("function"));
+        put(&mut written, "function", Some(function));
+        if self.own {
+            put(&mut written, "cache_control", tool.cache.as_ref().map(hint));
+        } else if tool.cache.is_some() {
+            self.losses.note(format!("/tools/{index}/cache_control"), NO_CACHE);
         }
         self.rest(&tool.extra, &mut written, |name| format!("/tools/{index}/{name}"));
         Some(Value::Object(written))
     }
 
-    fn choice(&mut self, wish: &Choose) -> Option<Value> {
-        let written = choice(wish);
-        if written.is_none() {
-            self.losses.note("/tool_choice", "another API's own way to choose tools");
-        }
-        written
-    }
-
-    fn format(&mut self, wish: &Format) -> Option<Value> {
-        let written = format(wish, self.own);
-        if written.is_none() {
-            self.losses.note("/response_format", "another API's own form of answer");
-        }
-        written
-    }
-
-    fn sampling(&mut self, wish: &Sampling, put: &mut dyn FnMut(&str, Option<Value>)) {
-        let numbers = [
-            ("temperature", &wish.temperature),
-            ("top_p", &wish.top_p),
-            ("top_k", &wish.top_k),
-            ("frequency_penalty", &wish.frequency_penalty),
-            ("presence_penalty", &wish.presence_penalty),
-            ("seed", &wish.seed),
-        ];
-        for (name, number) in numbers {
-            put(name, number.clone().map(Value::Number));
-        }
-        let stops = if self.own { usize::MAX } else { wire::STOPS_MAX };
-        if wish.stop.len() > stops {
+    fn sampling(&mut self, wish: &Sampling, body: &mut Map<String, Value>) {
+        put(body, "temperature", wish.temperature.clone());
+        put(body, "top_p", wish.top_p.clone());
+        put(body, "top_k", wish.top_k.clone());
+        put(body, "frequency_penalty", wish.frequency_penalty.clone());
+        put(body, "presence_penalty", wish.presence_penalty.clone());
+        put(body, "seed", wish.seed.clone());
+        put(body, "n", wish.n);
+        put(body, "logprobs", wish.logprobs);
+        put(body, "top_logprobs", wish.top_logprobs);
+        let most = if self.own { usize::MAX } else { wire::STOPS_MAX };
+        if wish.stop.len() > most {
             self.losses.note("/stop_sequences", "OpenAI's chat API takes four stop sequences at most");
         }
-        let stop: Vec<&str> = wish.stop.iter().take(stops).map(String::as_str).collect();
-        put("stop", (!stop.is_empty()).then(|| stop.into()));
-        put("n", wish.n.map(Value::from));
-        put("logprobs", wish.logprobs.map(Value::from));
-        put("top_logprobs", wish.top_logprobs.map(Value::from));
+        let stop: Vec<&str> = wish.stop.iter().take(most).map(String::as_str).collect();
+        put(body, "stop", (!stop.is_empty()).then_some(stop));
     }
 
-    fn cache(&mut self, block: &Block, written: &mut Map<String, Value>) {
-        if self.own {
-            written.extend(block.cache.as_ref().map(|cache| ("cache_control".to_owned(), hint(cache))));
-        }
+    /// The cache hint of a block, where it may be written; what else of a block is lost is noted.
+    fn cache(&mut self, block: &Block) -> Option<Value> {
+        self.hints(block);
+        block.cache.as_ref().filter(|_| self.own).map(hint)
     }
 
-    /// Notes what a block loses beside what it says.
     fn hints(&mut self, block: &Block) {
         if block.cache.is_some() && !self.own {
             self.lose(block.at, "cache_control", NO_CACHE);
         }
-        for name in block.extra.lost_to(ME) {
-            self.lose(block.at, name, UNKNOWN);
-        }
+        block.extra.lost_to(ME).for_each(|name| self.lose(block.at, name, UNKNOWN));
     }
 }
 
-/// The words of a block that has words.
-fn words(block: &Block) -> &str {
-    match &block.kind {
-        Kind::Text(text) | Kind::Refusal(text) | Kind::Reasoning { text, .. } => text,
+/// A block of this dialect whose form is kept whole.
+fn whole_form(extra: &Extra) -> Option<Value> {
+    extra.form(ME).filter(|form| !form.is_empty()).map(|form| Value::Object(form.clone()))
+}
+
+/// The words of all blocks that have words.
+fn words(blocks: &[&Block]) -> String {
+    let words = blocks.iter().map(|block| match &block.kind {
+        Kind::Text(text) | Kind::Refusal(text) | Kind::Reasoning { text, .. } => text.as_str(),
         _ => "",
-    }
+    });
+    words.collect()
 }
 
 /// `reasoning_details` of the thoughts that are sealed.
@@ -491,8 +450,8 @@ fn details(thoughts: &[&Block]) -> Vec<Value> {
 }
 
 fn hint(cache: &Cache) -> Value {
-    let mut hint = Map::new();
-    hint.insert("type".to_owned(), "ephemeral".into());
-    hint.extend(cache.ttl.clone().map(|ttl| ("ttl".to_owned(), ttl.into())));
-    hint.into()
+    match &cache.ttl {
+        Some(ttl) => json!({"type": "ephemeral", "ttl": ttl}),
+        None => json!({"type": "ephemeral"}),
+    }
 }

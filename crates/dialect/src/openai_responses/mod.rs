@@ -68,11 +68,11 @@ impl Dialect for OpenaiResponses {
     }
 
     fn read_fault(&self, status: u16, body: &[u8]) -> Fault {
-        crate::openai::fault(status, body)
+        crate::error_body::read(status, body)
     }
 
     fn write_fault(&self, fault: &Fault) -> Vec<u8> {
-        crate::json::bytes(&crate::openai::write_fault(fault))
+        crate::json::bytes(&write::fault(fault))
     }
 
     fn write_stream_fault(&self, fault: &Fault) -> Vec<u8> {

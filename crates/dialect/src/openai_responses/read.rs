@@ -10,9 +10,9 @@ use crate::{
         At, Block, Choice, Choose, Extra, Format, Kind, Media, Message, Request, Role, Seal, Source, Tool,
         Turn, Usage,
     },
+    error_body,
     json::{self, Object, wrong},
     limits::{PARTS_MAX, TOOLS_MAX, TURNS_MAX},
-    openai,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -40,7 +40,7 @@ pub(super) fn request(body: &[u8]) -> Result<Request, Fault> {
     request.reasoning = nested(&mut object, &mut form, "reasoning", |reasoning| {
         // Thoughts that can be read are told anyway.
         reasoning.take("summary");
-        Ok(reasoning.string("effort")?.map(|word| openai::read_effort(&word)))
+        Ok(reasoning.string("effort")?.map(|word| wire::read_effort(&word)))
     })?;
     request.format = nested(&mut object, &mut form, "text", |text| Ok(text.take("format").map(format)))?;
     request.stream = object.boolean("stream")?;
@@ -253,11 +253,11 @@ fn part(value: &Value, at: At) -> Block {
         "input_text" | "output_text" => word(value, "text").map(|text| Kind::Text(text.to_owned())),
         "refusal" => word(value, "refusal").map(|text| Kind::Refusal(text.to_owned())),
         "input_image" => {
-            let source = word(value, "image_url").map(openai::source).or_else(file_id);
+            let source = word(value, "image_url").map(wire::source).or_else(file_id);
             source.map(|source| Kind::Image(media(source, None)))
         }
         "input_file" => {
-            let inline = word(value, "file_data").map(openai::source);
+            let inline = word(value, "file_data").map(wire::source);
             let url = || word(value, "file_url").map(|url| Source::Url(url.to_owned()));
             let source = inline.or_else(url).or_else(file_id);
             source.map(|source| Kind::File(media(source, word(value, "filename"))))
@@ -358,7 +358,7 @@ pub(super) fn response(body: &[u8]) -> Result<Message, Fault> {
     let value: Value = serde_json::from_slice(body).map_err(|error| invalid(error.to_string()))?;
     let said = |name: &str| value.get(name).is_some_and(|said| !said.is_null());
     if value.get("output").is_none() && ["message", "detail", "code"].iter().any(|name| said(name)) {
-        return Err(openai::fault_of(200, &value));
+        return Err(error_body::told(200, &value));
     }
     match failure("", &value) {
         Some(fault) => Err(fault),
@@ -419,5 +419,5 @@ pub(super) fn failure(named: &str, value: &Value) -> Option<Fault> {
     let status = word(response, "status").unwrap_or_default();
     let failed = matches!(named, "error" | "response.failed") || matches!(status, "failed" | "cancelled");
     let holder = if said(response) { response } else { value };
-    (failed || said(value) || said(response)).then(|| openai::fault_of(200, holder))
+    (failed || said(value) || said(response)).then(|| error_body::told(200, holder))
 }

@@ -8,9 +8,9 @@ use super::{
 use crate::{
     Fault, FaultKind, Glance, Losses, Reader, Seen, Sink, Writer,
     canon::{At, BlockStart, Delta, Event, Extra, Fold, Kind, Message, Request},
+    error_body,
     frame::sse::{Frame, Frames},
     limits::{ANSWER_MAX, PARTS_MAX},
-    openai,
 };
 use memchr::{memchr, memmem};
 use serde::{Deserialize, de::IgnoredAny};
@@ -127,7 +127,7 @@ impl Reading {
         let mut data: Value = match serde_json::from_slice(frame.data) {
             _ if self.ended || frame.data == b"[DONE]" => return Ok(()),
             Ok(data @ Value::Object(_)) => data,
-            _ if named == "error" => return Err(openai::fault(200, frame.data)),
+            _ if named == "error" => return Err(error_body::read(200, frame.data)),
             _ => {
                 sink.losses.note(format!("/{named}"), "an event that is not a JSON object");
                 return Ok(());
@@ -406,7 +406,7 @@ impl Writer for EventWriter {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let error = openai::write_fault(fault);
+        let error = write::fault(fault);
         let error = error.get("error").cloned().unwrap_or_default();
         let [code, param] = ["code", "param"].map(|name| error.get(name).cloned().unwrap_or_default());
         let told = json!({ "code": code.as_str().unwrap_or("server_error"), "message": fault.text() });
@@ -555,7 +555,7 @@ impl Glance for EventGlance {
             delta if delta.ends_with(".delta") => self.seen.content = true,
             "response.output_item.added" => self.seen.content |= holds("\"function_call\""),
             "response.output_item.done" => self.seen.content |= !holds("\"reasoning\""),
-            "error" => return Err(openai::fault(200, frame.data)),
+            "error" => return Err(error_body::read(200, frame.data)),
             "response.completed" | "response.incomplete" | "response.failed" => {
                 let Ok(data) = serde_json::from_slice::<Value>(frame.data) else { return Ok(()) };
                 if let Some(fault) = read::failure(&named, &data) {

@@ -3,7 +3,7 @@
 
 use crate::{
     DialectId,
-    canon::{Extra, Stop, StopReason, Usage},
+    canon::{Effort, Extra, Reasoning, Source, Stop, StopReason, Usage},
 };
 use serde_json::{Map, Value, json};
 
@@ -17,6 +17,7 @@ pub(super) const NAMES: &[(&str, &str)] = &[
     ("/max_tokens", "/max_output_tokens"),
     ("/response_format", "/text/format"),
     ("/reasoning_effort", "/reasoning/effort"),
+    ("/metadata/user_id", "/user"),
 ];
 
 /// Members by which a request leans on what the provider keeps, where they are not `null` or `false`: no
@@ -54,7 +55,7 @@ pub(super) const LOGPROBS: &str = "message.output_text.logprobs";
 
 /// Smallest limit that OpenAI takes, in tokens.
 pub(super) const LIMIT_MIN: u64 = 16;
-/// Longest name of a user that OpenAI takes, in characters.
+/// Longest id of an end user that OpenAI takes, in bytes.
 pub(super) const USER_MAX: usize = 64;
 /// Longest part of an item's id that is made of the answer's, in characters: OpenAI takes ids of 64.
 const ID_MAX: usize = 40;
@@ -93,6 +94,51 @@ pub(super) const ALSO_ECHO: &[&str] = &[
     "prompt_cache_retention",
     "tool_usage",
 ];
+
+const EFFORTS: &[(&str, Effort)] = &[
+    ("minimal", Effort::Minimal),
+    ("low", Effort::Low),
+    ("medium", Effort::Medium),
+    ("high", Effort::High),
+    ("xhigh", Effort::Max),
+    ("max", Effort::Max),
+];
+
+/// Reads an effort.
+pub(super) fn read_effort(word: &str) -> Reasoning {
+    let known = EFFORTS.iter().find(|(name, _)| *name == word);
+    match known {
+        _ if word == "none" => Reasoning::Off,
+        Some((_, effort)) => Reasoning::Effort(effort.clone()),
+        None => Reasoning::Effort(Effort::Other(word.to_owned())),
+    }
+}
+
+/// Writes an effort. A budget of tokens becomes the effort that comes nearest; "as long as you like" is what
+/// a model does anyway.
+pub(super) fn write_effort(wish: &Reasoning) -> Option<&str> {
+    match wish {
+        Reasoning::Off => Some("none"),
+        Reasoning::Adaptive(None) => None,
+        Reasoning::Adaptive(Some(Effort::Other(word))) | Reasoning::Effort(Effort::Other(word)) => Some(word),
+        Reasoning::Adaptive(Some(known)) | Reasoning::Effort(known) => {
+            EFFORTS.iter().find(|(_, effort)| effort == known).map(|(name, _)| *name)
+        }
+        Reasoning::Budget(0..4_096) => Some("low"),
+        Reasoning::Budget(4_096..16_384) => Some("medium"),
+        Reasoning::Budget(_) => Some("high"),
+    }
+}
+
+/// Where the bytes of a medium are, by its URL.
+pub(super) fn source(url: &str) -> Source {
+    match url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
+        Some((media_type, data)) => {
+            Source::Base64 { media_type: media_type.to_owned(), data: data.to_owned() }
+        }
+        None => Source::Url(url.to_owned()),
+    }
+}
 
 /// Why an answer stopped, by its status and the reason in `incomplete_details`:
 /// <https://platform.openai.com/docs/api-reference/responses/object>

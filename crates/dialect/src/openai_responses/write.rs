@@ -5,11 +5,11 @@ use super::{
     wire::{self, ME},
 };
 use crate::{
-    Carried, Losses, Target,
+    Carried, Fault, FaultKind, Losses, Target,
     canon::{
         At, Block, Choose, Extra, Format, Kind, Media, Message, Request, Role, Sampling, Source, Tool, Turn,
     },
-    json, openai,
+    json,
 };
 use serde_json::{Map, Value, json};
 
@@ -117,6 +117,18 @@ pub(super) fn echo(request: &Request) -> Members {
         echo.entry(name).and_modify(|repeated| *repeated = value);
     }
     echo
+}
+
+/// Writes an error: <https://platform.openai.com/docs/guides/error-codes>
+///
+/// Where the provider refused the request itself, its own type and code say more than ours.
+pub(super) fn fault(fault: &Fault) -> Value {
+    let meaning = fault.kind.meaning();
+    let upstream = fault.upstream.as_deref().filter(|_| fault.kind == FaultKind::BadRequest);
+    let kind = upstream.and_then(|upstream| upstream.kind.as_deref()).unwrap_or(meaning.openai_type);
+    let ours = Some(meaning.openai_code).filter(|code| !code.is_empty());
+    let code = upstream.and_then(|upstream| upstream.code.as_deref()).or(ours);
+    json!({ "error": { "message": fault.text(), "type": kind, "param": fault.param, "code": code } })
 }
 
 /// An object of the members that are not `null`.
@@ -396,9 +408,14 @@ impl Pen {
         let has_tools = self.own || !tools.is_empty();
         let choice = request.choice.as_ref().filter(|_| has_tools).map(|choice| self.choice(choice));
         let format = request.format.as_ref().map(|format| self.format(format)).unwrap_or_default();
-        let effort = request.reasoning.as_ref().and_then(openai::write_effort);
+        let effort = request.reasoning.as_ref().and_then(wire::write_effort);
         let inner = |name: &str, value: Value| if value.is_null() { value } else { json!({ name: value }) };
         let sampling = &request.sampling;
+        // Anthropic's clients send ids that OpenAI refuses the whole request for.
+        let user = request.user.as_deref().filter(|user| self.own || user.len() <= wire::USER_MAX);
+        if user.is_none() && request.user.is_some() {
+            self.losses.note("/metadata/user_id", "the Responses API takes 64 characters at most");
+        }
         let mut body = object([
             ("tools", if tools.is_empty() { Value::Null } else { tools.into() }),
             ("tool_choice", choice.unwrap_or_default()),
@@ -409,7 +426,7 @@ impl Pen {
             ("temperature", json!(sampling.temperature)),
             ("top_p", json!(sampling.top_p)),
             ("top_logprobs", json!(sampling.top_logprobs)),
-            ("user", self.user(request.user.as_deref())),
+            ("user", json!(user)),
         ]);
         body.extend(request.extra.form(ME).cloned().unwrap_or_default());
         json::add(&mut body, request.extra.of(ME));
@@ -482,14 +499,6 @@ impl Pen {
             return wire::LIMIT_MIN.into();
         }
         json!(limit)
-    }
-
-    fn user(&mut self, user: Option<&str>) -> Value {
-        let Some(user) = user.filter(|user| !self.own && user.chars().count() > wire::USER_MAX) else {
-            return json!(user);
-        };
-        self.losses.note("/user", "the Responses API takes only the first 64 characters");
-        user.chars().take(wire::USER_MAX).collect::<String>().into()
     }
 
     /// Notes the wishes that have no place here; one that asks for nothing is no loss.

@@ -135,6 +135,10 @@ impl Translate {
     /// A whole answer in the form that the caller wants.
     fn finish_whole(&mut self, message: Message, out: &mut Vec<Bytes>) -> Result<(), Fault> {
         if let Target::Stream(_) = self.target {
+            if !message.is_whole() {
+                let message = "the provider's answer does not say why it ended";
+                return Err(Fault::new(FaultKind::UpstreamTruncated, message));
+            }
             return self.pass(Ok(()), unfold(&message), out);
         }
         self.usage = message.usage.clone();

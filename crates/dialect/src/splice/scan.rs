@@ -155,7 +155,7 @@ impl<'p> Scan<'_, 'p> {
         }
         if !exact {
             return Err(Fault::bad(pointer(name), format!("`{name}` is written in another way"))
-                .hint(format!("write it `\"{name}\"`, in lower case and without escapes")));
+                .hint(format!("write it `\"{name}\"`, to the letter and without escapes")));
         }
         let comma = if index == 0 { start } else { self.comma };
         let value = self.at..self.at;
@@ -178,7 +178,11 @@ impl<'p> Scan<'_, 'p> {
         if escaped || !plain.is_ascii() {
             let decoded: String = serde_json::from_slice(quoted).ok()?;
             let folded: String = decoded.chars().map(fold).collect();
-            return self.policy.iter().find(|name| **name == folded).map(|name| (*name, false));
+            return self
+                .policy
+                .iter()
+                .find(|name| name.eq_ignore_ascii_case(&folded))
+                .map(|name| (*name, false));
         }
         let name = self.policy.iter().find(|name| name.as_bytes().eq_ignore_ascii_case(plain))?;
         Some((name, name.as_bytes() == plain))

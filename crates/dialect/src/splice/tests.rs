@@ -110,6 +110,15 @@ fn a_policy_member_stands_once_and_in_its_own_spelling() {
 }
 
 #[test]
+fn a_policy_name_may_have_any_ascii_in_it() {
+    let read = |body: &'static str| Outline::read(&Bytes::from_static(body.as_bytes()), &["Big", "a\"b"]);
+    for body in [r#"{"b\u0069g":1}"#, r#"{"big":1}"#] {
+        assert_eq!(read(body).unwrap_err().param.as_deref(), Some("/Big"), "{body}");
+    }
+    assert_eq!(read("{}").unwrap().apply(&[set("a\"b", "1")]).concat(), br#"{"a\"b":1}"#);
+}
+
+#[test]
 fn refusals_say_where() {
     let message = |body: &str| read(body).unwrap_err().message;
     assert_eq!(

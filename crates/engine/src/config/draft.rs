@@ -152,7 +152,8 @@ impl<'a> Draft<'a> {
     fn listen(&mut self, written: Option<&str>) -> SocketAddr {
         const HINT: &str = "write an address and a port, such as `127.0.0.1:8787`, or a port";
         if let Some(text) = &self.overrides.listen {
-            return address(text).unwrap_or_else(|| {
+            // Port 0 is any that is free: for who starts us and reads where we listen.
+            return any_address(text).unwrap_or_else(|| {
                 let problem = Problem::new("`--listen` is not an address").hint(HINT);
                 self.problems.push(Problem { file: "command line".to_owned(), ..problem });
                 DEFAULT_LISTEN
@@ -261,12 +262,15 @@ impl<'a> Draft<'a> {
 
 /// An address with a port, `localhost` with one, or a port of the loopback.
 fn address(text: &str) -> Option<SocketAddr> {
+    any_address(text).filter(|address| address.port() != 0)
+}
+
+fn any_address(text: &str) -> Option<SocketAddr> {
     let loopback = |port: &str| Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port.parse().ok()?));
-    let address = match text.strip_prefix("localhost:") {
+    match text.strip_prefix("localhost:") {
         Some(port) => loopback(port),
         None => text.parse().ok().or_else(|| loopback(text)),
-    };
-    address.filter(|address| address.port() != 0)
+    }
 }
 
 /// `scheme://host` or `scheme://host:port`, and nothing behind it.

@@ -14,6 +14,9 @@ use std::collections::BTreeMap;
 #[serde(default, deny_unknown_fields)]
 #[schemars(title = "sekisho.yaml")]
 pub struct Config {
+    /// Where the schema of this file is, for editors.
+    #[serde(rename = "$schema")]
+    pub schema: Option<String>,
     /// Where clients are served: an address with a port, or a port of the loopback. Default `127.0.0.1:8787`.
     pub listen: Option<String>,
     /// Keys with which clients may call: one, several separated by commas, or a list. Without any, only the

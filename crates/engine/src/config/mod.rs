@@ -125,7 +125,7 @@ impl Document {
 fn known_words() -> Vec<&'static str> {
     #[rustfmt::skip]
     const WORDS: &[&str] = &[
-        "-", "attempts", "auth", "base_url", "body", "connect", "cors", "default_model", "default_provider", "dialect",
+        "$schema", "-", "attempts", "auth", "base_url", "body", "connect", "cors", "default_model", "default_provider", "dialect",
         "drain", "drops", "enabled", "environment", "first_byte", "format", "generate_path", "headers", "idle", "keys",
         "keys_file", "limits", "listen", "log", "models", "models_path", "models_shape", "providers", "renames",
         "strict", "timeouts", "total",

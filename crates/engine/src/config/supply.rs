@@ -11,7 +11,7 @@ use super::{
 use crate::{
     hint,
     limits::{KEYS_MAX, PROVIDERS_MAX},
-    plan::{Plan, Provider},
+    plan::{Plan, Provider, is_version},
     provider::{Auth, Provider as Row, chat, messages},
     providers::{self, PROVIDERS},
     surface,
@@ -277,7 +277,7 @@ impl Draft<'_> {
                 number += 1;
                 name = format!("upstream-{number}");
             }
-            let versioned = base.rsplit('/').next().is_some_and(|end| end.starts_with('v') && end.len() <= 3);
+            let versioned = base.rsplit('/').next().is_some_and(is_version);
             let base = if versioned { base } else { format!("{base}/v1") };
             chosen.push(plan.providers.len());
             let row = Row { auth: Auth::None, ..of_dialect(DialectId::OpenaiChat) };

@@ -94,6 +94,20 @@ fn the_published_schema_is_current() {
 }
 
 #[test]
+fn the_example_is_a_good_configuration_that_shows_every_setting() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../sekisho.example.yaml");
+    let text = fs::read_to_string(path).expect("the example is there");
+    let case =
+        Case::new("SEKISHO_KEYS=canary-canary-canary\nGROQ_API_KEY=canary\nOPENAI_API_KEY=canary", &text);
+    let output = case.run();
+    assert!(output.starts_with("listens on"), "{output}");
+    let schema = schema();
+    for key in schema["properties"].as_object().expect("properties").keys().filter(|key| *key != "$schema") {
+        assert!(text.contains(&format!("{key}:")), "the example does not show `{key}`");
+    }
+}
+
+#[test]
 fn every_key_of_the_schema_may_be_shown_in_a_broken_line() {
     let schema = schema();
     let mut keys: Vec<&String> = Vec::new();

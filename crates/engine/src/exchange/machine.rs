@@ -1,11 +1,15 @@
 //! The transitions.
 
 use super::{
-    Answering, Attempt, Exchange, Io, Order, Report, State, Task, Upstream, UpstreamHead, render, reply,
+    Answering, Attempt, Exchange, Io, Order, Reply, Report, State, Task, Upstream, UpstreamHead, render,
+    reply,
 };
 use crate::{
+    estimate,
     ledger::{Answer, Command},
     limits,
+    plan::Aim,
+    provider::Operation,
     record::{Outcome, Trial},
     time::Instant,
 };
@@ -56,6 +60,9 @@ impl Exchange {
         let Some(aim) = self.aims.pop_front() else {
             return self.tell(&Fault::new(FaultKind::Unavailable, "no target is left to ask"), now);
         };
+        if let Some(tokens) = self.estimates(&aim) {
+            return self.tell_estimate(tokens, now);
+        }
         let provider = aim.provider;
         let keys = self.plan.providers.get(provider).map_or(0, |p| p.keys.len());
         self.aim = Some(aim);
@@ -65,6 +72,23 @@ impl Exchange {
         } else {
             self.send(0, now);
         }
+    }
+
+    /// A provider that cannot count tokens is not asked: the prompt's are estimated.
+    fn estimates(&mut self, aim: &Aim) -> Option<Result<u64, Fault>> {
+        let Task::Call(call) = &mut self.task else { return None };
+        let provider = self.plan.providers.get(aim.provider)?;
+        let counts = call.operation == Operation::CountTokens;
+        let asks = provider.dialect == call.dialect && provider.url(call.operation).is_some();
+        (counts && !asks).then(|| render::canonical(call, &self.inbound.body).map(estimate::prompt))
+    }
+
+    fn tell_estimate(&mut self, tokens: Result<u64, Fault>, now: Instant) {
+        let (Ok(tokens), Task::Call(call)) = (&tokens, &self.task) else {
+            return tokens.map_or_else(|fault| self.tell(&fault, now), drop);
+        };
+        let (reply, body) = reply::estimate(self, call.dialect, *tokens);
+        self.tell_whole(reply, body, Outcome::Whole, now);
     }
 
     fn send(&mut self, key: usize, now: Instant) {
@@ -113,17 +137,11 @@ impl Exchange {
         }
         match self.open(&head) {
             Ok(way) => {
-                let answering = Answering {
-                    head,
-                    way,
-                    held: Vec::new(),
-                    held_len: 0,
-                    committed: false,
-                    until,
-                };
+                let answering =
+                    Answering { head, way, held: Vec::new(), held_len: 0, committed: false, until };
                 self.state = State::Answering(Box::new(answering));
                 if matches!(self.task, Task::Pass { .. }) {
-                    self.commit(now);
+                    self.commit(false, now);
                 }
             }
             Err(fault) => self.failed(&fault, now),
@@ -186,19 +204,23 @@ impl Exchange {
         // still be asked. Either waits no longer than the hold is large.
         let ripe = answering.way.streamed && answering.way.pipe.content();
         if ripe || answering.held_len > limits::HOLD_MAX {
-            self.commit(now);
+            self.commit(false, now);
         }
     }
 
-    /// Sends the head and what was held behind it. From here on there is no way back.
-    fn commit(&mut self, now: Instant) {
+    /// Sends the head and what was held behind it, which may be the `whole` answer. From here on there is no
+    /// way back.
+    fn commit(&mut self, whole: bool, now: Instant) {
         let State::Answering(answering) = &mut self.state else { return };
         if mem::replace(&mut answering.committed, true) {
             return;
         }
         let held = mem::take(&mut answering.held);
         let State::Answering(answering) = &self.state else { return };
-        let reply = reply::success(self, &answering.head, answering.way.relayed, answering.way.streamed);
+        let mut reply = reply::success(self, &answering.head, answering.way.relayed, answering.way.streamed);
+        if whole {
+            reply.length = u64::try_from(answering.held_len).ok();
+        }
         self.first_byte = Some(now);
         self.status = Some(reply.status.as_u16());
         self.orders.push_back(Order::Head(Box::new(reply)));
@@ -209,7 +231,7 @@ impl Exchange {
         if let State::Answering(answering) = &self.state {
             self.losses.absorb(answering.way.pipe.losses().clone());
         }
-        self.commit(now);
+        self.commit(true, now);
         let broken = match &self.state {
             State::Answering(answering) => answering.way.pipe.failed().map(|fault| fault.kind),
             _ => None,
@@ -234,10 +256,7 @@ impl Exchange {
         // The provider's own words in the caller's own dialect: verbatim.
         let mut reply = reply::success(self, &head, true, false);
         reply.length = u64::try_from(body.len()).ok();
-        self.status = Some(reply.status.as_u16());
-        self.orders.push_back(Order::Head(Box::new(reply)));
-        self.orders.push_back(Order::Body(body.into()));
-        self.finish(Outcome::Fault(fault.kind), now);
+        self.tell_whole(reply, body.into(), Outcome::Fault(fault.kind), now);
     }
 
     /// An attempt has failed.
@@ -261,7 +280,10 @@ impl Exchange {
     fn goes_on(&mut self, fault: &Fault, now: Instant) -> bool {
         self.note(Some(fault.kind));
         let tried = u32::try_from(self.trials.len()).unwrap_or(u32::MAX);
-        fault.kind.meaning().next && !self.aims.is_empty() && tried < self.plan.attempts && now < self.deadline
+        fault.kind.meaning().next
+            && !self.aims.is_empty()
+            && tried < self.plan.attempts
+            && now < self.deadline
     }
 
     fn note(&mut self, kind: Option<FaultKind>) {
@@ -290,10 +312,15 @@ impl Exchange {
     /// Tells the caller of a fault before the first byte.
     pub(super) fn tell(&mut self, fault: &Fault, now: Instant) {
         let (reply, body) = reply::fault(self, fault);
+        self.tell_whole(reply, body, Outcome::Fault(fault.kind), now);
+    }
+
+    /// Tells the caller something that is whole already.
+    fn tell_whole(&mut self, reply: Reply, body: Bytes, outcome: Outcome, now: Instant) {
         self.status = Some(reply.status.as_u16());
         self.orders.push_back(Order::Head(Box::new(reply)));
         self.orders.push_back(Order::Body(body));
-        self.finish(Outcome::Fault(fault.kind), now);
+        self.finish(outcome, now);
     }
 
     fn woke(&mut self, now: Instant) {

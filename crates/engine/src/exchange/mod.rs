@@ -154,6 +154,8 @@ enum Task {
 struct Call {
     dialect: DialectId,
     operation: Operation,
+    /// The path at the provider, where the operation is not understood and only its model is read.
+    relayed: Option<String>,
     outline: Outline<'static>,
     model: String,
     stream: bool,
@@ -214,10 +216,18 @@ impl Exchange {
     /// like everything else.
     #[must_use]
     pub fn call(plan: Arc<Plan>, dialect: DialectId, operation: Operation, inbound: Inbound) -> Self {
-        match render::read_call(&plan, dialect, operation, &inbound) {
-            Ok((call, aims)) => Exchange::new(plan, inbound, Task::Call(Box::new(call)), aims),
-            Err(fault) => Exchange::refuse(plan, dialect, inbound, &fault),
-        }
+        let read = render::read_call(&plan, dialect, operation, &inbound);
+        Exchange::read(plan, dialect, inbound, read)
+    }
+
+    /// A request for an operation of OpenAI's that is not understood: it goes to the same `path` of the
+    /// provider that its `model` names.
+    #[must_use]
+    pub fn relay(plan: Arc<Plan>, path: &str, inbound: Inbound) -> Self {
+        let dialect = DialectId::OpenaiChat;
+        let read = render::read_call(&plan, dialect, Operation::Generate, &inbound)
+            .map(|(call, aims)| (Call { relayed: Some(path.to_owned()), ..call }, aims));
+        Exchange::read(plan, dialect, inbound, read)
     }
 
     /// A request that goes to `provider` untouched, at `path` (with its query) behind the provider's base.
@@ -257,6 +267,18 @@ impl Exchange {
             deadline,
             status: None,
             first_byte: None,
+        }
+    }
+
+    fn read(
+        plan: Arc<Plan>,
+        dialect: DialectId,
+        inbound: Inbound,
+        read: Result<(Call, VecDeque<Aim>), Fault>,
+    ) -> Self {
+        match read {
+            Ok((call, aims)) => Exchange::new(plan, inbound, Task::Call(Box::new(call)), aims),
+            Err(fault) => Exchange::refuse(plan, dialect, inbound, &fault),
         }
     }
 

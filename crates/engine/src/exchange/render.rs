@@ -26,11 +26,14 @@ pub(super) fn read_call(
     inbound: &Inbound,
 ) -> Result<(Call, VecDeque<Aim>), Fault> {
     let outline = Outline::read(&inbound.body, POLICY)?;
-    let model = outline.string("model")?.map(Cow::into_owned).ok_or_else(|| Fault::bad("/model", "`model` is missing"))?;
+    let model = outline
+        .string("model")?
+        .map(Cow::into_owned)
+        .ok_or_else(|| Fault::bad("/model", "`model` is missing"))?;
     let stream = outline.boolean("stream")?.unwrap_or(false);
     let strict = plan.strict || wants_strict(&inbound.headers)?;
     let aims = plan.resolve(&model)?;
-    let call = Call { dialect, operation, outline, model, stream, strict, canonical: None };
+    let call = Call { dialect, operation, relayed: None, outline, model, stream, strict, canonical: None };
     Ok((call, aims.into()))
 }
 
@@ -72,11 +75,14 @@ pub(super) fn call(
     key: usize,
     inbound: &Inbound,
 ) -> Result<(Upstream, Losses), Fault> {
-    let uri = provider.url(call.operation).ok_or_else(|| {
-        let message = format!("`{}` has no such operation", provider.name);
-        Fault::new(FaultKind::NotFound, message)
-    })?;
     let same = provider.dialect == call.dialect;
+    let uri = match &call.relayed {
+        Some(path) if same => provider.address(path),
+        Some(_) => None,
+        None => provider.url(call.operation),
+    };
+    let none = || Fault::new(FaultKind::NotFound, format!("`{}` has no such operation", provider.name));
+    let uri = uri.ok_or_else(none)?;
     let (body, losses) = if same {
         splice_body(provider, aim, call, &inbound.body)?
     } else {
@@ -91,7 +97,12 @@ pub(super) fn call(
 }
 
 /// The caller's own bytes with the provider's model, less what the provider refuses.
-fn splice_body(provider: &Provider, aim: &Aim, call: &Call, body: &Bytes) -> Result<(Vec<Bytes>, Losses), Fault> {
+fn splice_body(
+    provider: &Provider,
+    aim: &Aim,
+    call: &Call,
+    body: &Bytes,
+) -> Result<(Vec<Bytes>, Losses), Fault> {
     let model = (call.model != aim.model).then(|| Edit::Set { name: "model", json: json_text(&aim.model) });
     if provider.drops.is_empty() && provider.renames.is_empty() {
         let pieces = model.map_or_else(|| vec![body.clone()], |edit| call.outline.apply(&[edit]));
@@ -104,8 +115,12 @@ fn splice_body(provider: &Provider, aim: &Aim, call: &Call, body: &Bytes) -> Res
 fn deviate(provider: &Provider, body: &Bytes, edit: Option<Edit<'_>>) -> Result<(Vec<Bytes>, Losses), Fault> {
     let drops = provider.drops.iter().map(String::as_str);
     let renames = provider.renames.iter().map(|(from, to)| (from.as_str(), to.as_str()));
-    let names: Vec<&str> =
-        POLICY.iter().copied().chain(drops.clone()).chain(renames.clone().flat_map(|(from, to)| [from, to])).collect();
+    let names: Vec<&str> = POLICY
+        .iter()
+        .copied()
+        .chain(drops.clone())
+        .chain(renames.clone().flat_map(|(from, to)| [from, to]))
+        .collect();
     let outline = Outline::read(body, &names)?;
     let mut losses = Losses::new();
     for name in drops.clone().filter(|name| outline.raw(name).is_some()) {

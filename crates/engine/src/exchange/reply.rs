@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TARGET: HeaderName = HeaderName::from_static("x-sekisho-target");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-sekisho-attempts");
+const ESTIMATED: HeaderName = HeaderName::from_static("x-sekisho-estimated");
 const LOSS: HeaderName = HeaderName::from_static("x-sekisho-loss");
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -35,14 +36,18 @@ impl Exchange {
         let Task::Call(call) = &mut self.task else {
             return Ok(Way { pipe: Pipe::raw(), streamed: false, relayed: true });
         };
-        if call.operation != Operation::Generate {
+        if call.operation != Operation::Generate || call.relayed.is_some() {
             return Ok(Way { pipe: Pipe::raw(), streamed: false, relayed: true });
         }
         let same = provider == call.dialect;
         if is_compressed(&head.headers) {
             // We asked for plain bytes. What cannot be read can still be relayed, but not translated.
             let fault = Fault::new(FaultKind::UpstreamInvalid, "the provider compressed its answer unasked");
-            return if same { Ok(Way { pipe: Pipe::raw(), streamed: false, relayed: true }) } else { Err(fault) };
+            return if same {
+                Ok(Way { pipe: Pipe::raw(), streamed: false, relayed: true })
+            } else {
+                Err(fault)
+            };
         }
         let events = is_events(&head.headers);
         if same && events == call.stream {
@@ -68,6 +73,17 @@ pub(super) fn success(exchange: &Exchange, from: &UpstreamHead, relayed: bool, s
     ours(exchange, &mut headers);
     let length = if relayed { content_length(&from.headers) } else { None };
     Reply { status: from.status, headers, length }
+}
+
+/// The head and the body of an answer that no provider gave: how many tokens a prompt has, about.
+pub(super) fn estimate(exchange: &Exchange, dialect: DialectId, tokens: u64) -> (Reply, Bytes) {
+    let body: Bytes = dialect.dialect().write_count(tokens).into();
+    let mut headers = HeaderMap::with_capacity(6);
+    headers.insert(header::CONTENT_TYPE, JSON);
+    headers.insert(ESTIMATED, HeaderValue::from_static("true"));
+    ours(exchange, &mut headers);
+    let length = u64::try_from(body.len()).ok();
+    (Reply { status: StatusCode::OK, headers, length }, body)
 }
 
 /// The head and the body that tell a fault.
@@ -127,7 +143,8 @@ fn loss_header(losses: &Losses) -> HeaderValue {
 
 /// Text as a header can hold it: what is not visible ASCII becomes `?`.
 fn legible(text: &str) -> HeaderValue {
-    let legible: String = text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+    let legible: String =
+        text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
     HeaderValue::from_str(&legible).unwrap_or(HeaderValue::from_static("?"))
 }
 
@@ -141,5 +158,7 @@ fn is_events(headers: &HeaderMap) -> bool {
 }
 
 fn is_compressed(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }

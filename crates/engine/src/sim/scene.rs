@@ -88,9 +88,15 @@ impl Scene {
 
     /// The plan: one provider a target, and the alias `m` over all of them.
     pub(super) fn plan(&self) -> Arc<Plan> {
-        let aims = (0..self.targets.len()).map(|provider| Aim { provider, model: "served".to_owned() }).collect();
+        let aims =
+            (0..self.targets.len()).map(|provider| Aim { provider, model: "served".to_owned() }).collect();
         Arc::new(Plan {
-            providers: self.targets.iter().enumerate().map(|(index, target)| target.provider(index)).collect(),
+            providers: self
+                .targets
+                .iter()
+                .enumerate()
+                .map(|(index, target)| target.provider(index))
+                .collect(),
             aliases: [("m".to_owned(), aims)].into(),
             attempts: self.attempts,
             timeouts: Timeouts {
@@ -187,7 +193,9 @@ impl Act {
             7 => Act::Stall(part),
             8 => Act::Silent,
             9 => Act::Fail(*chance.pick(&[Io::Connect, Io::ConnectTimeout, Io::Tls, Io::Broken])),
-            10 | 11 => Act::Refuse(*chance.pick(&[400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 529])),
+            10 | 11 => Act::Refuse(
+                *chance.pick(&[400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 529]),
+            ),
             12 => Act::ErrorInside,
             _ => Act::Garbage,
         }
@@ -197,7 +205,8 @@ impl Act {
 fn message(from: DialectId) -> Message {
     let text = Block::new(Kind::Text(WORDS.to_owned()));
     let stop = Stop::new(StopReason::End, if from == DialectId::Anthropic { "end_turn" } else { "stop" });
-    let choice = Choice { index: 0, blocks: vec![text], stop: Some(stop), logprobs: None, extra: Extra::NONE };
+    let choice =
+        Choice { index: 0, blocks: vec![text], stop: Some(stop), logprobs: None, extra: Extra::NONE };
     Message {
         from,
         id: "id-1".to_owned(),

@@ -109,7 +109,12 @@ pub(super) fn play(scene: &Scene) -> Result<Ending, String> {
     Ok(ending)
 }
 
-fn wait(live: &mut BTreeMap<Attempt, Live>, pull: Attempt, now: Instant, until: Instant) -> (Report, Instant) {
+fn wait(
+    live: &mut BTreeMap<Attempt, Live>,
+    pull: Attempt,
+    now: Instant,
+    until: Instant,
+) -> (Report, Instant) {
     let Some(attempt) = live.get_mut(&pull) else { return (Report::Woke, until) };
     let at = now.after(attempt.pause);
     if at >= until || attempt.is_silent() {
@@ -137,7 +142,9 @@ impl Live {
             Act::Stall(at) => (200, part(*at), End::Never),
             Act::Silent => (0, Vec::new(), End::Never),
             Act::Fail(io) => (0, Vec::new(), End::Fails(*io)),
-            Act::Refuse(status) => (*status, br#"{"error":{"message":"no","type":"t"}}"#.to_vec(), End::Clean),
+            Act::Refuse(status) => {
+                (*status, br#"{"error":{"message":"no","type":"t"}}"#.to_vec(), End::Clean)
+            }
             Act::ErrorInside => (200, error_inside(scene.stream), End::Clean),
             Act::Garbage => (200, b"\x00\xff<html>{{{{data: ".to_vec(), End::Clean),
         };

@@ -109,6 +109,19 @@ proptest! {
 }
 
 #[test]
+fn only_slips_of_the_finger_are_guessed_at() {
+    let known = ["smart", "fast", "openai", "a"];
+    #[rustfmt::skip]
+    let table = [
+        ("smrt", Some("smart")), ("Smart", Some("smart")), ("samrt", Some("smart")), ("opneai", Some("openai")),
+        ("openi", Some("openai")), ("fst", Some("fast")), ("x", None), ("gpt", None), ("smooth", None), ("", None),
+    ];
+    for (word, expected) in table {
+        assert_eq!(crate::hint::nearest(word, known), expected, "{word}");
+    }
+}
+
+#[test]
 fn routes_are_found() {
     #[rustfmt::skip]
     let table = [

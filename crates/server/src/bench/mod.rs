@@ -61,7 +61,7 @@ pub(crate) struct BenchArgs {
 pub(crate) struct FloorArgs {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:0")]
-    listen: SocketAddr,
+    at: SocketAddr,
     /// Where the provider is
     #[arg(long)]
     upstream: SocketAddr,
@@ -72,7 +72,7 @@ pub(crate) struct FloorArgs {
 pub(crate) struct ProviderArgs {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:0")]
-    listen: SocketAddr,
+    at: SocketAddr,
 }
 
 /// Measures and prints.
@@ -83,13 +83,12 @@ pub(crate) fn run(args: &BenchArgs) -> ExitCode {
 
 /// Runs the bare proxy until it is ended; prints its address.
 pub(crate) fn floor(args: &FloorArgs) -> ExitCode {
-    ended(floor::serve(args.listen, args.upstream))
+    ended(floor::serve(args.at, args.upstream))
 }
 
 /// Runs the built-in provider until it is ended; prints its address.
 pub(crate) fn provider(args: &ProviderArgs) -> ExitCode {
-    let settings =
-        Settings { listen: args.listen, record: false, remember_answers: true, ..Settings::default() };
+    let settings = Settings { listen: args.at, record: false, remember_answers: true, ..Settings::default() };
     ended(Provider::start_with(settings).and_then(|provider| {
         announce(provider.addr())?;
         provider.join();
@@ -122,7 +121,7 @@ async fn interruptible(args: &BenchArgs) -> io::Result<()> {
 
 async fn measure(args: &BenchArgs) -> io::Result<()> {
     let scratch = Scratch::new()?;
-    let provider = Child::announced("bench-provider", &[("--listen", args.provider)])?;
+    let provider = Child::announced("bench-provider", &[("--at", args.provider)])?;
     let bare = Child::announced("bench-floor", &[("--upstream", provider.addr)])?;
     let mut gateway = match &args.target {
         Some(_) => None,

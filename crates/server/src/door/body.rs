@@ -1,26 +1,66 @@
 //! The body of a request: read once, bounded in size and in slowness.
 
-use super::io::duration;
+use super::{io::duration, worker::Shared};
 use bytes::{Bytes, BytesMut};
 use dialect::{Fault, FaultKind};
-use engine::limits::{BODY_GRACE, BODY_RATE_MIN};
+use engine::limits::{BODIES_MAX, BODY_GRACE, BODY_RATE_MIN};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::time::{Instant, timeout_at};
+
+/// Memory for a body, taken from what all bodies may have together and given back when it goes.
+pub(crate) struct Permit {
+    shared: Arc<Shared>,
+    bytes: usize,
+}
+
+impl Permit {
+    fn none(shared: &Arc<Shared>) -> Self {
+        Permit { shared: shared.clone(), bytes: 0 }
+    }
+
+    /// Takes what is missing to have `bytes`.
+    fn grow(&mut self, bytes: usize) -> Result<(), Fault> {
+        let more = bytes.saturating_sub(self.bytes);
+        let before = self.shared.bodies.fetch_add(more, Ordering::Relaxed);
+        self.bytes += more;
+        if before.saturating_add(more) <= BODIES_MAX {
+            return Ok(());
+        }
+        let fault = Fault::new(FaultKind::Unavailable, "too many large requests are being served");
+        Err(Fault { retry_after_ms: Some(1_000), ..fault })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.shared.bodies.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
 
 /// Reads the whole body, at most `max` bytes of it.
 ///
 /// # Errors
-/// [`FaultKind::TooLarge`], before anything is read where the length is announced; [`FaultKind::RequestTimeout`]
+/// [`FaultKind::Unavailable`] while other bodies fill the memory for all; [`FaultKind::TooLarge`], before anything is read where the length is announced; [`FaultKind::RequestTimeout`]
 /// for one that trickles; [`FaultKind::BadRequest`] for one that breaks off.
-pub(super) async fn read(mut body: Incoming, headers: &HeaderMap, max: usize) -> Result<Bytes, Fault> {
+pub(super) async fn read(
+    shared: &Arc<Shared>,
+    mut body: Incoming,
+    headers: &HeaderMap,
+    max: usize,
+) -> Result<(Bytes, Permit), Fault> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: usize| length > max) {
         return Err(too_large(max));
     }
     encoding(headers)?;
+    let mut permit = Permit::none(shared);
+    permit.grow(announced.unwrap_or(0))?;
     let began = Instant::now();
     let mut whole: Option<BytesMut> = None;
     let mut first: Option<Bytes> = None;
@@ -32,6 +72,7 @@ pub(super) async fn read(mut body: Incoming, headers: &HeaderMap, max: usize) ->
         if read > max {
             return Err(too_large(max));
         }
+        permit.grow(read)?;
         // One piece is the usual case, and is not copied.
         match (&mut first, &mut whole) {
             (None, None) => first = Some(data),
@@ -44,7 +85,7 @@ pub(super) async fn read(mut body: Incoming, headers: &HeaderMap, max: usize) ->
             (_, Some(buffer)) => buffer.extend_from_slice(&data),
         }
     }
-    Ok(whole.map(BytesMut::freeze).or(first).unwrap_or_default())
+    Ok((whole.map(BytesMut::freeze).or(first).unwrap_or_default(), permit))
 }
 
 /// Waits for a frame no longer than the least rate allows after the grace.

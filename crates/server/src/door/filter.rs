@@ -3,9 +3,9 @@
 //! hyper refuses what breaks HTTP. What is legal but has been used to make two parsers see two requests is
 //! refused here, and so is every way to write a path other than the plain one.
 
+use dialect::{Fault, FaultKind};
 use engine::limits::{HEAD_MAX, HEADERS_MAX};
 use http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts, uri::Authority};
-use dialect::{Fault, FaultKind};
 
 /// The methods that exist here.
 const METHODS: [Method; 7] =
@@ -30,7 +30,10 @@ pub(crate) fn check(parts: &Parts, length_and_chunks: bool) -> Result<(), Fault>
     path(parts.uri.path())?;
     query(parts.uri.query().unwrap_or_default())?;
     if parts.headers.keys().any(|name| name.as_str().contains('_')) {
-        return Err(Fault::bad("", "a header name with `_` is refused: servers behind us may take it for `-`"));
+        return Err(Fault::bad(
+            "",
+            "a header name with `_` is refused: servers behind us may take it for `-`",
+        ));
     }
     Ok(())
 }
@@ -67,7 +70,8 @@ fn host(parts: &Parts) -> Result<(), Fault> {
 }
 
 fn is_plain_host(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_');
+    let plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_');
     let Ok(authority) = text.parse::<Authority>() else { return false };
     // A port that is written must be a port.
     let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !text.ends_with(']'));

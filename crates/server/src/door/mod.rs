@@ -1,6 +1,6 @@
 //! The native door: accepts connections, refuses what must not come in, and hands the rest to the engine.
 
-mod body;
+pub(crate) mod body;
 mod cors;
 pub(crate) mod filter;
 pub(crate) mod io;
@@ -13,13 +13,14 @@ use crate::{
     models,
     upstream::LocalExec,
 };
+use body::Permit;
 use dialect::{DialectId, Fault, FaultKind};
 use engine::{
     access::{self, Caller},
     exchange::{Exchange, Inbound},
     limits::{HEAD_MAX, HEADERS_MAX},
-    plan::Plan,
     path::{self, KeyChoice},
+    plan::Plan,
     surface::{self, Action},
 };
 use http::{HeaderValue, Method, Request, Response, header, request::Parts, uri::PathAndQuery};
@@ -80,7 +81,11 @@ pub(crate) async fn connection(worker: Rc<Worker>, stream: TcpStream) {
 }
 
 /// Serves one request.
-async fn serve(worker: Rc<Worker>, client: ClientIo, request: Request<Incoming>) -> Result<Response<ReplyBody>, Gone> {
+async fn serve(
+    worker: Rc<Worker>,
+    client: ClientIo,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, Gone> {
     client.served();
     let plan = worker.plan();
     let (parts, body) = request.into_parts();
@@ -136,20 +141,28 @@ async fn route(
             Ok(models::one(worker, client, plan, name).await.map_err(|fault| (dialect, fault)))
         }
         Action::Do(operation) => match asked.read(worker, plan).await {
-            Ok(inbound) => {
+            Ok((inbound, permit)) => {
                 let exchange = Exchange::call(plan.clone(), dialect, operation, inbound);
-                drive(worker, client, exchange).await.map(Ok)
+                drive(worker, client, exchange, permit).await.map(Ok)
             }
             Err(fault) => refuse(fault),
         },
-        Action::Relay => refuse(nothing_here()),
+        Action::Relay => {
+            let path = target.to_owned();
+            match asked.read(worker, plan).await {
+                Ok((inbound, permit)) => {
+                    drive(worker, client, Exchange::relay(plan.clone(), &path, inbound), permit).await.map(Ok)
+                }
+                Err(fault) => refuse(fault),
+            }
+        }
         Action::Pass => {
             let Some(pass) = plan.pass(target) else { return refuse(nothing_here()) };
             let dialect = plan.providers.get(pass.provider).map_or(dialect, |provider| provider.dialect);
             match asked.read(worker, plan).await {
-                Ok(inbound) => {
+                Ok((inbound, permit)) => {
                     let exchange = Exchange::pass(plan.clone(), pass.provider, pass.path, inbound);
-                    drive(worker, client, exchange).await.map(Ok)
+                    drive(worker, client, exchange, permit).await.map(Ok)
                 }
                 Err(fault) => Ok(Err((dialect, fault))),
             }
@@ -158,7 +171,8 @@ async fn route(
 }
 
 fn nothing_here() -> Fault {
-    Fault::new(FaultKind::NotFound, "there is nothing at this path").hint("`sekisho routes` lists what there is")
+    Fault::new(FaultKind::NotFound, "there is nothing at this path")
+        .hint("`sekisho routes` lists what there is")
 }
 
 /// A request whose caller may call.
@@ -171,18 +185,26 @@ struct Asked {
 
 impl Asked {
     /// Reads its body.
-    async fn read(self, worker: &Worker, plan: &Plan) -> Result<Inbound, Fault> {
+    async fn read(self, worker: &Worker, plan: &Plan) -> Result<(Inbound, Permit), Fault> {
         let arrived = worker.now();
-        let body = body::read(self.body, &self.parts.headers, plan.body_max).await?;
+        let (body, permit) =
+            body::read(&worker.shared, self.body, &self.parts.headers, plan.body_max).await?;
         let (id, roll) = worker.id();
         let Parts { method, headers, .. } = self.parts;
-        Ok(Inbound { id, caller: self.caller, method, headers, body, key: self.key, roll, arrived })
+        let inbound =
+            Inbound { id, caller: self.caller, method, headers, body, key: self.key, roll, arrived };
+        Ok((inbound, permit))
     }
 }
 
 /// Drives an exchange up to its head; the body drives it on.
-async fn drive(worker: &Rc<Worker>, client: &ClientIo, exchange: Exchange) -> Result<Response<ReplyBody>, Gone> {
-    let mut drive = Drive::new(exchange, worker.clone(), client.clone());
+async fn drive(
+    worker: &Rc<Worker>,
+    client: &ClientIo,
+    exchange: Exchange,
+    permit: Permit,
+) -> Result<Response<ReplyBody>, Gone> {
+    let mut drive = Drive::new(exchange, worker.clone(), client.clone(), permit);
     match poll_fn(|cx| drive.poll_step(cx)).await {
         Step::Head(head) => {
             let mut response = Response::new(ReplyBody::driven(Driven::new(drive, head.length), client));
@@ -204,12 +226,16 @@ impl Worker {
         let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let host = host.or(parts.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default();
         if !filter::is_loopback(host) {
-            let fault = Fault::new(FaultKind::Misdirected, "`Host` must name this machine while there are no client keys");
+            let fault = Fault::new(
+                FaultKind::Misdirected,
+                "`Host` must name this machine while there are no client keys",
+            );
             return Err(fault.hint("use `127.0.0.1` or `localhost`, or set `SEKISHO_KEYS`"));
         }
         match parts.headers.get(header::ORIGIN) {
             Some(origin) if !cors::is_own(plan.cors.as_ref(), origin) => {
-                let fault = Fault::new(FaultKind::Forbidden, "web pages may not call while there are no client keys");
+                let fault =
+                    Fault::new(FaultKind::Forbidden, "web pages may not call while there are no client keys");
                 Err(fault.hint("set `SEKISHO_KEYS`, or name the page's origin in `cors`"))
             }
             _ => Ok(()),

@@ -65,7 +65,10 @@ impl Body for ReplyBody {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let driven = match &mut self.kind {
             Kind::Whole(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Kind::Driven(driven) => driven,
@@ -105,12 +108,22 @@ pub(super) fn empty(worker: &Worker, client: &ClientIo, status: StatusCode) -> R
 }
 
 /// An answer in JSON.
-pub(crate) fn json(worker: &Worker, client: &ClientIo, status: StatusCode, value: &Value) -> Response<ReplyBody> {
+pub(crate) fn json(
+    worker: &Worker,
+    client: &ClientIo,
+    status: StatusCode,
+    value: &Value,
+) -> Response<ReplyBody> {
     bytes(worker, client, status, value.to_string().into())
 }
 
 /// A refusal that no exchange has told.
-pub(super) fn fault(worker: &Worker, client: &ClientIo, dialect: DialectId, fault: &Fault) -> Response<ReplyBody> {
+pub(super) fn fault(
+    worker: &Worker,
+    client: &ClientIo,
+    dialect: DialectId,
+    fault: &Fault,
+) -> Response<ReplyBody> {
     let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = bytes(worker, client, status, dialect.dialect().write_fault(fault).into());
     let headers = response.headers_mut();
@@ -144,7 +157,8 @@ pub(super) fn health(worker: &Worker, client: &ClientIo, route: &Route, detail: 
     let red = !matches!(route.path, "/" | "/health/live") && worker.stage() != Stage::Serving;
     let mut body = json!({ "status": if red { "draining" } else { "ok" }, "ok": !red, "service": "sekisho" });
     if detail && let Some(members) = body.as_object_mut() {
-        let providers: Vec<_> = worker.plan().providers.iter().map(|provider| provider.name.clone()).collect();
+        let providers: Vec<_> =
+            worker.plan().providers.iter().map(|provider| provider.name.clone()).collect();
         members.insert("version".into(), env!("CARGO_PKG_VERSION").into());
         members.insert("providers".into(), providers.into());
         members.insert("in_flight".into(), worker.ledger().in_flight().into());

@@ -7,7 +7,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 use tokio::sync::watch;
@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) stage: watch::Receiver<Stage>,
     /// Only this machine can reach us.
     pub(crate) loopback_only: bool,
+    /// Bytes of request bodies in memory.
+    pub(crate) bodies: AtomicUsize,
     ids: Ids,
 }
 
@@ -49,6 +51,7 @@ impl Shared {
             log,
             stage,
             loopback_only,
+            bodies: AtomicUsize::new(0),
             ids: Ids::default(),
         })
     }

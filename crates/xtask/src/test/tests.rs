@@ -27,15 +27,3 @@ fn an_option_that_is_none_is_refused() {
         assert!(options(wrong).is_err(), "{wrong:?}");
     }
 }
-
-#[test]
-fn a_program_past_its_limit_is_ended_with_its_children() {
-    let log = std::env::temp_dir().join(format!("sekisho-xtask-{}.log", std::process::id()));
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "echo begun; sleep 600 & echo $!; wait"]);
-    let words = run(&mut shell, Duration::from_secs(1), &log).expect_err("it is ended");
-    let child = words.lines().nth(1).expect("the child's number").to_owned();
-    let state = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
-    assert!(state.is_empty() || state.contains(" Z "), "{words}\n{state}");
-    let _ = std::fs::remove_file(log);
-}

@@ -43,6 +43,10 @@ const IMPURE: &[&str] = &[
     "Instant", "SystemTime", "TcpListener", "TcpStream", "ToSocketAddrs", "UdpSocket", "env", "fs", "os", "process",
     "thread",
 ];
+/// Calls that read the environment, or change it.
+#[rustfmt::skip]
+const READERS: &[&str] =
+    &["env::remove_var(", "env::set_var(", "env::var(", "env::var_os(", "env::vars(", "env::vars_os("];
 /// The only places that read environment variables.
 const ENVIRONMENT: &[&str] = &["crates/server/src/env.rs", "crates/server/src/load.rs"];
 
@@ -96,7 +100,7 @@ pub(super) fn environment(tree: &Tree) -> Vec<String> {
     let others = doors.filter(|(path, _)| !ENVIRONMENT.contains(path));
     let reading = others.filter(|(_, text)| {
         let code = rust::code_only(text);
-        ["env::var", "env::vars", "env::set_var", "env::remove_var"].iter().any(|call| code.contains(call))
+        READERS.iter().any(|call| code.contains(call))
     });
     reading.map(|(path, _)| format!("{path} reads the environment, which only {ENVIRONMENT:?} may")).collect()
 }

@@ -127,6 +127,7 @@ fn a_core_has_no_clock_and_no_files_but_its_tests_may() {
 #[test]
 fn the_environment_is_read_in_one_place() {
     check("environment", &[("crates/server/src/env.rs", "std::env::vars_os()")], &[]);
+    check("environment", &[("crates/server/src/cli/lists.rs", "crate::env::variables()")], &[]);
     let found = cores::environment(&tree(&[("crates/server/src/door.rs", "env::var(\"PORT\")")]));
     assert_eq!(found.len(), 1, "{found:?}");
 }

@@ -1,0 +1,177 @@
+//! Error bodies, whoever wrote them. Providers that speak one dialect do not agree on its errors, and the
+//! same dozen shapes come back in every dialect, so they are read in one place.
+
+use crate::{
+    Fault, FaultKind,
+    fault::{Upstream, kind_of_status},
+    limits::FAULT_TEXT_MAX,
+};
+use serde_json::Value;
+
+/// Reads an error body of any shape, or plain text.
+#[must_use]
+pub fn read(status: u16, body: &[u8]) -> Fault {
+    match serde_json::from_slice(body) {
+        Ok(value @ (Value::Object(_) | Value::Array(_))) => told(status, &value),
+        Ok(Value::String(text)) => plain(status, &text),
+        _ => plain(status, &String::from_utf8_lossy(body)),
+    }
+}
+
+fn plain(status: u16, text: &str) -> Fault {
+    let text = shortened(text.trim());
+    let message = if text.is_empty() { format!("the provider answered {status} and no more") } else { text };
+    let upstream = Some(Box::new(Upstream { status, kind: None, code: None }));
+    Fault { upstream, ..Fault::new(kind_of(status, &[], &message, &[]), message) }
+}
+
+/// Reads an error object of any of the shapes that are known.
+///
+/// The object may stand in `error` (OpenAI), be the first of `errors` (Cloudflare), the first of a list
+/// (Google) or the body itself (Mistral, Cerebras); `error` may be a string (xAI, Hugging Face), and so
+/// may `detail` (Mistral, FastAPI).
+pub fn told(status: u16, value: &Value) -> Fault {
+    let body = value.get(0).unwrap_or(value);
+    let cloudflare = body.pointer("/errors/0").filter(|error| error.is_object());
+    let error = body.get("error").filter(|error| error.is_object()).or(cloudflare).unwrap_or(body);
+    let said = ["message", "error", "errors", "detail", "msg", "title"];
+    let message = said.iter().find_map(|name| words(error.get(*name)?));
+    let mut message = message.unwrap_or_else(|| shortened(&value.to_string()));
+    // OpenRouter hides what the provider behind it said.
+    if let Some(raw) = error.pointer("/metadata/raw").and_then(words) {
+        message = shortened(&format!("{message}: {raw}"));
+    }
+    let word = |name: &str| [error, body].iter().find_map(|part| label(part.get(name)?));
+    let (kind, code) = (
+        word("type").or_else(|| error.get("status").filter(|status| status.is_string()).and_then(label)),
+        word("code"),
+    );
+    let inner = error.pointer("/innererror/code").and_then(label);
+    let names: Vec<&str> = [&code, &kind, &inner].into_iter().flatten().map(String::as_str).collect();
+    let table = if cloudflare.is_some() { CLOUDFLARE } else { WORDS };
+    let numbers = ["code", "status", "status_code"].iter().find_map(|name| error.get(*name)?.as_u64());
+    let told =
+        numbers.and_then(|number| u16::try_from(number).ok()).filter(|number| (400..600).contains(number));
+    let meant = if status >= 400 { status } else { told.unwrap_or(status) };
+    let fault = Fault::new(kind_of(meant, &names, &message, table), message);
+    Fault { param: word("param"), upstream: Some(Box::new(Upstream { status, kind, code })), ..fault }
+}
+
+/// The kind of a fault: what the provider's own names tell, else what its message tells, else what its
+/// status tells. An error under the status 200 is the provider's, unless it blames the request.
+fn kind_of(status: u16, names: &[&str], message: &str, table: &[(&str, FaultKind)]) -> FaultKind {
+    let named = |(word, _): &&(&str, FaultKind)| names.iter().any(|name| name.eq_ignore_ascii_case(word));
+    if let Some((_, kind)) = table.iter().find(named) {
+        return *kind;
+    }
+    let told = match kind_of_status(status) {
+        FaultKind::UpstreamInvalid if names.contains(&"invalid_request_error") => FaultKind::BadRequest,
+        FaultKind::UpstreamInvalid => FaultKind::UpstreamFailed,
+        kind => kind,
+    };
+    let message = message.to_ascii_lowercase();
+    let is_open = matches!(told, FaultKind::BadRequest | FaultKind::TooLarge | FaultKind::UpstreamFailed);
+    PHRASES
+        .iter()
+        .filter(|(_, kind)| is_open || *kind == FaultKind::UpstreamQuota)
+        .find(|(phrase, _)| message.contains(phrase))
+        .map_or(told, |(_, kind)| *kind)
+}
+
+/// The words in a message of any shape: a string (which may itself be an error as JSON), the first of a
+/// list (FastAPI), or what an object says.
+fn words(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if text.is_empty() => None,
+        Value::String(text) => Some(shortened(text)),
+        Value::Array(list) => list.first().filter(|first| !first.is_array()).and_then(words),
+        Value::Object(error) => {
+            let said = ["message", "msg"].iter().find_map(|name| error.get(*name)?.as_str());
+            said.map(shortened)
+        }
+        _ => None,
+    }
+}
+
+fn label(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(shortened(text)),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(FAULT_TEXT_MAX).collect()
+}
+
+/// What a provider's code or type of error tells, to the letter.
+const WORDS: &[(&str, FaultKind)] = &[
+    ("context_length_exceeded", FaultKind::ContextTooLong),
+    ("exceed_context_size_error", FaultKind::ContextTooLong),
+    ("too_many_prompt_tokens", FaultKind::ContextTooLong),
+    ("too_many_tokens", FaultKind::ContextTooLong),
+    ("content_filter", FaultKind::ContentFiltered),
+    ("content_policy_violation", FaultKind::ContentFiltered),
+    ("responsibleaipolicyviolation", FaultKind::ContentFiltered),
+    ("insufficient_quota", FaultKind::UpstreamQuota),
+    ("insufficient_balance", FaultKind::UpstreamQuota),
+    ("billing_error", FaultKind::UpstreamQuota),
+    ("billing_hard_limit_reached", FaultKind::UpstreamQuota),
+    ("billing_not_active", FaultKind::UpstreamQuota),
+    ("model_not_found", FaultKind::UpstreamNotFound),
+    ("invalid_model", FaultKind::UpstreamNotFound),
+    ("deploymentnotfound", FaultKind::UpstreamNotFound),
+    ("invalid_api_key", FaultKind::UpstreamAuth),
+    ("authentication_error", FaultKind::UpstreamAuth),
+    ("rate_limit_exceeded", FaultKind::UpstreamLimited),
+    ("rate_limit_error", FaultKind::UpstreamLimited),
+    ("rate_limited", FaultKind::UpstreamLimited),
+    ("ratelimitreached", FaultKind::UpstreamLimited),
+    ("too_many_requests_error", FaultKind::UpstreamLimited),
+    ("overloaded_error", FaultKind::UpstreamOverloaded),
+    ("timeout_error", FaultKind::UpstreamTimeout),
+    // OpenAI's Responses API, and Codex' own backend.
+    ("invalid_prompt", FaultKind::ContentFiltered),
+    ("usage_not_included", FaultKind::UpstreamQuota),
+    ("slow_down", FaultKind::UpstreamOverloaded),
+    ("server_is_overloaded", FaultKind::UpstreamOverloaded),
+];
+
+/// What Cloudflare's numbers tell:
+/// <https://developers.cloudflare.com/workers-ai/platform/errors/>
+const CLOUDFLARE: &[(&str, FaultKind)] = &[
+    ("3007", FaultKind::UpstreamTimeout),
+    ("3036", FaultKind::UpstreamQuota),
+    ("3040", FaultKind::UpstreamOverloaded),
+    ("3050", FaultKind::UpstreamOverloaded),
+    ("4006", FaultKind::UpstreamQuota),
+    ("5007", FaultKind::UpstreamNotFound),
+    ("5028", FaultKind::UpstreamNotFound),
+    ("5035", FaultKind::UpstreamQuota),
+    ("7003", FaultKind::UpstreamNotFound),
+    ("8007", FaultKind::ContextTooLong),
+];
+
+/// What a message tells where code and type tell nothing: DeepSeek, xAI, Ollama, OpenRouter and others
+/// give no better sign. In small letters.
+const PHRASES: &[(&str, FaultKind)] = &[
+    ("available credits", FaultKind::UpstreamQuota),
+    ("credit balance is too low", FaultKind::UpstreamQuota),
+    ("specified api usage limits", FaultKind::UpstreamQuota),
+    ("spending limit", FaultKind::UpstreamQuota),
+    ("insufficient balance", FaultKind::UpstreamQuota),
+    ("exceeded your current quota", FaultKind::UpstreamQuota),
+    ("daily free allocation", FaultKind::UpstreamQuota),
+    ("context length", FaultKind::ContextTooLong),
+    ("context window", FaultKind::ContextTooLong),
+    ("available context size", FaultKind::ContextTooLong),
+    ("exceed context limit", FaultKind::ContextTooLong),
+    ("prompt is too long", FaultKind::ContextTooLong),
+    ("content management policy", FaultKind::ContentFiltered),
+    ("incorrect api key", FaultKind::UpstreamAuth),
+    ("invalid api key", FaultKind::UpstreamAuth),
+    ("model not found", FaultKind::UpstreamNotFound),
+    ("not a valid model", FaultKind::UpstreamNotFound),
+    ("invalid model", FaultKind::UpstreamNotFound),
+];

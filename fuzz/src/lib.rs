@@ -1,0 +1,24 @@
+//! What the targets share.
+
+use dialect::{DialectId, laws};
+
+/// Reads and writes `data` in every way that a dialect has. The first two bytes say how a stream is cut
+/// and what status an error has.
+pub fn dialect(id: DialectId, data: &[u8]) {
+    let [length, status, text @ ..] = data else { return };
+    hold(laws::any_bytes(id, text, 400 + u16::from(*status)));
+    for to in DialectId::ALL {
+        hold(laws::split(id, &pieces(text, *length), *to));
+    }
+}
+
+/// `text` in pieces of at most 64 bytes.
+pub fn pieces(text: &[u8], length: u8) -> Vec<&[u8]> {
+    text.chunks(1 + usize::from(length % 64)).collect()
+}
+
+fn hold(law: Result<(), laws::Broken>) {
+    if let Err(broken) = law {
+        panic!("{broken}");
+    }
+}
