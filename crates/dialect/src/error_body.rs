@@ -143,6 +143,11 @@ const WORDS: &[(&str, FaultKind)] = &[
     ("timeout_error", FaultKind::UpstreamTimeout),
     // Google: <https://google.aip.dev/193>
     ("cancelled", FaultKind::UpstreamFailed),
+    // OpenAI's Responses API, and Codex' own backend.
+    ("invalid_prompt", FaultKind::ContentFiltered),
+    ("usage_not_included", FaultKind::UpstreamQuota),
+    ("slow_down", FaultKind::UpstreamOverloaded),
+    ("server_is_overloaded", FaultKind::UpstreamOverloaded),
 ];
 
 /// What Cloudflare's numbers tell:

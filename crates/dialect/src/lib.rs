@@ -19,6 +19,7 @@ pub mod laws;
 pub mod limits;
 pub mod loss;
 mod openai_chat;
+mod openai_responses;
 pub mod pipe;
 pub mod schema;
 pub mod splice;
@@ -59,6 +60,7 @@ dialects! {
     Anthropic = "anthropic" => anthropic::Anthropic,
     Gemini = "gemini" => gemini::Gemini,
     OpenaiChat = "openai_chat" => openai_chat::OpenaiChat,
+    OpenaiResponses = "openai_responses" => openai_responses::OpenaiResponses,
 }
 
 impl DialectId {
@@ -66,6 +68,15 @@ impl DialectId {
     #[must_use]
     pub fn from_name(name: &str) -> Option<DialectId> {
         DialectId::ALL.iter().copied().find(|id| id.name() == name)
+    }
+
+    /// The fault for a caller whose request leans on what a provider of the caller's own dialect keeps
+    /// ([`Request::needs`]), where a provider of this dialect shall be asked.
+    #[must_use]
+    pub fn refusal(self, request: &Request) -> Option<Fault> {
+        let need = request.needs.first().filter(|_| request.from != self)?;
+        let message = format!("`{need}` is kept state, and this model's provider keeps none");
+        Some(Fault::bad(need, message).hint("send the whole conversation instead"))
     }
 }
 
@@ -87,6 +98,12 @@ pub struct Target<'a> {
 pub trait Dialect: Sync {
     /// Which one this is.
     fn id(&self) -> DialectId;
+
+    /// What is called otherwise here than in the losses that writers note (`/messages`, `/system`,
+    /// `/max_tokens` …): the beginning of their pointers, and of this dialect's.
+    fn names(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
 
     /// Reads a caller's request.
     ///

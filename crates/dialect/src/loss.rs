@@ -1,6 +1,6 @@
 //! What could not be carried from one dialect to another, said aloud.
 
-use crate::limits::LOSSES_MAX;
+use crate::{DialectId, limits::LOSSES_MAX};
 
 /// One thing that was lost: where it stood in what the sender wrote, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,19 @@ impl Losses {
         for loss in other.0 {
             self.note(loss.pointer, loss.why);
         }
+    }
+
+    /// The same, with pointers in the words of the `sender`, whose body they point into.
+    #[must_use]
+    pub fn in_words_of(mut self, sender: DialectId) -> Losses {
+        for loss in &mut self.0 {
+            let renamed = sender.dialect().names().iter().find_map(|(ours, theirs)| {
+                let rest = loss.pointer.strip_prefix(ours)?;
+                (rest.is_empty() || rest.starts_with('/')).then(|| format!("{theirs}{rest}"))
+            });
+            loss.pointer = renamed.unwrap_or_else(|| std::mem::take(&mut loss.pointer));
+        }
+        self
     }
 
     /// Nothing was lost.

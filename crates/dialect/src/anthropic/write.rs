@@ -51,7 +51,7 @@ pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>
         pen.fit_sampling(request, thinks, &mut body);
     }
     pen.extra(&request.extra, "", &mut body);
-    Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses }
+    Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses.in_words_of(request.from) }
 }
 
 /// An object of the members that are not `null`.

@@ -47,6 +47,12 @@ impl Fold {
         }
     }
 
+    /// The message as told so far, choices in the order in which they began.
+    #[must_use]
+    pub fn so_far(&self) -> &Message {
+        &self.message
+    }
+
     /// The message as told so far, choices in the order of their numbers.
     #[must_use]
     pub fn message(mut self) -> Message {

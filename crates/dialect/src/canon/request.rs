@@ -34,6 +34,9 @@ pub struct Request {
     pub stream_usage: Option<bool>,
     /// An id of the caller's end user.
     pub user: Option<String>,
+    /// What in the body leans on state that only a provider of the caller's dialect keeps (an earlier
+    /// answer, say), as JSON pointers: no provider of another dialect must be asked.
+    pub needs: Vec<String>,
     /// Members that only the caller's dialect knows.
     pub extra: Extra,
 }
@@ -56,6 +59,7 @@ impl Request {
             stream: None,
             stream_usage: None,
             user: None,
+            needs: Vec::new(),
             extra: Extra::NONE,
         }
     }

@@ -51,7 +51,7 @@ pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>
     }
     put(&mut body, "user", user);
     pen.rest(&request.extra, &mut body, |name| format!("/{}", name.replace('~', "~0").replace('/', "~1")));
-    Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses }
+    Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses.in_words_of(request.from) }
 }
 
 /// Writes a whole answer.
@@ -281,6 +281,9 @@ impl Pen {
     /// Writes content as it was, a string or a list of parts. Of another dialect's, text alone becomes a
     /// string where it is one block, or where `join` allows: strings are what every server understands.
     fn content(&mut self, blocks: &[&Block], join: bool) -> Option<Value> {
+        let is_lost = |block: &&Block| !self.own && matches!(block.kind, Kind::Opaque { .. });
+        let (lost, blocks): (Vec<&Block>, Vec<&Block>) = blocks.iter().copied().partition(is_lost);
+        lost.into_iter().for_each(|block| self.lose(block.at, "", NO_BLOCK));
         let is_text = |block: &&Block| matches!(block.kind, Kind::Text(_));
         let is_plain = match self.own {
             true => blocks.iter().all(|block| block.at.part.is_none()),
@@ -288,7 +291,7 @@ impl Pen {
         };
         if is_plain && !blocks.is_empty() {
             blocks.iter().for_each(|block| self.hints(block));
-            return Some(words(blocks).into());
+            return Some(words(&blocks).into());
         }
         let parts: Vec<Value> = blocks.iter().filter_map(|block| self.part(block)).collect();
         (!parts.is_empty()).then(|| parts.into())

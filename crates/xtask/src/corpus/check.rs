@@ -15,6 +15,7 @@ const DIALECTS: &[(&str, DialectId)] = &[
     ("count_tokens", DialectId::Anthropic),
     ("generateContent", DialectId::Gemini),
     ("messages", DialectId::Anthropic),
+    ("responses", DialectId::OpenaiResponses),
     ("streamGenerateContent", DialectId::Gemini),
 ];
 /// Providers that call an endpoint so and mean something else, and the dialect that it is.
@@ -24,6 +25,9 @@ const OTHERS: &[(&str, &str, Option<DialectId>)] = &[
     ("gemini", "count_tokens", Some(DialectId::Gemini)),
     ("vertex", "count_tokens", Some(DialectId::Gemini)),
 ];
+/// What marks the answer of another operation, or in another dialect than the endpoint's.
+const STRAY: &[(&str, &str)] =
+    &[("responses", "\"chat.completion"), ("responses", "\"response.input_tokens\"")];
 /// Members that must stand once, as in a gateway.
 const POLICY: &[&str] = &["model", "stream", "max_tokens", "max_completion_tokens", "stream_options", "n"];
 /// The tag of an answer that holds an error in spite of its status.
@@ -93,6 +97,12 @@ fn dialect_of(exchange: &Exchange) -> Option<DialectId> {
     };
     if let Some((.., other)) = OTHERS.iter().find(other) {
         return *other;
+    }
+    let stray = |(endpoint, mark): &(&str, &str)| {
+        *endpoint == exchange.endpoint && exchange.response.body.contains(mark)
+    };
+    if STRAY.iter().any(stray) {
+        return None;
     }
     DIALECTS.iter().find(|(endpoint, _)| *endpoint == exchange.endpoint).map(|(_, dialect)| *dialect)
 }

@@ -1,0 +1,231 @@
+//! The words of the Responses API, as tables, and the shapes that reading and writing share: usage, stops
+//! and ids.
+
+use crate::{
+    DialectId,
+    canon::{Effort, Extra, Reasoning, Source, Stop, StopReason, Usage},
+};
+use serde_json::{Map, Value, json};
+
+/// This dialect.
+pub(super) const ME: DialectId = DialectId::OpenaiResponses;
+
+/// What writers call a thing in their losses, and what it is called here.
+pub(super) const NAMES: &[(&str, &str)] = &[
+    ("/messages", "/input"),
+    ("/system", "/instructions"),
+    ("/max_tokens", "/max_output_tokens"),
+    ("/response_format", "/text/format"),
+    ("/reasoning_effort", "/reasoning/effort"),
+    ("/metadata/user_id", "/user"),
+];
+
+/// Members by which a request leans on what the provider keeps, where they are not `null` or `false`: no
+/// provider of another dialect can serve it. An `item_reference` in `input` does the same.
+/// <https://platform.openai.com/docs/guides/conversation-state>
+pub(super) const STATEFUL: &[&str] = &["previous_response_id", "conversation", "prompt", "background"];
+
+/// Items that canonical form knows, with the members that it carries or that name nothing but the item.
+/// All others are carried whole and opaque: what the provider's own tools did, custom tools, references,
+/// compactions, and those that are yet to come.
+pub(super) const ITEMS: &[(&str, &[&str])] = &[
+    ("message", &["type", "role", "content", "id", "status"]),
+    ("function_call", &["type", "call_id", "name", "arguments", "id", "status"]),
+    ("function_call_output", &["type", "call_id", "output", "id", "status"]),
+    ("reasoning", &["type", "summary", "content", "encrypted_content", "id", "status"]),
+];
+
+/// Parts of a message that canonical form knows, with their members. The log probabilities of an answer
+/// stand beside its blocks.
+pub(super) const PARTS: &[(&str, &[&str])] = &[
+    ("input_text", &["type", "text"]),
+    ("output_text", &["type", "text", "logprobs"]),
+    ("refusal", &["type", "refusal"]),
+    ("input_image", &["type", "image_url", "file_id"]),
+    ("input_file", &["type", "file_data", "file_url", "file_id", "filename"]),
+    ("input_audio", &["type", "input_audio"]),
+];
+
+/// What `include` asks for that other dialects give, or have no need of.
+pub(super) const INCLUDES: &[&str] = &[SEALS, LOGPROBS];
+/// Thoughts shall come sealed.
+pub(super) const SEALS: &str = "reasoning.encrypted_content";
+/// Log probabilities shall come.
+pub(super) const LOGPROBS: &str = "message.output_text.logprobs";
+
+/// Smallest limit that OpenAI takes, in tokens.
+pub(super) const LIMIT_MIN: u64 = 16;
+/// Longest id of an end user that OpenAI takes, in bytes.
+pub(super) const USER_MAX: usize = 64;
+/// Longest part of an item's id that is made of the answer's, in characters: OpenAI takes ids of 64.
+const ID_MAX: usize = 40;
+
+/// A wish that asks for nothing, so it is no loss in another dialect.
+pub(super) fn is_mute(name: &str, value: &Value) -> bool {
+    match name {
+        "store" | "background" => value == false,
+        "truncation" => value == "disabled",
+        "detail" | "service_tier" => value == "auto",
+        _ => value.is_null() || value.as_array().is_some_and(Vec::is_empty),
+    }
+}
+
+/// Members of an answer that repeat the request, or that say nothing but how things stand, as they are
+/// where the request said nothing.
+pub(super) fn echo() -> Map<String, Value> {
+    let echo = json!({
+        "object": "response", "background": false, "completed_at": null, "error": null,
+        "incomplete_details": null, "instructions": null, "max_output_tokens": null, "max_tool_calls": null,
+        "metadata": {}, "parallel_tool_calls": true, "previous_response_id": null, "prompt_cache_key": null,
+        "reasoning": { "effort": null, "summary": null }, "safety_identifier": null,
+        "service_tier": "default", "store": false, "temperature": 1.0,
+        "text": { "format": { "type": "text" } }, "tool_choice": "auto", "tools": [], "top_logprobs": 0,
+        "top_p": 1.0, "truncation": "disabled", "user": null,
+    });
+    if let Value::Object(echo) = echo { echo } else { Map::new() }
+}
+
+/// More of them, which not every server has.
+pub(super) const ALSO_ECHO: &[&str] = &[
+    "billing",
+    "frequency_penalty",
+    "output_text",
+    "presence_penalty",
+    "prompt_cache_retention",
+    "tool_usage",
+];
+
+const EFFORTS: &[(&str, Effort)] = &[
+    ("minimal", Effort::Minimal),
+    ("low", Effort::Low),
+    ("medium", Effort::Medium),
+    ("high", Effort::High),
+    ("xhigh", Effort::Max),
+    ("max", Effort::Max),
+];
+
+/// Reads an effort.
+pub(super) fn read_effort(word: &str) -> Reasoning {
+    let known = EFFORTS.iter().find(|(name, _)| *name == word);
+    match known {
+        _ if word == "none" => Reasoning::Off,
+        Some((_, effort)) => Reasoning::Effort(effort.clone()),
+        None => Reasoning::Effort(Effort::Other(word.to_owned())),
+    }
+}
+
+/// Writes an effort. A budget of tokens becomes the effort that comes nearest; "as long as you like" is what
+/// a model does anyway.
+pub(super) fn write_effort(wish: &Reasoning) -> Option<&str> {
+    match wish {
+        Reasoning::Off => Some("none"),
+        Reasoning::Adaptive(None) => None,
+        Reasoning::Adaptive(Some(Effort::Other(word))) | Reasoning::Effort(Effort::Other(word)) => Some(word),
+        Reasoning::Adaptive(Some(known)) | Reasoning::Effort(known) => {
+            EFFORTS.iter().find(|(_, effort)| effort == known).map(|(name, _)| *name)
+        }
+        Reasoning::Budget(0..4_096) => Some("low"),
+        Reasoning::Budget(4_096..16_384) => Some("medium"),
+        Reasoning::Budget(_) => Some("high"),
+    }
+}
+
+/// Where the bytes of a medium are, by its URL.
+pub(super) fn source(url: &str) -> Source {
+    match url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
+        Some((media_type, data)) => {
+            Source::Base64 { media_type: media_type.to_owned(), data: data.to_owned() }
+        }
+        None => Source::Url(url.to_owned()),
+    }
+}
+
+/// Why an answer stopped, by its status and the reason in `incomplete_details`:
+/// <https://platform.openai.com/docs/api-reference/responses/object>
+const STOPS: &[(&str, &str, StopReason)] = &[
+    ("completed", "", StopReason::End),
+    ("incomplete", "max_output_tokens", StopReason::MaxTokens),
+    ("incomplete", "content_filter", StopReason::ContentFilter),
+    ("queued", "", StopReason::Pause),
+    ("in_progress", "", StopReason::Pause),
+    ("incomplete", "", StopReason::Other),
+];
+
+/// Reads why an answer stopped; `unsaid` is its status where it does not say. An answer that calls tools is
+/// `completed` like every other.
+pub(super) fn read_stop(response: &Value, unsaid: &str, called: bool) -> Stop {
+    let word = |pointer: &str| response.pointer(pointer).and_then(Value::as_str);
+    let (status, why) = (word("/status").unwrap_or(unsaid), word("/incomplete_details/reason"));
+    let why = why.filter(|_| status == "incomplete").unwrap_or_default();
+    let known = STOPS.iter().find(|row| (row.0, row.1) == (status, why));
+    match known.map_or(StopReason::Other, |row| row.2) {
+        StopReason::End if called => Stop::new(StopReason::ToolUse, status),
+        reason => Stop::new(reason, if why.is_empty() { status } else { why }),
+    }
+}
+
+/// The status and the `incomplete_details` for a stop. The provider's `own` words stand where they were.
+pub(super) fn write_stop(stop: Option<&Stop>, own: bool) -> (&str, Value) {
+    let native = stop.map(|stop| stop.native.as_str()).filter(|word| own && !word.is_empty());
+    let reason = match (native, stop.map(|stop| stop.reason)) {
+        (Some(word), _) if STOPS.iter().any(|(status, ..)| *status == word) => return (word, Value::Null),
+        (Some(word), _) => word,
+        (None, Some(StopReason::MaxTokens | StopReason::ContextWindow)) => "max_output_tokens",
+        (None, Some(StopReason::ContentFilter | StopReason::Refusal)) => "content_filter",
+        _ => return ("completed", Value::Null),
+    };
+    ("incomplete", json!({ "reason": reason }))
+}
+
+/// Reads a usage object. Cached input stands within `input_tokens`, thoughts within `output_tokens`.
+pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
+    let native = usage.as_object()?;
+    let count = |pointer: &str| usage.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+    let cache_read = count("/input_tokens_details/cached_tokens");
+    let cache_write = count("/input_tokens_details/cache_write_tokens");
+    let output = count("/output_tokens");
+    let reasoning = count("/output_tokens_details/reasoning_tokens").min(output);
+    Some(Usage {
+        input: count("/input_tokens").saturating_sub(cache_read).saturating_sub(cache_write),
+        cache_read,
+        cache_write,
+        output: output.saturating_sub(reasoning),
+        reasoning,
+        native: Extra::new(ME, native.clone()),
+        ..Usage::default()
+    })
+}
+
+/// Writes a usage object, or gives back the one that was read. It is never absent: clients fail without it.
+pub(super) fn write_usage(usage: Option<&Usage>) -> Value {
+    let none = Usage::default();
+    let usage = usage.unwrap_or(&none);
+    if let Some(native) = usage.native.of(ME) {
+        return Value::Object(native.clone());
+    }
+    let (input, output) = (usage.all_input(), usage.all_output());
+    let written = usage.cache_write.saturating_add(usage.cache_write_1h);
+    json!({
+        "input_tokens": input,
+        "input_tokens_details": { "cached_tokens": usage.cache_read, "cache_write_tokens": written },
+        "output_tokens": output,
+        "output_tokens_details": { "reasoning_tokens": usage.reasoning },
+        "total_tokens": input.saturating_add(output),
+    })
+}
+
+/// An answer's id as clients of this dialect know it.
+pub(super) fn response_id(id: &str, own: bool) -> String {
+    match id {
+        "" => "resp_0".to_owned(),
+        id if own || id.starts_with("resp_") => id.to_owned(),
+        id => format!("resp_{id}"),
+    }
+}
+
+/// The id of item `index` of the answer `id`. OpenAI refuses an item that comes back with another prefix.
+pub(super) fn item_id(prefix: &str, id: &str, index: usize) -> String {
+    let plain = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
+    let id: String = id.trim_start_matches("resp_").chars().filter(plain).take(ID_MAX).collect();
+    format!("{prefix}_{id}_{index}")
+}
