@@ -96,6 +96,8 @@ pub struct Provider {
     pub default_headers: Vec<(HeaderName, HeaderValue)>,
     /// Path of [`Operation::Generate`], behind the base.
     pub generate: String,
+    /// Other dialects that it speaks, each with the path of [`Operation::Generate`].
+    pub also: Vec<(DialectId, String)>,
     /// Path and shape of its model list, where it has one.
     pub models: Option<(String, ModelList)>,
     /// Models that the operator listed by hand; then the provider is not asked.
@@ -208,15 +210,25 @@ impl Plan {
 }
 
 impl Provider {
-    /// The address of `operation`.
+    /// The dialect in which it is asked on behalf of a caller: his own where it speaks that, else its first.
     #[must_use]
-    pub fn url(&self, operation: Operation) -> Option<Uri> {
-        match operation {
-            Operation::Generate => self.memo.generate.get_or_init(|| self.address(&self.generate)).clone(),
-            Operation::CountTokens if self.dialect == DialectId::Anthropic => {
+    pub fn dialect_for(&self, caller: DialectId) -> DialectId {
+        if self.also.iter().any(|(dialect, _)| *dialect == caller) { caller } else { self.dialect }
+    }
+
+    /// The address of `operation` in one of its dialects.
+    #[must_use]
+    pub fn url(&self, operation: Operation, dialect: DialectId) -> Option<Uri> {
+        let other = self.also.iter().find(|(other, _)| *other == dialect);
+        match (operation, other) {
+            (Operation::Generate, Some((_, path))) => self.address(path),
+            (Operation::Generate, None) => {
+                self.memo.generate.get_or_init(|| self.address(&self.generate)).clone()
+            }
+            (Operation::CountTokens, None) if self.dialect == DialectId::Anthropic => {
                 self.address(&format!("{}/count_tokens", self.generate))
             }
-            Operation::CountTokens => None,
+            (Operation::CountTokens, _) => None,
         }
     }
 

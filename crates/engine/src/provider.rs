@@ -92,6 +92,9 @@ pub struct Provider {
     pub own_auth: Option<Auth>,
     /// Path of [`Operation::Generate`], behind the base.
     pub generate: &'static str,
+    /// Other dialects that it speaks, each with the path of [`Operation::Generate`]: a caller of such a dialect
+    /// is not translated.
+    pub also: &'static [(DialectId, &'static str)],
     /// Path and shape of its model list, where it has one.
     pub models: Option<(&'static str, ModelList)>,
     /// Headers that it demands, for requests that do not have them.
@@ -120,6 +123,7 @@ pub(crate) const fn chat(name: &'static str, base: &'static str) -> Provider {
         auth: Auth::Bearer,
         own_auth: None,
         generate: "/chat/completions",
+        also: &[],
         models: Some(("/models", ModelList::Openai)),
         headers: &[],
         drops: &[],
@@ -170,6 +174,10 @@ impl Provider {
 
     pub(crate) const fn generate(self, generate: &'static str) -> Self {
         Provider { generate, ..self }
+    }
+
+    pub(crate) const fn also(self, also: &'static [(DialectId, &'static str)]) -> Self {
+        Provider { also, ..self }
     }
 
     pub(crate) const fn models(self, path: &'static str, shape: ModelList) -> Self {

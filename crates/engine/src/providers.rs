@@ -2,6 +2,10 @@
 //! does not mention is as the dialect has it. Everything that names a provider reads this table.
 
 use crate::provider::{ModelList, Provider, Quirk, chat, local, messages};
+use dialect::DialectId;
+
+/// OpenAI's newer API beside the older one.
+const RESPONSES: &[(DialectId, &str)] = &[(DialectId::OpenaiResponses, "/responses")];
 
 /// Every provider that is known by name.
 ///
@@ -20,7 +24,7 @@ pub const PROVIDERS: &[Provider] = &[
     // Its OpenAI paths take the key as a bearer, its own paths in a header (https://ai.google.dev/gemini-api/docs/openai).
     chat("google-ai-studio", "https://generativelanguage.googleapis.com").key(&["GEMINI_API_KEY", "GOOGLE_API_KEY"]).aka(&["gemini", "google"])
         .generate("/v1beta/openai/chat/completions").models("/v1beta/models?pageSize=1000", ModelList::Google).own_auth("x-goog-api-key"),
-    chat("grok", "https://api.x.ai/v1").key(&["GROK_API_KEY", "XAI_API_KEY"]).aka(&["xai"]),
+    chat("grok", "https://api.x.ai/v1").key(&["GROK_API_KEY", "XAI_API_KEY"]).aka(&["xai"]).also(RESPONSES),
     // Refuses these with a 400 (https://console.groq.com/docs/openai).
     chat("groq", "https://api.groq.com/openai/v1").key(&["GROQ_API_KEY"]).drops(&["logit_bias", "logprobs", "top_logprobs"]),
     chat("huggingface", "https://router.huggingface.co/v1").key(&["HUGGINGFACE_API_KEY", "HF_TOKEN"]),
@@ -35,7 +39,7 @@ pub const PROVIDERS: &[Provider] = &[
     // One name for two places, as its users have it: with a key it is ollama.com, with an address or an
     // entry in the configuration a server of one's own.
     local("ollama", "http://127.0.0.1:11434/v1").key(&["OLLAMA_API_KEY"]).keyed_base("https://ollama.com/v1").aka(&["ollama_chat"]).base_vars(&["OLLAMA_API_BASE"]),
-    chat("openai", "https://api.openai.com/v1").key(&["OPENAI_API_KEY"]).base_vars(&["OPENAI_API_BASE"]).quirks(&[Quirk::MaxCompletionTokens]),
+    chat("openai", "https://api.openai.com/v1").key(&["OPENAI_API_KEY"]).base_vars(&["OPENAI_API_BASE"]).quirks(&[Quirk::MaxCompletionTokens]).also(RESPONSES),
     chat("openrouter", "https://openrouter.ai/api/v1").key(&["OPENROUTER_API_KEY", "OR_API_KEY"]),
     // Its paths have no version (https://docs.perplexity.ai/api-reference/chat-completions-post).
     chat("perplexity-ai", "https://api.perplexity.ai").key(&["PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY"]).aka(&["perplexity"]).no_models(),

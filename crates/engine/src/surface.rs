@@ -66,6 +66,7 @@ pub const ROUTES: &[Route] = &[
     read("/v1/models/{model..}", Action::Model),
     post("/chat/completions", DialectId::OpenaiChat, Action::Do(Operation::Generate)),
     post("/v1/chat/completions", DialectId::OpenaiChat, Action::Do(Operation::Generate)),
+    post("/v1/responses", DialectId::OpenaiResponses, Action::Do(Operation::Generate)),
     post("/v1/messages", DialectId::Anthropic, Action::Do(Operation::Generate)),
     post("/v1/messages/count_tokens", DialectId::Anthropic, Action::Do(Operation::CountTokens)),
     relay("/completions"),

@@ -321,6 +321,11 @@ fn shape(row: &Row, said: &file::Provider, base: &str) -> Provider {
         headers: Vec::new(),
         default_headers: like.headers.iter().filter_map(|(name, value)| header(name, value).ok()).collect(),
         generate: said.generate_path.clone().unwrap_or_else(|| like.generate.to_owned()),
+        // Who says which dialect a provider speaks, or where, says all of it.
+        also: match (&said.dialect, &said.generate_path) {
+            (None, None) => like.also.iter().map(|(dialect, path)| (*dialect, (*path).to_owned())).collect(),
+            _ => Vec::new(),
+        },
         models: path.zip(list_shape.or(Some(crate::provider::ModelList::Openai))),
         listed,
         drops: said.drops.as_ref().map_or_else(|| list(like.drops), |names| names.0.clone()),

@@ -79,7 +79,7 @@ impl Exchange {
         let Task::Call(call) = &mut self.task else { return None };
         let provider = self.plan.providers.get(aim.provider)?;
         let counts = call.operation == Operation::CountTokens;
-        let asks = provider.dialect == call.dialect && provider.url(call.operation).is_some();
+        let asks = provider.dialect == call.dialect && provider.url(call.operation, call.dialect).is_some();
         (counts && !asks).then(|| render::canonical(call, &self.inbound.body).map(estimate::prompt))
     }
 

@@ -75,18 +75,19 @@ pub(super) fn call(
     key: usize,
     inbound: &Inbound,
 ) -> Result<(Upstream, Losses), Fault> {
-    let same = provider.dialect == call.dialect;
+    let dialect = provider.dialect_for(call.dialect);
+    let same = dialect == call.dialect;
     let uri = match &call.relayed {
         Some(path) if same => provider.address(path),
         Some(_) => None,
-        None => provider.url(call.operation),
+        None => provider.url(call.operation, dialect),
     };
     let none = || Fault::new(FaultKind::NotFound, format!("`{}` has no such operation", provider.name));
     let uri = uri.ok_or_else(none)?;
     let (body, losses) = if same {
         splice_body(provider, aim, call, &inbound.body)?
     } else {
-        translate_body(provider, aim, call, &inbound.body)?
+        translate_body(provider, dialect, aim, call, &inbound.body)?
     };
     let mut headers = if same { headers::forward(&inbound.headers) } else { HeaderMap::new() };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -136,17 +137,22 @@ fn json_text(text: &str) -> Bytes {
 
 fn translate_body(
     provider: &Provider,
+    dialect: DialectId,
     aim: &Aim,
     call: &mut Call,
     body: &Bytes,
 ) -> Result<(Vec<Bytes>, Losses), Fault> {
     let read = read_canonical(call, body)?;
+    // What only a provider of the caller's own dialect keeps for him cannot be had elsewhere.
+    if let Some(refusal) = dialect.refusal(&read.value) {
+        return Err(refusal);
+    }
     // Whatever the caller asked for, we want to know what the answer cost.
     let asked = read.value.stream_usage;
     read.value.stream_usage = read.value.stream.unwrap_or(false).then_some(true).or(asked);
     let completion_limit = provider.quirks.contains(&Quirk::MaxCompletionTokens);
     let target = Target { model: &aim.model, max_output: None, completion_limit };
-    let written = provider.dialect.dialect().write_request(&read.value, &target);
+    let written = dialect.dialect().write_request(&read.value, &target);
     read.value.stream_usage = asked;
     let mut losses = read.losses.clone();
     losses.absorb(written.losses);

@@ -25,9 +25,14 @@ pub(super) struct Way {
 }
 
 impl Exchange {
+    /// The dialect in which the provider was asked.
     pub(super) fn provider_dialect(&self) -> DialectId {
         let provider = self.aim.as_ref().and_then(|aim| self.plan.providers.get(aim.provider));
-        provider.map_or(DialectId::OpenaiChat, |provider| provider.dialect)
+        match (&self.task, provider) {
+            (Task::Call(call), Some(provider)) => provider.dialect_for(call.dialect),
+            (_, Some(provider)) => provider.dialect,
+            (_, None) => DialectId::OpenaiChat,
+        }
     }
 
     /// Chooses the way of an answer whose head has come.

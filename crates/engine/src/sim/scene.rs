@@ -72,7 +72,7 @@ pub(super) enum Act {
 }
 
 /// The dialects that have a route: their model and their wish for a stream stand in the body.
-const SPOKEN: &[DialectId] = &[DialectId::Anthropic, DialectId::OpenaiChat];
+const SPOKEN: &[DialectId] = &[DialectId::Anthropic, DialectId::OpenaiChat, DialectId::OpenaiResponses];
 
 impl Scene {
     pub(super) fn from_seed(seed: u64) -> Scene {
@@ -114,10 +114,12 @@ impl Scene {
 
     /// The request, in the caller's dialect.
     pub(super) fn inbound(&self) -> Inbound {
-        let body = format!(
-            r#"{{"model":"m","max_tokens":100,"stream":{},"messages":[{{"role":"user","content":"why"}}]}}"#,
-            self.stream
-        );
+        let turns = r#"[{"role":"user","content":"why"}]"#;
+        let asked = match self.caller {
+            DialectId::OpenaiResponses => format!(r#""input":{turns}"#),
+            _ => format!(r#""max_tokens":100,"messages":{turns}"#),
+        };
+        let body = format!(r#"{{"model":"m","stream":{},{asked}}}"#, self.stream);
         Inbound {
             id: "req-1".to_owned(),
             caller: Caller(None),
@@ -158,6 +160,7 @@ impl Target {
             headers: Vec::new(),
             default_headers: Vec::new(),
             generate: generate.to_owned(),
+            also: Vec::new(),
             models: None,
             listed: Vec::new(),
             drops: Vec::new(),

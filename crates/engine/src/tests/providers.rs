@@ -52,6 +52,10 @@ fn show(row: &Row) -> String {
     put("also called", row.aka.iter().map(|name| (*name).to_owned()).collect());
     put("key from", row.key_vars.iter().map(|name| (*name).to_owned()).collect());
     put("address from", row.base_variables());
+    put(
+        "also speaks",
+        row.also.iter().map(|(dialect, path)| format!("{} at {path}", dialect.name())).collect(),
+    );
     put("drops", row.drops.iter().map(|name| (*name).to_owned()).collect());
     put("renames", row.renames.iter().map(|(ours, its)| format!("{ours} to {its}")).collect());
     put("quirks", row.quirks.iter().map(|quirk| format!("{quirk:?}")).collect());
@@ -59,7 +63,7 @@ fn show(row: &Row) -> String {
     if provider.built_in {
         return text + "built in\n";
     }
-    let url = provider.url(Operation::Generate);
+    let url = provider.url(Operation::Generate, provider.dialect);
     text.push_str(&request("chat", "POST", url, &provider));
     if let Some((path, shape)) = &provider.models {
         let what = format!("models ({shape:?})");
@@ -139,7 +143,10 @@ fn an_address_takes_the_place_of_the_base_as_in_the_sdks() {
     for (key, variable, base, name, expected) in table {
         let plan = plan(&[(key, "KEY"), (variable, base)], "");
         let provider = &plan.providers[plan.provider(name).expect(name)];
-        assert_eq!(provider.url(Operation::Generate).expect("an address").to_string(), expected);
+        assert_eq!(
+            provider.url(Operation::Generate, provider.dialect).expect("an address").to_string(),
+            expected
+        );
     }
 }
 
