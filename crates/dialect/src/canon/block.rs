@@ -2,6 +2,7 @@
 
 use super::{At, Extra};
 use crate::DialectId;
+use memchr::memmem;
 use serde_json::Value;
 
 /// One piece of a turn or an answer.
@@ -121,6 +122,17 @@ impl Seal {
         let named = |issuer: &DialectId| Some((*issuer, text.strip_prefix(&mark(*issuer))?));
         let (issuer, data) = others.into_iter().find_map(named).unwrap_or((dialect, text));
         Seal { issuer, data: data.to_owned(), redacted }
+    }
+
+    /// A body of `dialect` holds a seal of another issuer. Such a body cannot pass untouched: the seal must
+    /// be taken out, since it goes to no one else.
+    #[must_use]
+    pub fn strays(body: &[u8], dialect: DialectId) -> bool {
+        let holds =
+            |issuer: &DialectId| memmem::find(body, format!("\"{}", mark(*issuer)).as_bytes()).is_some();
+        // Every mark has this, and few bodies do.
+        memmem::find(body, b"++").is_some()
+            && DialectId::ALL.iter().filter(|issuer| **issuer != dialect).any(holds)
     }
 }
 

@@ -8,7 +8,8 @@ use crate::{
 };
 use bytes::Bytes;
 use dialect::{
-    Carried, DialectId, Fault, FaultKind, Losses, Target, canon,
+    Carried, DialectId, Fault, FaultKind, Losses, Target,
+    canon::{self, Seal},
     splice::{Edit, Outline},
 };
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
@@ -84,7 +85,8 @@ pub(super) fn call(
     };
     let none = || Fault::new(FaultKind::NotFound, format!("`{}` has no such operation", provider.name));
     let uri = uri.ok_or_else(none)?;
-    let (body, losses) = if same {
+    let untouched = same && !Seal::strays(&inbound.body, dialect);
+    let (body, losses) = if untouched {
         splice_body(provider, aim, call, &inbound.body)?
     } else {
         translate_body(provider, dialect, aim, call, &inbound.body)?

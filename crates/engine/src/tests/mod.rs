@@ -3,6 +3,7 @@
 mod paths;
 mod providers;
 mod routes;
+mod sending;
 
 use crate::{
     config::{Overrides, Source, World, load},

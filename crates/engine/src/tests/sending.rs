@@ -1,0 +1,58 @@
+//! What an exchange sends to a provider.
+
+use super::plan;
+use crate::{
+    access::Caller,
+    exchange::{Exchange, Inbound, Order, Report},
+    ledger::Answer,
+    path::KeyChoice,
+    provider::Operation,
+    time::Instant,
+};
+use bytes::Bytes;
+use dialect::DialectId;
+use http::{HeaderMap, Method};
+use std::{rc::Rc, sync::Arc};
+
+/// The body that the first provider gets of a caller's.
+fn sent(caller: DialectId, body: &str) -> String {
+    let plan = plan(&[("ANTHROPIC_API_KEY", "KEY"), ("OPENAI_API_KEY", "KEY")], "");
+    let inbound = Inbound {
+        id: "req-1".to_owned(),
+        caller: Caller(None),
+        method: Method::POST,
+        headers: HeaderMap::new(),
+        body: Bytes::copy_from_slice(body.as_bytes()),
+        key: KeyChoice::Next,
+        roll: 0,
+        arrived: Instant::default(),
+    };
+    let mut exchange = Exchange::call(Rc::new(Arc::new(plan)), caller, Operation::Generate, inbound);
+    exchange.report(Report::Answer(Answer::Admitted), Instant::default());
+    while let Some(order) = exchange.order() {
+        match order {
+            Order::Send(_, upstream) => return String::from_utf8(upstream.body.concat()).unwrap(),
+            Order::Done(record) => panic!("{:?}", record.outcome),
+            _ => {}
+        }
+    }
+    panic!("nothing was sent")
+}
+
+#[test]
+fn a_body_of_the_same_dialect_passes_untouched_but_for_its_model() {
+    let body = r#"{ "x_new" : 1.0, "model":"anthropic/a" ,"max_tokens":5,"messages":[{"role":"user","content":"C++"}]}"#;
+    assert_eq!(sent(DialectId::Anthropic, body), body.replace("anthropic/a", "a"));
+}
+
+#[test]
+fn a_seal_of_another_issuer_is_taken_out_before_a_body_passes() {
+    let thought = r#"{"type":"thinking","thinking":"hm","signature":"gemini++c2VhbA=="},"#;
+    let with = |thought: &str| {
+        format!(
+            r#"{{"model":"anthropic/a","max_tokens":5,"messages":[{{"role":"user","content":"why"}},{{"role":"assistant","content":[{thought}{{"type":"text","text":"so"}}]}},{{"role":"user","content":"and"}}]}}"#
+        )
+    };
+    let sent = sent(DialectId::Anthropic, &with(thought));
+    assert!(!sent.contains("gemini") && sent.contains(r#""so""#), "{sent}");
+}
