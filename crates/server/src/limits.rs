@@ -32,6 +32,8 @@ pub(crate) const CATALOGUE_BODY_MAX: usize = 8 << 20;
 /// Log lines that wait to be written, in bytes. What comes beyond is counted and left out: a log that cannot
 /// be written must not stop the gateway.
 pub(crate) const LOG_BUFFER_MAX: usize = 4 << 20;
+/// So many bytes of log lines are written without waiting for more.
+pub(crate) const LOG_DUE: usize = 64 << 10;
 /// How long a log line may wait for company.
 pub(crate) const LOG_DELAY: Span = Span::millis(100);
 /// How long a shutdown waits for the last errors to reach their clients.

@@ -5,7 +5,7 @@
 
 use crate::{
     door::{io::duration, worker::lock},
-    limits::{LOG_BUFFER_MAX, LOG_DELAY},
+    limits::{LOG_BUFFER_MAX, LOG_DELAY, LOG_DUE},
 };
 use engine::record::{Outcome, Record};
 use serde_json::{Value, json};
@@ -36,13 +36,15 @@ enum Format {
 pub(crate) struct Lines {
     format: Format,
     waiting: Arc<Mutex<Waiting>>,
+    shared: Arc<Shared>,
 }
 
 #[derive(Default)]
 struct Shared {
     writers: Mutex<Vec<Arc<Mutex<Waiting>>>>,
     closed: Mutex<bool>,
-    ended: Condvar,
+    /// The thread that writes has something to do before its time.
+    due: Condvar,
 }
 
 #[derive(Default)]
@@ -80,10 +82,10 @@ impl Log {
 }
 
 impl Lines {
-    fn of(shared: &Shared, format: Format) -> Lines {
+    fn of(shared: &Arc<Shared>, format: Format) -> Lines {
         let waiting = Arc::<Mutex<Waiting>>::default();
         lock(&shared.writers).push(waiting.clone());
-        Lines { format, waiting }
+        Lines { format, waiting, shared: shared.clone() }
     }
 
     /// A request has ended.
@@ -106,10 +108,15 @@ impl Lines {
 
     fn put(&self, line: &str) {
         let mut waiting = lock(&self.waiting);
-        if waiting.bytes.len() + line.len() > LOG_BUFFER_MAX {
+        let before = waiting.bytes.len();
+        if before + line.len() > LOG_BUFFER_MAX {
             waiting.left_out += 1;
-        } else {
-            waiting.bytes.extend_from_slice(line.as_bytes());
+            return;
+        }
+        waiting.bytes.extend_from_slice(line.as_bytes());
+        // Often enough that what is written is still in the core's cache.
+        if before < LOG_DUE && before + line.len() >= LOG_DUE {
+            self.shared.due.notify_one();
         }
     }
 }
@@ -123,31 +130,35 @@ pub(crate) struct LogEnd {
 impl Drop for LogEnd {
     fn drop(&mut self) {
         *lock(&self.shared.closed) = true;
-        self.shared.ended.notify_one();
+        self.shared.due.notify_one();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-/// The writing thread: every moment it takes what has come and writes it all at once.
+/// The writing thread: every moment it takes what has come and writes it at once. A writer gets an empty buffer
+/// for its full one, so that neither is ever allocated again.
 fn write(shared: &Shared) {
+    let mut spare = Vec::new();
     loop {
-        let waited =
-            shared.ended.wait_timeout_while(lock(&shared.closed), duration(LOG_DELAY), |closed| !*closed);
-        let closed = *waited.unwrap_or_else(PoisonError::into_inner).0;
-        let mut bytes = Vec::new();
-        for writer in lock(&shared.writers).iter() {
-            let taken = std::mem::take(&mut *lock(writer));
-            bytes.extend_from_slice(&taken.bytes);
+        let closed = lock(&shared.closed);
+        let waited = if *closed { None } else { Some(shared.due.wait_timeout(closed, duration(LOG_DELAY))) };
+        let closed = waited.is_none_or(|waited| *waited.unwrap_or_else(PoisonError::into_inner).0);
+        let writers = lock(&shared.writers).clone();
+        for writer in writers {
+            let empty = Waiting { bytes: std::mem::take(&mut spare), left_out: 0 };
+            let taken = std::mem::replace(&mut *lock(&writer), empty);
+            spare = taken.bytes;
             if taken.left_out > 0 {
                 let line =
                     json!({"level": "warn", "msg": "log lines were left out", "lines": taken.left_out});
-                bytes.extend_from_slice(format!("{line}\n").as_bytes());
+                spare.extend_from_slice(format!("{line}\n").as_bytes());
             }
+            // There is nowhere to report that the log cannot be written.
+            let _ = io::stderr().lock().write_all(&spare);
+            spare.clear();
         }
-        // There is nowhere to report that the log cannot be written.
-        let _ = io::stderr().lock().write_all(&bytes);
         if closed {
             return;
         }

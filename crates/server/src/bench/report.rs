@@ -146,7 +146,7 @@ impl<'a> Report<'a> {
     }
 
     fn line(&self, out: &mut String, label: &str, cells: impl Iterator<Item = String>) {
-        let cells: String = cells.map(|cell| format!("{cell:>12}")).collect();
+        let cells: String = cells.map(|cell| format!("{cell:>14}")).collect();
         let _ = writeln!(out, "  {label:<27}{cells}");
     }
 
@@ -154,6 +154,7 @@ impl<'a> Report<'a> {
         let mut notes = vec![
             "`direct` is the built-in provider without a gateway; `floor` a bare proxy of the same parts."
                 .to_owned(),
+            "`sekisho` routes by the model's name, `pass-through` by the provider in the path.".to_owned(),
             "All share this machine: compare within a run, as ratios; the figures are medians of rounds."
                 .to_owned(),
         ];
