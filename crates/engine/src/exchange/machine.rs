@@ -14,7 +14,7 @@ use crate::{
     time::Instant,
 };
 use bytes::Bytes;
-use dialect::{Fault, FaultKind};
+use dialect::{Fault, FaultKind, pipe::Pipe};
 use std::mem;
 
 impl Exchange {
@@ -168,9 +168,7 @@ impl Exchange {
             }
             State::Answering(answering) => {
                 answering.until = until;
-                let mut out = Vec::new();
-                let fed = answering.way.pipe.feed(bytes, &mut out);
-                self.bring(out, now);
+                let fed = self.pour(now, |pipe, out| pipe.feed(bytes, out));
                 if let Err(fault) = fed {
                     self.orders.push_back(Order::Cancel(self.attempt()));
                     self.failed(&fault, now);
@@ -184,10 +182,8 @@ impl Exchange {
         match &mut self.state {
             State::Asked { .. } => self.failed(&fault_of(Io::Broken), now),
             State::Refused { .. } => self.refused(now),
-            State::Answering(answering) => {
-                let mut out = Vec::new();
-                let finished = answering.way.pipe.finish(&mut out);
-                self.bring(out, now);
+            State::Answering(_) => {
+                let finished = self.pour(now, Pipe::finish);
                 match finished {
                     Ok(()) => self.complete(now),
                     Err(fault) => self.failed(&fault, now),
@@ -197,21 +193,27 @@ impl Exchange {
         }
     }
 
-    /// Bytes for the caller: held until something of the answer has come, then sent.
-    fn bring(&mut self, out: Vec<Bytes>, now: Instant) {
-        let State::Answering(answering) = &mut self.state else { return };
+    /// Lets the pipe bring forth bytes for the caller: held until something of the answer has come, then sent.
+    fn pour(
+        &mut self,
+        now: Instant,
+        pipe: impl FnOnce(&mut Pipe, &mut Vec<Bytes>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let State::Answering(answering) = &mut self.state else { return Ok(()) };
+        let before = answering.held.len();
+        let poured = pipe(&mut answering.way.pipe, &mut answering.held);
         if answering.committed {
-            self.orders.extend(out.into_iter().map(Order::Body));
-            return;
+            self.orders.extend(answering.held.drain(..).map(Order::Body));
+            return poured;
         }
-        answering.held_len += out.iter().map(Bytes::len).sum::<usize>();
-        answering.held.extend(out);
+        answering.held_len += answering.held.iter().skip(before).map(Bytes::len).sum::<usize>();
         // A stream waits for its first content, a whole answer for its end: until then another target may
         // still be asked. Either waits no longer than the hold is large.
         let ripe = answering.way.streamed && answering.way.pipe.content();
         if ripe || answering.held_len > limits::HOLD_MAX {
             self.commit(false, now);
         }
+        poured
     }
 
     /// Sends the head and what was held behind it, which may be the `whole` answer. From here on there is no
@@ -285,13 +287,11 @@ impl Exchange {
 
     /// An attempt has failed.
     fn failed(&mut self, fault: &Fault, now: Instant) {
-        if let State::Answering(answering) = &mut self.state
+        if let State::Answering(answering) = &self.state
             && answering.committed
         {
             // What breaks behind the last word of a stream breaks nothing.
-            let mut out = Vec::new();
-            let whole = answering.way.streamed && answering.way.pipe.finish(&mut out).is_ok();
-            self.bring(out, now);
+            let whole = answering.way.streamed && self.pour(now, Pipe::finish).is_ok();
             return if whole { self.complete(now) } else { self.break_off(fault, now) };
         }
         if self.goes_on(fault, now) {

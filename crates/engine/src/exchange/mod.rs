@@ -253,7 +253,8 @@ impl Exchange {
 
     fn new(plan: PlanHandle, inbound: Inbound, task: Task, aims: VecDeque<Aim>) -> Self {
         let deadline = inbound.arrived.after(plan.timeouts.total);
-        let orders = VecDeque::from([Order::Ask(Command::Admit(inbound.caller))]);
+        let mut orders = VecDeque::with_capacity(4);
+        orders.push_back(Order::Ask(Command::Admit(inbound.caller)));
         Exchange {
             plan,
             inbound,

@@ -134,7 +134,7 @@ fn deviate(provider: &Provider, body: &Bytes, edit: Option<Edit<'_>>) -> Result<
 }
 
 fn json_text(text: &str) -> Bytes {
-    serde_json::Value::from(text).to_string().into()
+    serde_json::to_string(text).unwrap_or_default().into()
 }
 
 fn translate_body(
