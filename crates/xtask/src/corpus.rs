@@ -37,6 +37,8 @@ const PROGRESS_EVERY: usize = 100;
 #[derive(Debug, Deserialize)]
 struct Exchange {
     id: String,
+    #[serde(default)]
+    source: String,
     provider: String,
     endpoint: String,
     #[serde(default)]
