@@ -5,6 +5,9 @@
 //! connection: h2 counts small unread frames against half of the connection's window, and with the default
 //! of 5 MiB a single stalled client would close the connection of all.
 
+#[cfg(test)]
+mod tests;
+
 use crate::limits::{H2_CONNECTION_WINDOW, H2_STREAM_WINDOW, H2_STREAMS_MAX, IDLE_CONNECTIONS_MAX};
 use bytes::Bytes;
 use engine::exchange::Io;
@@ -232,17 +235,19 @@ async fn shake_h1(stream: Stream) -> Result<Lease, Io> {
     Ok(Lease::H1(sender))
 }
 
-/// What kept a connection from standing: look for what TLS says anywhere in the chain.
+/// What kept a connection from standing.
 fn io_of(error: &(dyn Error + 'static)) -> Io {
-    let mut link = Some(error);
-    while let Some(error) = link {
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if error.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return Io::Tls;
-        }
-        link = error.source();
-    }
-    Io::Connect
+    if is_tls(error) { Io::Tls } else { Io::Connect }
+}
+
+/// What TLS says may lie anywhere in the chain; an IO error holds what it wraps beside the chain.
+fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    let below = || match wrapped {
+        Some(wrapped) => is_tls(wrapped),
+        None => error.source().is_some_and(is_tls),
+    };
+    error.is::<rustls::Error>() || below()
 }
 
 impl Host {
