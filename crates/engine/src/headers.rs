@@ -92,16 +92,12 @@ pub fn credentials(out: &mut HeaderMap, provider: &Provider, auth: &Auth, key: u
             out.insert(name.clone(), value.clone());
         }
     }
-    let name = match auth {
-        Auth::None => return Ok(()),
-        Auth::Bearer => header::AUTHORIZATION,
-        Auth::Header(name) => HeaderName::from_static(name),
-    };
-    let Some(secret) = provider.keys.get(key) else { return Ok(()) };
+    let Some(secret) = provider.keys.get(key).filter(|_| *auth != Auth::None) else { return Ok(()) };
     let usual = || provider.credentials().get(key).cloned().flatten();
-    let value = if *auth == provider.auth { usual() } else { auth.value(secret) };
+    let header = if *auth == provider.auth { usual() } else { auth.header(secret) };
     let refused = || Fault::new(FaultKind::Internal, "the provider's key cannot stand in a header");
-    out.insert(name, value.ok_or_else(refused)?);
+    let (name, value) = header.ok_or_else(refused)?;
+    out.insert(name, value);
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use crate::{
     time::Span,
 };
 use dialect::DialectId;
-use http::{HeaderName, HeaderValue, Uri, header::AUTHORIZATION};
+use http::{HeaderName, HeaderValue, Uri};
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
@@ -118,7 +118,7 @@ pub struct Provider {
 #[derive(Default)]
 pub struct Memo {
     generate: OnceLock<Option<Uri>>,
-    credentials: OnceLock<Vec<Option<HeaderValue>>>,
+    credentials: OnceLock<Vec<Option<(HeaderName, HeaderValue)>>>,
 }
 
 /// A name with one star, such as `openai/*`.
@@ -232,11 +232,11 @@ impl Provider {
         }
     }
 
-    /// Each of its keys as the value of the header that carries it, for the paths of its dialect. `None` for
+    /// Each of its keys as the header that carries it, for the paths of its dialect. `None` for
     /// a key that cannot stand in a header.
     #[must_use]
-    pub fn credentials(&self) -> &[Option<HeaderValue>] {
-        self.memo.credentials.get_or_init(|| self.keys.iter().map(|key| self.auth.value(key)).collect())
+    pub fn credentials(&self) -> &[Option<(HeaderName, HeaderValue)>] {
+        self.memo.credentials.get_or_init(|| self.keys.iter().map(|key| self.auth.header(key)).collect())
     }
 
     /// The address of its model list, where it has one.
@@ -258,20 +258,6 @@ impl Provider {
     pub fn auth_at(&self, path: &str) -> &Auth {
         let room = self.generate.strip_suffix("/chat/completions").unwrap_or(&self.generate);
         if path.starts_with(room) { &self.auth } else { &self.own_auth }
-    }
-
-    /// The header that carries `key` on a request for `path`, marked as one that must not be printed.
-    /// `None` where the provider wants none.
-    #[must_use]
-    pub fn key_header(&self, path: &str, key: &Secret) -> Option<(HeaderName, HeaderValue)> {
-        let (name, text) = match self.auth_at(path) {
-            Auth::Bearer => (AUTHORIZATION, format!("Bearer {}", key.expose())),
-            Auth::Header(name) => (HeaderName::from_static(name), key.expose().to_owned()),
-            Auth::None => return None,
-        };
-        let mut value = HeaderValue::from_str(&text).ok()?;
-        value.set_sensitive(true);
-        Some((name, value))
     }
 }
 

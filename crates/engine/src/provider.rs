@@ -2,7 +2,7 @@
 
 use crate::secret::Secret;
 use dialect::DialectId;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
 
 /// How a provider wants its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,18 +16,18 @@ pub enum Auth {
 }
 
 impl Auth {
-    /// The value of the header that carries `key`. `None` where it carries none, or the key cannot stand in
-    /// a header.
+    /// The header that carries `key`, marked as one that must not be printed. `None` where it carries none, or
+    /// the key cannot stand in a header.
     #[must_use]
-    pub fn value(&self, key: &Secret) -> Option<HeaderValue> {
-        let text = match self {
+    pub fn header(&self, key: &Secret) -> Option<(HeaderName, HeaderValue)> {
+        let (name, text) = match self {
             Auth::None => return None,
-            Auth::Bearer => HeaderValue::from_str(&format!("Bearer {}", key.expose())),
-            Auth::Header(_) => HeaderValue::from_str(key.expose()),
+            Auth::Bearer => (AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {}", key.expose()))),
+            Auth::Header(name) => (HeaderName::from_static(name), HeaderValue::from_str(key.expose())),
         };
         let mut value = text.ok()?;
         value.set_sensitive(true);
-        Some(value)
+        Some((name, value))
     }
 }
 

@@ -163,7 +163,7 @@ fn the_first_segment_is_the_provider() {
     }
     let google = &plan.providers[plan.provider("gemini").expect("gemini")];
     let header = |path: &str| {
-        let (name, value) = google.key_header(path, &google.keys[0]).expect("a header");
+        let (name, value) = google.auth_at(path).header(&google.keys[0]).expect("a header");
         assert!(value.is_sensitive());
         name.to_string()
     };

@@ -90,7 +90,7 @@ fn request(what: &str, method: &str, url: Option<Uri>, provider: &Provider) -> S
     let url = url.unwrap_or_else(|| panic!("`{}` has no address for {what}", provider.name));
     let mut text = format!("\n{what}\n{method} {url}\n");
     let key = provider.keys.first().cloned().unwrap_or_else(|| Secret::new("KEY"));
-    let keyed = provider.key_header(url.path(), &key).filter(|_| !provider.keys.is_empty());
+    let keyed = provider.auth_at(url.path()).header(&key).filter(|_| !provider.keys.is_empty());
     for (name, value) in keyed.iter().chain(&provider.headers).chain(&provider.default_headers) {
         let _ = writeln!(text, "{name}: {}", value.to_str().expect("a header's text"));
     }
