@@ -41,6 +41,9 @@ macro_rules! dialects {
             /// Every dialect there is, in the order of their names.
             pub const ALL: &'static [DialectId] = &[$(DialectId::$variant,)*];
 
+            /// Their names, in the same order.
+            pub const NAMES: &'static [&'static str] = &[$($name,)*];
+
             /// The name as it stands in configuration, logs and folder names.
             #[must_use]
             pub fn name(self) -> &'static str {
@@ -105,6 +108,14 @@ pub struct Paths {
     pub stream: Option<&'static str>,
     /// A prompt's tokens are counted, where the dialect has that.
     pub count: Option<&'static str>,
+}
+
+impl Paths {
+    /// The model stands in the path, and so in no body.
+    #[must_use]
+    pub fn names_model(&self) -> bool {
+        self.generate.contains("{model")
+    }
 }
 
 /// One wire format, both ways, whole and streamed.
