@@ -39,6 +39,11 @@ pub struct Plan {
     pub timeouts: Timeouts,
     /// Attempts in all for one request.
     pub attempts: u32,
+    /// How long a stream's first token may take before the next target is asked beside the slow one; zero for
+    /// never.
+    pub race: Span,
+    /// A stream that breaks off is taken up by the next target.
+    pub recover: bool,
     /// Whom CORS answers, if anybody.
     pub cors: Option<Cors>,
     /// Largest request body, in bytes.
@@ -170,6 +175,8 @@ impl Default for Plan {
             spare_upstreams: Vec::new(),
             timeouts: Timeouts::default(),
             attempts: limits::ATTEMPTS_MAX,
+            race: limits::PATIENCE,
+            recover: true,
             cors: None,
             body_max: limits::BODY_MAX,
             strict: false,

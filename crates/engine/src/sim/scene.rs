@@ -42,7 +42,11 @@ pub(super) struct Scene {
 pub(super) struct Target {
     pub(super) dialect: DialectId,
     pub(super) keys: usize,
+    /// What it does when it is first asked, and whenever it is asked again.
     pub(super) act: Act,
+    pub(super) then: Act,
+    /// How long until anything comes.
+    pub(super) first: Span,
     /// Bytes of a body that come at once.
     pub(super) piece: usize,
     /// Time between two pieces.
@@ -146,6 +150,8 @@ impl Target {
             dialect: *chance.pick(SPOKEN),
             keys: usize::try_from(chance.below(4)).unwrap(),
             act: Act::by(chance),
+            then: Act::by(chance),
+            first: Span::millis(if chance.percent(20) { chance.below(30_000) } else { chance.below(2_000) }),
             piece: usize::try_from(1 + chance.below(400)).unwrap(),
             pause: Span::millis(chance.below(5_000)),
         }
