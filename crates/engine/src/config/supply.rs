@@ -290,8 +290,8 @@ impl Draft<'_> {
 fn of_dialect(dialect: DialectId) -> Row {
     match dialect {
         DialectId::Anthropic => messages("", ""),
-        // No configuration names Gemini yet.
-        DialectId::Gemini | DialectId::OpenaiChat => chat("", ""),
+        // No configuration names these yet.
+        DialectId::Cohere | DialectId::Gemini | DialectId::Replicate | DialectId::OpenaiChat => chat("", ""),
         DialectId::OpenaiResponses => {
             Row { dialect: DialectId::OpenaiResponses, generate: "/responses", ..chat("", "") }
         }
