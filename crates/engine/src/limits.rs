@@ -32,6 +32,9 @@ pub const WRITE_STALL: Span = Span::secs(60);
 pub const CONNECT: Span = Span::secs(3);
 /// How long until the first byte of a provider's answer.
 pub const FIRST_BYTE: Span = Span::secs(120);
+/// How long until the first content of a stream: as long as for a first byte, so that a provider which sends
+/// its head at once gets no more.
+pub const FIRST_TOKEN: Span = FIRST_BYTE;
 /// How long a provider may be silent between two pieces of an answer.
 pub const IDLE: Span = Span::secs(300);
 /// How long an exchange may take in all.
@@ -39,8 +42,10 @@ pub const TOTAL: Span = Span::secs(30 * 60);
 
 /// Attempts in all for one request, the first included.
 pub const ATTEMPTS_MAX: u32 = 4;
-/// Attempts at one target with one key, while others are left.
-pub const TRIES_MAX: u32 = 2;
+/// Retries at the same target with the same key, while others are left.
+pub const RETRIES: u32 = 1;
+/// What is held back of a stream where that is asked for: so many bytes, for so long at most.
+pub const HOLD: (usize, Span) = (2 << 10, Span::millis(1_000));
 /// Attempts under way at once for one request: a slow one and the one that races it.
 pub const RACERS_MAX: usize = 2;
 /// The longest first pause before a retry; it doubles with each, and chance takes a part of it.
@@ -48,7 +53,7 @@ pub const BACKOFF: Span = Span::millis(250);
 /// The longest pause before a retry that nobody asked for.
 pub const BACKOFF_MAX: Span = Span::secs(8);
 /// The longest pause that a provider may ask for while the caller waits. Who wants more is passed over.
-pub const RETRY_AFTER_MAX: Span = Span::secs(60);
+pub const RETRY_AFTER_MAX: Span = Span::secs(10);
 /// How long a first token may take before the next target is asked beside the slow one.
 pub const PATIENCE: Span = Span::secs(10);
 /// The same where the answer comes whole or the model thinks first.

@@ -4,6 +4,7 @@ use super::{Answering, Exchange, Live, Order, Phase, Task, UpstreamHead, machine
 use crate::{
     ledger::Verdict,
     limits::{AFTER_END, ERROR_BODY_MAX, HOLD_MAX, RECOVER_MAX, SECRET_MIN},
+    plan::Streams,
     record::Outcome,
     time::{Instant, Span},
 };
@@ -33,7 +34,9 @@ impl Exchange {
         }
         match self.open(&head, live.turn.aim) {
             Ok(way) => {
-                let answering = Answering { head, way, held: Vec::new(), held_len: 0, until };
+                let token = live.asked.after(self.plan.timeouts.first_token);
+                let until = if way.streamed { until.min(token) } else { until };
+                let answering = Answering { head, way, held: Vec::new(), held_len: 0, begun: None, until };
                 live.phase = Phase::Answering(Box::new(answering));
                 if matches!(self.task, Task::Pass { .. }) {
                     self.commit(&mut live, false, now);
@@ -61,17 +64,19 @@ impl Exchange {
                     return self.refused(live, now);
                 }
             }
-            Phase::Answering(answering) => {
-                answering.until = limit;
+            Phase::Answering(_) => {
                 let fed = self.pour(&mut live, now, |pipe, out| pipe.feed(bytes, out));
                 if let Err(fault) = fed {
                     self.orders.push_back(Order::Cancel(live.attempt));
                     return self.failed(live, fault, now);
                 }
-                if self.is_said(&live)
-                    && let Phase::Answering(answering) = &mut live.phase
-                {
-                    answering.until = limit.min(now.after(AFTER_END));
+                let (said, token) = (self.is_said(&live), live.asked.after(self.plan.timeouts.first_token));
+                if let Phase::Answering(answering) = &mut live.phase {
+                    answering.until = match said {
+                        true => limit.min(now.after(AFTER_END)),
+                        false if answering.way.streamed && !answering.way.pipe.content() => limit.min(token),
+                        false => limit,
+                    };
                 }
             }
         }
@@ -106,6 +111,7 @@ impl Exchange {
         pipe: impl FnOnce(&mut Pipe, &mut Vec<Bytes>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         let speaks = self.speaks(live);
+        let hold = self.hold();
         let Phase::Answering(answering) = &mut live.phase else { return Ok(()) };
         let before = answering.held.len();
         let poured = pipe(&mut answering.way.pipe, &mut answering.held);
@@ -117,13 +123,29 @@ impl Exchange {
             return poured;
         }
         answering.held_len += answering.held.iter().skip(before).map(Bytes::len).sum::<usize>();
-        // A stream waits for its first content, a whole answer for its end: until then another target may
-        // still be asked. Either waits no longer than the hold is large.
-        let ripe = answering.way.streamed && answering.way.pipe.content();
-        if ripe || answering.held_len > HOLD_MAX {
+        // A stream waits for its first content, or longer where the operator says so, a whole answer for its
+        // end: until then another target may still be asked. Either waits no longer than the hold is large.
+        let begun = answering.way.streamed && answering.way.pipe.content();
+        if begun {
+            answering.begun.get_or_insert(now);
+        }
+        let ripe = begun && (hold.is_none() || answering.held_len >= hold.map_or(0, |(bytes, _)| bytes));
+        if ripe || answering.ripe(hold) <= now || answering.held_len > HOLD_MAX {
             self.commit(live, false, now);
         }
         poured
+    }
+
+    /// How much of a stream is held back at its beginning, and for how long.
+    pub(super) fn hold(&self) -> Option<(usize, Span)> {
+        let failover = &self.plan.failover;
+        (failover.streams == Streams::Hold && !self.left.is_empty()).then_some(failover.hold)
+    }
+
+    /// The time is over for which the beginning of an answer was held back.
+    pub(super) fn release(&mut self, mut live: Live, now: Instant) {
+        self.commit(&mut live, false, now);
+        self.live.push(live);
     }
 
     /// This attempt's answer is the one that goes out.

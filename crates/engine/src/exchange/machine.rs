@@ -28,10 +28,10 @@ impl Exchange {
             Report::ShuttingDown => self.shut(now),
             Report::Woke => self.woke(now),
             Report::Head(attempt, head) => {
-                self.with(attempt, |exchange, live| exchange.head(live, head, now))
+                self.with(attempt, |exchange, live| exchange.head(live, head, now));
             }
             Report::Body(attempt, bytes) => {
-                self.with(attempt, |exchange, live| exchange.body(live, bytes, now))
+                self.with(attempt, |exchange, live| exchange.body(live, bytes, now));
             }
             Report::End(attempt) => self.with(attempt, |exchange, live| exchange.end(live, now)),
             Report::Failed(attempt, io) => {
@@ -99,14 +99,14 @@ impl Exchange {
     /// How long a target may take to its first token before the next is asked beside it.
     fn patience(&self, turn: Turn) -> Span {
         let thinks = matches!(&self.task, Task::Call(call) if !call.stream || call.thinks);
-        turn.patience.unwrap_or(if thinks { PATIENCE_LONG } else { self.plan.race })
+        turn.patience.unwrap_or(if thinks { PATIENCE_LONG } else { self.plan.failover.race })
     }
 
     /// The next target may be asked beside a slow one.
     pub(super) fn may_race(&self) -> bool {
         let understood = matches!(&self.task, Task::Call(call) if call.relayed.is_none());
         understood
-            && self.plan.race > Span::ZERO
+            && self.plan.failover.race > Span::ZERO
             && self.status.is_none()
             && !self.left.is_empty()
             && self.trials.len() < usize::try_from(self.plan.attempts).unwrap_or(usize::MAX)
@@ -188,6 +188,11 @@ impl Exchange {
         }
         if let Some(late) = self.live.iter().find(|live| live.until() <= now).map(|live| live.attempt) {
             return self.with(late, |exchange, live| exchange.late(live, now));
+        }
+        let hold = self.hold();
+        let ripe = |live: &&Live| live.ripe(hold).is_some_and(|ripe| ripe <= now);
+        if let Some(ripe) = self.live.iter().find(ripe).map(|live| live.attempt) {
+            return self.with(ripe, |exchange, live| exchange.release(live, now));
         }
         if self.live.iter().any(|live| live.race <= now) && self.may_race() {
             // Once for each: the next race begins with whoever is asked now.

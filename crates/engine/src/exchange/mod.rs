@@ -18,7 +18,7 @@ use crate::{
     plan::{Aim, PlanHandle, Provider},
     provider::Operation,
     record::{Outcome, Record, Trial},
-    time::Instant,
+    time::{Instant, Span},
 };
 use bytes::Bytes;
 use dialect::{Carried, DialectId, Fault, Losses, canon, splice::Outline};
@@ -254,6 +254,8 @@ struct Answering {
     /// What has been brought forth before the head was committed.
     held: Vec<Bytes>,
     held_len: usize,
+    /// When its first content came.
+    begun: Option<Instant>,
     until: Instant,
 }
 
@@ -360,7 +362,9 @@ impl Exchange {
         let pause = self.trouble.as_ref().filter(|_| self.live.is_empty()).and_then(|trouble| trouble.pause);
         let race = self.live.iter().map(|live| live.race).min().filter(|_| self.may_race());
         let limits = self.live.iter().map(Live::until);
-        limits.chain(race).chain(pause).chain([self.deadline]).min()
+        let hold = self.hold();
+        let ripe = self.live.iter().filter_map(|live| live.ripe(hold));
+        limits.chain(ripe).chain(race).chain(pause).chain([self.deadline]).min()
     }
 
     /// The provider of a target.
@@ -405,7 +409,25 @@ impl Exchange {
     }
 }
 
+impl Answering {
+    /// When its beginning has been held back for long enough.
+    fn ripe(&self, hold: Option<(usize, Span)>) -> Instant {
+        match (self.begun, hold) {
+            (Some(begun), Some((_, time))) => begun.after(time),
+            _ => Instant(u64::MAX),
+        }
+    }
+}
+
 impl Live {
+    /// When what it holds back goes out, whatever comes.
+    fn ripe(&self, hold: Option<(usize, Span)>) -> Option<Instant> {
+        match &self.phase {
+            Phase::Answering(answering) if !answering.held.is_empty() => Some(answering.ripe(hold)),
+            _ => None,
+        }
+    }
+
     fn until(&self) -> Instant {
         match &self.phase {
             Phase::Asked { until } | Phase::Refused { until, .. } => *until,

@@ -8,7 +8,8 @@
 //! | unreachable | the next target; the same where there is none |
 //! | silent, broken off, not understood, no such model | the next target |
 //! | the prompt is too long | the next target |
-//! | the caller's mistake, a content filter | none |
+//! | a content filter | none; the next target where the operator wants that |
+//! | the caller's mistake | none |
 //!
 //! What each kind of fault means stands in [`dialect::fault`]. Attempts are bounded in number, by the
 //! exchange's deadline, and retries at the same target by the provider's budget of them besides.
@@ -16,7 +17,7 @@
 use super::{Asking, Exchange, Live, Order, UpstreamHead};
 use crate::{
     ledger::Command,
-    limits::{BACKOFF, BACKOFF_MAX, RETRY_AFTER_MAX, TRIES_MAX},
+    limits::{BACKOFF, BACKOFF_MAX, RETRY_AFTER_MAX},
     time::{Instant, Span},
 };
 use dialect::{Fault, FaultKind};
@@ -77,13 +78,17 @@ impl Exchange {
 
     fn remedies(&self, failed: &Live, fault: &Fault) -> VecDeque<Remedy> {
         let meaning = fault.kind.meaning();
-        let others = meaning.next && !self.left.is_empty();
+        let filtered = fault.kind == FaultKind::ContentFiltered && self.plan.failover.content_filter;
+        let others = (meaning.next || filtered) && !self.left.is_empty();
         let mut list = VecDeque::new();
         if meaning.key && failed.turn.keys_left {
             list.push_back(Remedy::Key);
         }
         // An answer that has begun is taken up by another target, or not at all.
-        if meaning.retry && self.status.is_none() && (failed.tries < TRIES_MAX || !others) {
+        if meaning.retry
+            && self.status.is_none()
+            && (failed.tries <= self.plan.failover.retries || !others && self.plan.failover.retries > 0)
+        {
             let pause = fault.retry_after_ms.map_or_else(|| self.backoff(failed.tries), Span::millis);
             let patient = matches!(fault.kind, FaultKind::UpstreamOverloaded | FaultKind::UpstreamFailed);
             if pause <= RETRY_AFTER_MAX && (!others || patient && pause <= BACKOFF_MAX) {

@@ -43,7 +43,7 @@ pub(super) fn read_call(
     let aims = plan.resolve(&model)?;
     let asks =
         |name: &&str| outline.raw(name).is_some_and(|raw| !raw.contains("none") && !raw.contains("disabled"));
-    let thinks = THINKING.iter().any(|name| asks(name));
+    let thinks = THINKING.iter().any(asks);
     let relayed = None;
     let call = Call { dialect, operation, relayed, outline, model, stream, strict, thinks, canonical: None };
     Ok((call, aims))

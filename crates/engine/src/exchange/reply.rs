@@ -1,7 +1,7 @@
 //! The head of our answer, and which way its body goes.
 
 use super::{Exchange, Reply, Task, UpstreamHead, render};
-use crate::{headers, limits, provider::Operation};
+use crate::{headers, limits, plan::Streams, provider::Operation};
 use bytes::Bytes;
 use dialect::{DialectId, Fault, FaultKind, Losses, pipe::Pipe};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -34,7 +34,7 @@ impl Exchange {
         let provider = self.dialect_of(aim);
         let lost = || Fault::new(FaultKind::UpstreamTruncated, "the provider's answer broke off");
         let resume = if self.status.is_some() { Some(self.resume().ok_or_else(lost)?) } else { None };
-        let others = !self.left.is_empty() && self.plan.recover;
+        let others = !self.left.is_empty() && self.plan.failover.streams == Streams::Recover;
         let raw = Way { pipe: Pipe::raw(), streamed: false, listed: false, relayed: true, guarded: false };
         let Task::Call(call) = &mut self.task else { return Ok(raw) };
         if call.operation != Operation::Generate || call.relayed.is_some() {

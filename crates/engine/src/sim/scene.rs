@@ -5,7 +5,7 @@ use crate::{
     access::Caller,
     exchange::{Inbound, Io, Named},
     path::KeyChoice,
-    plan::{Aim, Plan, PlanHandle, Provider, Timeouts},
+    plan::{Aim, Failover, Plan, PlanHandle, Provider, Streams, Timeouts},
     provider::{Operation, of_dialect},
     secret::Secret,
     speech::{Speech, spoken},
@@ -31,6 +31,7 @@ pub(super) struct Scene {
     /// Per target of the alias.
     pub(super) targets: Vec<Target>,
     pub(super) attempts: u32,
+    pub(super) streams: Streams,
     /// The caller leaves after so many steps.
     pub(super) leaves: Option<u64>,
     /// The gateway is shut after so many steps.
@@ -91,6 +92,7 @@ impl Scene {
             stream: chance.percent(60),
             targets: (0..count).map(|_| Target::by(&mut chance)).collect(),
             attempts: u32::try_from(1 + chance.below(4)).unwrap(),
+            streams: *chance.pick(&[Streams::Off, Streams::Hold, Streams::Recover, Streams::Recover]),
             leaves: chance.percent(15).then(|| chance.below(40)),
             shut: chance.percent(3).then(|| chance.below(40)),
         }
@@ -109,9 +111,11 @@ impl Scene {
                 .collect(),
             aliases: [("m".to_owned(), aims)].into(),
             attempts: self.attempts,
+            failover: Failover { streams: self.streams, ..Failover::default() },
             timeouts: Timeouts {
                 connect: Span::secs(3),
                 first_byte: Span::secs(60),
+                first_token: Span::secs(60),
                 idle: Span::secs(30),
                 total: Span::secs(600),
             },
