@@ -14,6 +14,7 @@ pub mod hint;
 pub mod ledger;
 pub mod limits;
 pub mod listing;
+pub mod models;
 pub mod path;
 pub mod plan;
 pub mod provider;
