@@ -14,7 +14,7 @@ mod tests;
 use crate::misused;
 use dialect::{DialectId, canon::Usage};
 use flate2::read::MultiGzDecoder;
-use flavours::{Flavour, KNOWN};
+use flavours::{Flavour, KNOWN, Theirs};
 use price::{Books, Price};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -32,7 +32,7 @@ struct Case {
 /// What some flavours make of a body.
 #[derive(Debug, Deserialize)]
 struct Extracted {
-    usage: BTreeMap<String, u64>,
+    usage: Theirs,
     extractors: Vec<Extractor>,
 }
 
@@ -118,10 +118,12 @@ impl Found {
             let usage = flavour.dialect().and_then(|dialect| read(dialect, &case.body));
             let outcome = match (flavour.dialect(), &usage) {
                 (None, _) => Outcome::NotYet,
-                (Some(_), usage) => compare(&flavour, &extracted.usage, usage.as_ref()),
+                (Some(_), usage) => compare((&name, &flavour), &extracted.usage, usage.as_ref()),
             };
             let price = match (outcome, &usage) {
-                (Outcome::Same, Some(usage)) => books.compare(extractor, &case.model, usage),
+                (Outcome::Same, Some(usage)) => {
+                    books.compare(extractor, &case.model, &extracted.usage, usage)
+                }
                 _ => Price::None,
             };
             not_yet |= outcome == Outcome::NotYet;
@@ -220,8 +222,11 @@ fn read(dialect: DialectId, body: &Map<String, Value>) -> Option<Usage> {
     dialect.dialect().read_usage(&body)
 }
 
+/// A field of theirs, and what ours makes of it.
+type Field = (&'static str, fn(&Usage) -> u64);
+
 /// What both tell, with our disjoint buckets counted as theirs: a part counts in the whole too.
-const FIELDS: &[(&str, fn(&Usage) -> u64)] = &[
+const FIELDS: &[Field] = &[
     ("input_tokens", Usage::all_input),
     ("cache_read_tokens", |usage| usage.cache_read),
     ("cache_write_tokens", |usage| usage.cache_write + usage.cache_write_1h),
@@ -231,7 +236,7 @@ const FIELDS: &[(&str, fn(&Usage) -> u64)] = &[
     ("output_audio_tokens", |usage| usage.audio_out),
 ];
 
-fn compare(flavour: &Flavour, theirs: &BTreeMap<String, u64>, ours: Option<&Usage>) -> Outcome {
+fn compare((name, flavour): (&str, &Flavour), theirs: &Theirs, ours: Option<&Usage>) -> Outcome {
     let none = Usage::default();
     let ours = ours.unwrap_or(&none);
     let count = |name: &str| theirs.get(name).copied().unwrap_or(0);
@@ -240,7 +245,7 @@ fn compare(flavour: &Flavour, theirs: &BTreeMap<String, u64>, ours: Option<&Usag
         // Cached sound is sound for them, and cached input for us.
         let cached = if *field == "input_audio_tokens" { count("cache_audio_read_tokens") } else { 0 };
         let theirs_here = count(field).saturating_sub(cached);
-        let known = || KNOWN.iter().find(|known| known.holds(flavour, field, theirs, ours));
+        let known = || KNOWN.iter().find(|known| known.holds(name, field, ours, theirs));
         let here = if of(ours) == theirs_here {
             Outcome::Same
         } else if theirs_here == 0 && flavour.unread.contains(field) {

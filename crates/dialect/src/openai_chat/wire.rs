@@ -111,14 +111,17 @@ fn buckets(counts: &Counts<'_>) -> Usage {
         places.iter().find_map(|(inside, name)| counts.find(inside, name)).unwrap_or(0)
     };
     let (prompt, completion) = (counts.get("", "prompt_tokens"), counts.get("", "completion_tokens"));
+    // Grok on Azure has reported more cached tokens than its prompt had; the totals are without them.
     let cache_read = first(&[
         ("prompt_tokens_details", "cached_tokens"),
         ("", "prompt_cache_hit_tokens"),
         ("", "cached_tokens"),
         ("", "cache_read_input_tokens"),
-    ]);
+    ])
+    .min(prompt);
     let cache_write =
-        first(&[("prompt_tokens_details", "cache_write_tokens"), ("", "cache_creation_input_tokens")]);
+        first(&[("prompt_tokens_details", "cache_write_tokens"), ("", "cache_creation_input_tokens")])
+            .min(prompt - cache_read);
     let audio_in = counts.get("prompt_tokens_details", "audio_tokens");
     let audio_out = counts.get("completion_tokens_details", "audio_tokens");
     let thought = counts.get("completion_tokens_details", "reasoning_tokens");

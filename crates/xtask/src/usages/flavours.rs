@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 /// One API of one provider, as the other book reads it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flavour {
-    /// `provider/flavour`; `*` stands for every provider.
+    /// `provider/flavour`; `*` stands for every provider, or for every flavour.
     name: &'static str,
     /// The dialect that it is. One that is not there yet takes part from the day on which it is.
     dialect: &'static str,
@@ -15,24 +15,46 @@ pub(super) struct Flavour {
 }
 
 const CHAT: &str = "openai_chat";
-const REASONING: &str = "output_reasoning_tokens";
-const WRITE: &str = "cache_write_tokens";
+const RESPONSES: &str = "openai_responses";
+
 const READ: &str = "cache_read_tokens";
+const WRITE: &str = "cache_write_tokens";
 const AUDIO: &str = "input_audio_tokens";
+const OUTPUT: &str = "output_tokens";
+const REASONING: &str = "output_reasoning_tokens";
 
 /// Every flavour; the first row that fits counts.
 #[rustfmt::skip]
 const FLAVOURS: &[Flavour] = &[
-    Flavour { name: "*/anthropic", dialect: "anthropic", unread: &[REASONING] },
-    Flavour { name: "*/embeddings", dialect: CHAT, unread: &[] },
-    Flavour { name: "*/responses", dialect: "openai_responses", unread: &[] },
-    Flavour { name: "*/chat", dialect: CHAT, unread: &[] },
-    Flavour { name: "anthropic/default", dialect: "anthropic", unread: &[REASONING] },
+    Flavour { name: "anthropic/chat", dialect: CHAT, unread: &[READ, WRITE, AUDIO] },
+    Flavour { name: "anthropic/default", dialect: "anthropic", unread: &[] },
     Flavour { name: "aws/default", dialect: "bedrock", unread: &[] },
+    Flavour { name: "azure/chat", dialect: CHAT, unread: &[WRITE] },
+    Flavour { name: "azure/responses", dialect: RESPONSES, unread: &[WRITE] },
+    Flavour { name: "cerebras/chat", dialect: CHAT, unread: &[READ, WRITE, AUDIO] },
     Flavour { name: "cohere/*", dialect: "cohere", unread: &[] },
+    Flavour { name: "deepseek/chat", dialect: CHAT, unread: &[WRITE, AUDIO] },
+    Flavour { name: "doubleword/chat", dialect: CHAT, unread: &[AUDIO] },
+    Flavour { name: "doubleword/responses", dialect: RESPONSES, unread: &[WRITE, REASONING] },
+    Flavour { name: "fireworks/chat", dialect: CHAT, unread: &[WRITE, AUDIO] },
+    Flavour { name: "google/chat", dialect: CHAT, unread: &[WRITE] },
     Flavour { name: "google/default", dialect: "gemini", unread: &[] },
-    Flavour { name: "minimax/default", dialect: "anthropic", unread: &[] },
-    Flavour { name: "*/default", dialect: CHAT, unread: &[] },
+    Flavour { name: "groq/default", dialect: CHAT, unread: &[WRITE] },
+    Flavour { name: "minimax/chat", dialect: CHAT, unread: &[WRITE, AUDIO] },
+    Flavour { name: "minimax/default", dialect: "anthropic", unread: &[REASONING] },
+    Flavour { name: "minimax/responses", dialect: RESPONSES, unread: &[WRITE, REASONING] },
+    Flavour { name: "mistral/default", dialect: CHAT, unread: &[WRITE, AUDIO] },
+    Flavour { name: "modal/chat", dialect: CHAT, unread: &[WRITE, AUDIO, REASONING] },
+    Flavour { name: "moonshotai/chat", dialect: CHAT, unread: &[WRITE, AUDIO] },
+    Flavour { name: "perplexity/default", dialect: CHAT, unread: &[READ, WRITE, AUDIO, REASONING] },
+    Flavour { name: "x-ai/chat", dialect: CHAT, unread: &[WRITE, AUDIO] },
+    Flavour { name: "x-ai/default", dialect: CHAT, unread: &[READ, WRITE, AUDIO, REASONING] },
+    Flavour { name: "zai/chat", dialect: CHAT, unread: &[WRITE, AUDIO] },
+    Flavour { name: "zhipuai/chat", dialect: CHAT, unread: &[WRITE, AUDIO] },
+    Flavour { name: "*/anthropic", dialect: "anthropic", unread: &[REASONING] },
+    Flavour { name: "*/chat", dialect: CHAT, unread: &[] },
+    Flavour { name: "*/embeddings", dialect: CHAT, unread: &[READ, WRITE, AUDIO, OUTPUT, REASONING] },
+    Flavour { name: "*/responses", dialect: RESPONSES, unread: &[] },
 ];
 
 impl Flavour {
@@ -51,24 +73,51 @@ impl Flavour {
     }
 }
 
-/// A difference that is known, and why it is right.
+/// A difference that is known, and why ours is right.
 pub(super) struct Known {
-    field: &'static str,
+    flavours: &'static str,
+    fields: &'static [&'static str],
     pub(super) why: &'static str,
-    is: fn(&Flavour, &BTreeMap<String, u64>, &Usage) -> bool,
+    is: fn(&Usage, &Theirs) -> bool,
 }
 
+/// Counts of the other book, by field.
+pub(super) type Theirs = BTreeMap<String, u64>;
+
+/// Every known difference.
+pub(super) const KNOWN: &[Known] = &[
+    Known {
+        flavours: "/anthropic",
+        fields: COMPACTION_FIELDS,
+        why: "a compaction is billed and not in the totals; ours counts it",
+        is: has_compaction,
+    },
+    Known {
+        flavours: "/default",
+        fields: COMPACTION_FIELDS,
+        why: "a compaction is billed and not in the totals; ours counts it",
+        is: has_compaction,
+    },
+    Known {
+        flavours: "x-ai/chat",
+        fields: &[OUTPUT],
+        why: "theirs adds thoughts to every output; ours only where the total says that they stand beside it",
+        is: |ours, theirs| theirs.get(OUTPUT) == Some(&(ours.all_output() + ours.reasoning)),
+    },
+];
+
+const COMPACTION_FIELDS: &[&str] = &["input_tokens", READ, WRITE, OUTPUT];
+
 impl Known {
-    pub(super) fn holds(
-        &self,
-        flavour: &Flavour,
-        field: &str,
-        theirs: &BTreeMap<String, u64>,
-        ours: &Usage,
-    ) -> bool {
-        self.field == field && (self.is)(flavour, theirs, ours)
+    pub(super) fn holds(&self, name: &str, field: &str, ours: &Usage, theirs: &Theirs) -> bool {
+        name.ends_with(self.flavours) && self.fields.contains(&field) && (self.is)(ours, theirs)
     }
 }
 
-/// Every known difference.
-pub(super) const KNOWN: &[Known] = &[];
+fn has_compaction(ours: &Usage, _: &Theirs) -> bool {
+    let native = ours.native.of(DialectId::Anthropic);
+    let calls = native.and_then(|native| native.get("iterations")?.as_array());
+    calls.is_some_and(|calls| {
+        calls.iter().any(|call| call.get("type").is_some_and(|kind| kind == "compaction"))
+    })
+}

@@ -1,6 +1,6 @@
 //! Prices of recorded usages, ours and those of the other book.
 
-use super::Extractor;
+use super::{Extractor, flavours::Theirs};
 use crate::models::{self, Book};
 use dialect::canon::Usage;
 use engine::models::{Money, Prices, find};
@@ -33,16 +33,30 @@ impl Books {
         let said = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
         let text = fs::read_to_string(&path).map_err(|error| said(&error))?;
         let all = serde_json::from_str(&text).map_err(|error| said(&error))?;
-        Ok(Books { all, day: models::today() })
+        Ok(Books::new(all, &models::today()))
     }
 
-    pub(super) fn compare(&self, extractor: &Extractor, model: &str, usage: &Usage) -> Price {
+    pub(super) fn new(all: Value, day: &str) -> Books {
+        Books { all, day: day.to_owned() }
+    }
+
+    pub(super) fn compare(
+        &self,
+        extractor: &Extractor,
+        model: &str,
+        counts: &Theirs,
+        usage: &Usage,
+    ) -> Price {
         let Some(theirs) = told(extractor) else { return Price::None };
         let ours = models::ours(&extractor.provider_id).and_then(|provider| find(provider, model));
         let Some(prices) = ours.map(|facts| facts.prices) else { return Price::None };
         let Some(cost) = prices.cost(usage) else { return Price::None };
         if cost.0.abs_diff(theirs.0) <= 1_000_000 {
             return Price::Same;
+        }
+        // They have prices for these, and not in the book as it is given away.
+        if model.contains("-image") || counts.contains_key("cache_audio_read_tokens") {
+            return Price::OtherBook;
         }
         if self.prices(&extractor.provider_id, model) == Some(prices) {
             Price::Broken
