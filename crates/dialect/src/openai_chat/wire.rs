@@ -111,17 +111,14 @@ fn buckets(counts: &Counts<'_>) -> Usage {
         places.iter().find_map(|(inside, name)| counts.find(inside, name)).unwrap_or(0)
     };
     let (prompt, completion) = (counts.get("", "prompt_tokens"), counts.get("", "completion_tokens"));
-    // Grok on Azure has reported more cached tokens than its prompt had; the totals are without them.
     let cache_read = first(&[
         ("prompt_tokens_details", "cached_tokens"),
         ("", "prompt_cache_hit_tokens"),
         ("", "cached_tokens"),
         ("", "cache_read_input_tokens"),
-    ])
-    .min(prompt);
+    ]);
     let cache_write =
-        first(&[("prompt_tokens_details", "cache_write_tokens"), ("", "cache_creation_input_tokens")])
-            .min(prompt - cache_read);
+        first(&[("prompt_tokens_details", "cache_write_tokens"), ("", "cache_creation_input_tokens")]);
     let audio_in = counts.get("prompt_tokens_details", "audio_tokens");
     let audio_out = counts.get("completion_tokens_details", "audio_tokens");
     let thought = counts.get("completion_tokens_details", "reasoning_tokens");
@@ -137,8 +134,9 @@ fn buckets(counts: &Counts<'_>) -> Usage {
         input: [cache_read, cache_write, within(audio_in, audio_within)]
             .into_iter()
             .fold(prompt, u64::saturating_sub),
-        cache_read,
-        cache_write,
+        // Grok on Azure has reported more cached tokens than its prompt had; the totals are without them.
+        cache_read: cache_read.min(prompt),
+        cache_write: cache_write.min(prompt.saturating_sub(cache_read)),
         audio_in,
         output: completion.saturating_sub(within(reasoning, thought_within)).saturating_sub(audio_out),
         reasoning,
