@@ -2,6 +2,7 @@
 
 use crate::{
     limits,
+    models::{self, Facts},
     provider::{Auth, ModelList, Operation, Quirk},
     secret::Secret,
     speech::{self, Speech},
@@ -96,6 +97,8 @@ pub struct Provider {
     pub models: Option<(String, ModelList)>,
     /// Models that the operator listed by hand; then the provider is not asked.
     pub listed: Vec<String>,
+    /// What the operator says of its models, by name; `*` stands for those that are not named.
+    pub facts: BTreeMap<String, Facts>,
     /// Members of a request that it refuses.
     pub drops: Vec<String>,
     /// Members of a request that it calls otherwise: ours, then its own.
@@ -113,6 +116,9 @@ pub struct Provider {
 pub struct Memo {
     credentials: OnceLock<Vec<Option<(HeaderName, HeaderValue)>>>,
 }
+
+/// The name in [`Provider::facts`] for models that are not named there.
+const ANY_MODEL: &str = "*";
 
 /// A name with one star, such as `openai/*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -218,6 +224,13 @@ impl Provider {
         let fit = |speech: &&Speech| if narrow { named(speech) } else { speech.only.is_empty() };
         let own = self.speaks.iter().filter(fit).find(|speech| speech.dialect == caller);
         own.or_else(|| self.speaks.iter().find(fit))
+    }
+
+    /// What is known of one of its models: as the operator says, else as the table does.
+    #[must_use]
+    pub fn facts(&self, model: &str) -> Facts {
+        let said = [model, ANY_MODEL].into_iter().filter_map(|name| self.facts.get(name).cloned());
+        said.chain(models::find(&self.name, model)).fold(Facts::default(), |facts, other| facts.or(&other))
     }
 
     /// The address of `operation` for `model`, asked as `speech` says.

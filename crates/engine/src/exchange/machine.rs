@@ -44,7 +44,11 @@ impl Exchange {
         match (&self.state, answer) {
             (State::Admitting, Answer::Admitted) => {
                 self.admitted = true;
-                if self.left { self.finish(Outcome::ClientGone, now) } else { self.begin(now) }
+                if self.left {
+                    return self.finish(Outcome::ClientGone, now);
+                }
+                self.pass_over();
+                self.begin(now);
             }
             (State::Admitting, Answer::Refused(fault)) => self.tell(&fault, now),
             (State::Choosing { keys }, Answer::Key(turn)) => {

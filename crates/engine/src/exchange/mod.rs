@@ -4,6 +4,7 @@
 //! knows no network and no clock; the door knows no policy. The only way back is before the first byte of
 //! the answer: a failed attempt returns to rendering with the next target.
 
+mod choose;
 mod machine;
 mod render;
 mod reply;
@@ -14,7 +15,7 @@ use crate::{
     path::KeyChoice,
     plan::{Aim, PlanHandle},
     provider::Operation,
-    record::{Outcome, Record, Trial},
+    record::{Outcome, PassedOver, Record, Trial},
     time::Instant,
 };
 use bytes::Bytes;
@@ -190,6 +191,8 @@ pub struct Exchange {
     /// The target that is being asked, or was asked last.
     aim: Option<Aim>,
     trials: Vec<Trial>,
+    /// Targets that were not asked.
+    passed_over: Vec<PassedOver>,
     losses: Losses,
     admitted: bool,
     /// The caller has gone.
@@ -277,6 +280,7 @@ impl Exchange {
             aims,
             aim: None,
             trials: Vec::new(),
+            passed_over: Vec::new(),
             losses: Losses::new(),
             admitted: false,
             left: false,
@@ -335,6 +339,7 @@ impl Exchange {
             dialect,
             model,
             trials: mem::take(&mut self.trials),
+            passed_over: mem::take(&mut self.passed_over),
             status: self.status,
             outcome,
             usage,

@@ -20,6 +20,7 @@ mod prices;
 mod tests;
 
 pub use ability::{Abilities, Ability};
+pub(crate) use prices::millionths;
 pub use prices::{Bucket, Money, Prices, Rates, Tier};
 
 use std::borrow::Cow;

@@ -218,8 +218,7 @@ impl fmt::Display for Prices {
 }
 
 /// A decimal number of dollars as millionths; what is smaller is cut off. `None` where it is none.
-#[must_use]
-pub(super) fn millionths(text: &str) -> Option<u64> {
+pub(crate) fn millionths(text: &str) -> Option<u64> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if whole.len() + part.len() == 0 || !digits(whole) || !digits(part) {
