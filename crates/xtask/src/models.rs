@@ -26,6 +26,8 @@ use std::{
 const FACTS_FILE: &str = "models-dev.json";
 /// Where prices and other names come from.
 pub(crate) const PRICES_FILE: &str = "genai-prices-data_slim.json";
+/// What tells of both.
+pub(crate) const NOTES_FILE: &str = "README.md";
 /// Where the table stands.
 const TABLE: &str = "crates/engine/src/models/table.tsv";
 
@@ -60,6 +62,8 @@ const PROVIDERS: &[(&str, &[&str], Option<&str>)] = &[
 /// that there ever was.
 const NOT_MORE: &[&str] = &["openrouter"];
 
+/// Models whose price hangs on the region: <https://aws.amazon.com/bedrock/pricing/>
+const REGIONAL: &[(&str, &str)] = &[("bedrock", "claude")];
 /// Providers whose entries in the book are those of another product too, and the word in the names of these.
 const NOT_THEIRS: &[(&str, &str)] = &[("google-ai-studio", "claude")];
 
@@ -101,7 +105,7 @@ fn write(root: &Path, folder: &Path, day: &str) -> Result<String, String> {
     let json = |name: &str| -> Result<Value, String> {
         serde_json::from_str(&read(name)?).map_err(|error| format!("{name}: {error}"))
     };
-    let notes = read("README.md")?;
+    let notes = read(NOTES_FILE)?;
     let mut text = header(&notes, day);
     let table = table(&json(FACTS_FILE)?, &json(PRICES_FILE)?, day);
     table.iter().for_each(|line| text += &format!("{line}\n"));
@@ -110,7 +114,8 @@ fn write(root: &Path, folder: &Path, day: &str) -> Result<String, String> {
 }
 
 fn header(notes: &str, day: &str) -> String {
-    let (facts, prices) = (commit(notes, FACTS_FILE), commit(notes, PRICES_FILE));
+    let named = |file: &str| commit(notes, file).map(|(commit, day)| format!("{commit} of {day}"));
+    let (facts, prices) = (named(FACTS_FILE).unwrap_or_default(), named(PRICES_FILE).unwrap_or_default());
     format!(
         "# Written by `cargo xtask models` on {day}; corrections stand in corrections.tsv, the form in mod.rs.\n\
          # Facts: https://github.com/anomalyco/models.dev {facts}, MIT licence.\n\
@@ -118,17 +123,15 @@ fn header(notes: &str, day: &str) -> String {
     )
 }
 
-/// The commit and the date that stand in the notes' line about a file, or in the next one that has them.
-fn commit(notes: &str, file: &str) -> String {
-    let lines = notes.lines().skip_while(|line| !line.contains(file));
+/// The commit and the day that stand in the notes' line about a file, or in the next one that has them.
+pub(crate) fn commit<'a>(notes: &'a str, file: &str) -> Option<(&'a str, &'a str)> {
     let is_commit = |word: &&str| word.len() == 40 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let mut found = lines.filter_map(|line| {
+    let is_day = |word: &&str| word.len() == 10 && word.matches('-').count() == 2;
+    let mut lines = notes.lines().skip_while(|line| !line.contains(file));
+    lines.find_map(|line| {
         let mut words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
-        let commit = words.find(is_commit)?;
-        let date = words.find(|word| word.len() == 10 && word.matches('-').count() == 2)?;
-        Some(format!("{commit} of {date}"))
-    });
-    found.next().unwrap_or_default()
+        Some((words.find(is_commit)?, words.find(is_day)?))
+    })
 }
 
 /// The lines of the table, in order.
@@ -159,12 +162,34 @@ fn table(facts: &Value, prices: &Value, day: &str) -> Vec<String> {
 fn known(provider: &str, id: &str, model: &Value, book: &Book) -> Facts {
     let mut facts = dev::facts(id, model);
     let entry = book.find(id);
-    if let Some(entry) = entry.filter(|entry| !entry.prices.is_empty()) {
-        facts.prices = entry.prices.clone();
+    if let Some(entry) = entry {
+        facts.prices = prices(provider, id, &facts.prices, entry);
     }
     // Of two windows the larger, which some header may open: too small is a reason to ask another target.
     facts.context = facts.context.max(entry.and_then(|entry| entry.context));
     finished(provider, id, facts)
+}
+
+/// Prices of a model that both sources may have. They agree about most; then the book knows more of longer prompts.
+/// Else the book has them by a pattern, which may be meant for another model, and counts only where it says from
+/// which day on, or where the other source does not tell regions apart.
+fn prices(provider: &str, id: &str, facts: &Prices, entry: &book::Entry<'_>) -> Prices {
+    let base = |prices: &Prices| prices.tiers().first().map(|tier| tier.rates).unwrap_or_default();
+    let (ours, theirs) = (base(facts), base(&entry.prices));
+    let agree = [Bucket::Input, Bucket::Output].iter().all(|bucket| ours.of(*bucket) == theirs.of(*bucket));
+    let by_region = REGIONAL.iter().any(|(ours, word)| *ours == provider && id.contains(word));
+    if facts.is_empty() || !entry.prices.is_empty() && (entry.dated || by_region) {
+        return entry.prices.clone();
+    }
+    if !agree {
+        return facts.clone();
+    }
+    let missing = Bucket::all().filter(|bucket| theirs.of(*bucket).is_none());
+    let mut tiers = entry.prices.tiers().to_vec();
+    for (bucket, price) in missing.filter_map(|bucket| Some((bucket, ours.of(bucket)?))) {
+        tiers.iter_mut().for_each(|tier| tier.rates.set(bucket, price));
+    }
+    Prices::new(tiers)
 }
 
 /// Models and names that only the book has.
@@ -206,6 +231,8 @@ fn finished(provider: &str, id: &str, mut facts: Facts) -> Facts {
     if id.contains("embed") {
         facts.abilities.set(Ability::Embeddings, true);
         facts.abilities.set(Ability::Tools, false);
+        // What stands there is the length of a vector.
+        facts.max_output = None;
     }
     if id.contains("claude") && ["anthropic", "azure", "bedrock", "vertex"].contains(&provider) {
         facts.prices = with_hour(&facts.prices);
@@ -258,7 +285,7 @@ pub(crate) fn ours(book: &str) -> Option<&'static str> {
 }
 
 /// Today's date in UTC: <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>
-pub(crate) fn today() -> String {
+fn today() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let days = seconds / 86_400 + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);

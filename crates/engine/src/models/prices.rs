@@ -81,6 +81,11 @@ const BUCKETS: &[Row] = &[
 ];
 
 impl Bucket {
+    /// Every bucket.
+    pub fn all() -> impl Iterator<Item = Bucket> {
+        BUCKETS.iter().map(|row| row.0)
+    }
+
     /// Its name in configuration.
     #[must_use]
     pub fn name(self) -> &'static str {

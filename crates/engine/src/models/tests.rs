@@ -73,8 +73,8 @@ fn a_region_may_have_prices_of_its_own() {
 
 #[test]
 fn a_correction_wins_where_it_says_something() {
-    let facts = find("openai", "gpt-4o-2024-05-13").unwrap();
-    assert_eq!(facts.prices.to_string(), "i5 o15");
+    let facts = find("openai", "gpt-4o-audio-preview-2024-12-17").unwrap();
+    assert_eq!(facts.prices.to_string(), "i2.5 o10 a40 b80");
     assert_eq!(facts.context, Some(128_000), "from the table");
     let prefill = |model| find("anthropic", model).unwrap().abilities.has(Ability::Prefill);
     assert_eq!(prefill("claude-opus-4.6"), Some(false), "by another name");

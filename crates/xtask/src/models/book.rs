@@ -28,6 +28,8 @@ pub(crate) struct Entry<'a> {
     pub(super) context: Option<u64>,
     /// None where they depend on the hour.
     pub(crate) prices: Prices,
+    /// They hold from a day on that is stated.
+    pub(super) dated: bool,
     rule: &'a Value,
 }
 
@@ -38,10 +40,12 @@ impl<'a> Book<'a> {
             all.as_array()?.iter().find(|known| known.get("id").is_some_and(|id| id == provider))?;
         let models = provider.get("models")?.as_array()?.iter();
         let entries = models.filter_map(|model| {
+            let (prices, dated) = prices(model.get("prices")?, day).unwrap_or_default();
             Some(Entry {
                 id: model.get("id")?.as_str()?,
                 context: model.get("context_window").and_then(Value::as_u64),
-                prices: prices(model.get("prices")?, day).unwrap_or_default(),
+                prices,
+                dated,
                 rule: model.get("match")?,
             })
         });
@@ -101,9 +105,10 @@ fn takes(rule: &Value, model: &str) -> bool {
     rule.as_object().is_some_and(|rules| rules.iter().any(one))
 }
 
-/// The prices that hold on a day: the last whose condition is met. `None` where a condition is an hour.
-fn prices(prices: &Value, day: &str) -> Option<Prices> {
-    let Some(list) = prices.as_array() else { return Some(tiers(prices)) };
+/// The prices that hold on a day, the last whose condition is met, and whether that is a day. `None` where a
+/// condition is an hour.
+fn prices(prices: &Value, day: &str) -> Option<(Prices, bool)> {
+    let Some(list) = prices.as_array() else { return Some((tiers(prices), false)) };
     let condition = |price: &Value, name: &str| price.pointer(&format!("/constraint/{name}")).cloned();
     if list.iter().any(|price| condition(price, "start_time").is_some()) {
         return None;
@@ -111,7 +116,8 @@ fn prices(prices: &Value, day: &str) -> Option<Prices> {
     let holds = |price: &&Value| {
         condition(price, "start_date").is_none_or(|start| start.as_str().is_some_and(|start| start <= day))
     };
-    Some(tiers(list.iter().rev().find(holds)?.get("prices")?))
+    let price = list.iter().rev().find(holds)?;
+    Some((tiers(price.get("prices")?), condition(price, "start_date").is_some()))
 }
 
 fn tiers(prices: &Value) -> Prices {

@@ -82,7 +82,9 @@ fn rates(cost: &Value) -> Rates {
     let mut rates = Rates::default();
     for (name, bucket) in PRICES {
         let price = cost.get(*name).filter(|price| price.is_number());
-        if let Some(price) = price.and_then(super::book::price) {
+        // What comes from a cache is never free: there, nothing stands for what nobody wrote down.
+        let is_known = |price: &u64| *price > 0 || *bucket != Bucket::CacheRead;
+        if let Some(price) = price.and_then(super::book::price).filter(is_known) {
             rates.set(*bucket, price);
         }
     }

@@ -14,26 +14,30 @@ pub(super) enum Price {
     None,
     /// The same, within a millionth of a dollar.
     Same,
-    /// Other, and so are the prices that it was made of.
+    /// Other, since their prices are.
     OtherBook,
-    /// Other, though the prices are the same.
+    /// Other, though made of their own prices.
     Broken,
 }
 
-/// The other book, on the day for which our table was written.
+/// The other book, on one day.
 pub(super) struct Books {
     all: Value,
     day: String,
 }
 
 impl Books {
-    /// The book that stands in the folder of `path`.
+    /// The book that stands in the folder of `path`, on the day on which it was written.
     pub(super) fn beside(path: &Path) -> Result<Books, String> {
-        let path = path.with_file_name(models::PRICES_FILE);
-        let said = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        let text = fs::read_to_string(&path).map_err(|error| said(&error))?;
-        let all = serde_json::from_str(&text).map_err(|error| said(&error))?;
-        Ok(Books::new(all, &models::today()))
+        let read = |name: &str| {
+            let path = path.with_file_name(name);
+            fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
+        };
+        let all = serde_json::from_str(&read(models::PRICES_FILE)?)
+            .map_err(|error| format!("{}: {error}", models::PRICES_FILE))?;
+        let notes = read(models::NOTES_FILE)?;
+        let day = models::commit(&notes, models::PRICES_FILE).map_or("", |(_, day)| day);
+        Ok(Books::new(all, day))
     }
 
     pub(super) fn new(all: Value, day: &str) -> Books {
@@ -51,18 +55,15 @@ impl Books {
         let ours = models::ours(&extractor.provider_id).and_then(|provider| find(provider, model));
         let Some(prices) = ours.map(|facts| facts.prices) else { return Price::None };
         let Some(cost) = prices.cost(usage) else { return Price::None };
-        if cost.0.abs_diff(theirs.0) <= 1_000_000 {
+        let is_theirs = |cost: Money| cost.0.abs_diff(theirs.0) <= 1_000_000;
+        if is_theirs(cost) {
             return Price::Same;
         }
-        // They have prices for these, and not in the book as it is given away.
-        if model.contains("-image") || counts.contains_key("cache_audio_read_tokens") {
-            return Price::OtherBook;
-        }
-        if self.prices(&extractor.provider_id, model) == Some(prices) {
-            Price::Broken
-        } else {
-            Price::OtherBook
-        }
+        // What their own prices come to must be what they say. They have prices for pictures and for cached sound,
+        // and not in the book as it is given away.
+        let unknown = model.contains("-image") || counts.contains_key("cache_audio_read_tokens");
+        let by_book = self.prices(&extractor.provider_id, model).and_then(|prices| prices.cost(usage));
+        if unknown || by_book.is_none_or(is_theirs) { Price::OtherBook } else { Price::Broken }
     }
 
     fn prices(&self, provider: &str, model: &str) -> Option<Prices> {
