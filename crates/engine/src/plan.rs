@@ -11,6 +11,7 @@ use crate::{
 use dialect::DialectId;
 use http::{HeaderName, HeaderValue, Uri};
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     rc::Rc,
@@ -115,6 +116,8 @@ pub struct Provider {
 #[derive(Default)]
 pub struct Memo {
     credentials: OnceLock<Vec<Option<(HeaderName, HeaderValue)>>>,
+    /// Of the models that names lead to.
+    facts: BTreeMap<String, Facts>,
 }
 
 /// The name in [`Provider::facts`] for models that are not named there.
@@ -201,6 +204,15 @@ pub const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), limits::DEFAULT_PORT);
 
 impl Plan {
+    /// Looks up what is known of the models that names lead to, so that no request has to.
+    pub(crate) fn look_up_facts(&mut self) {
+        for aim in self.aliases.values().flatten() {
+            let Some(provider) = self.providers.get_mut(aim.provider) else { continue };
+            let facts = provider.facts(&aim.model).into_owned();
+            provider.memo.facts.insert(aim.model.clone(), facts);
+        }
+    }
+
     /// The provider of that name or other spelling: its index.
     #[must_use]
     pub fn provider(&self, name: &str) -> Option<usize> {
@@ -228,9 +240,13 @@ impl Provider {
 
     /// What is known of one of its models: as the operator says, else as the table does.
     #[must_use]
-    pub fn facts(&self, model: &str) -> Facts {
+    pub fn facts(&self, model: &str) -> Cow<'_, Facts> {
+        if let Some(facts) = self.memo.facts.get(model) {
+            return Cow::Borrowed(facts);
+        }
         let said = [model, ANY_MODEL].into_iter().filter_map(|name| self.facts.get(name).cloned());
-        said.chain(models::find(&self.name, model)).fold(Facts::default(), |facts, other| facts.or(&other))
+        let all = said.chain(models::find(&self.name, model));
+        Cow::Owned(all.fold(Facts::default(), |facts, other| facts.or(&other)))
     }
 
     /// The address of `operation` for `model`, asked as `speech` says.

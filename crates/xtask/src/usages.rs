@@ -218,8 +218,9 @@ impl Row {
 
 /// Reads the usage of a body as a whole answer's.
 fn read(dialect: DialectId, body: &Map<String, Value>) -> Option<Usage> {
-    let body = serde_json::to_vec(body).ok()?;
-    dialect.dialect().read_usage(&body)
+    let mut answer = flavours::answer(dialect);
+    answer.extend(body.clone());
+    dialect.dialect().read_usage(&serde_json::to_vec(&answer).ok()?)
 }
 
 /// A field of theirs, and what ours makes of it.

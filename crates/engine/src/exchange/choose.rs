@@ -4,9 +4,11 @@ use super::{Exchange, Task, render};
 use crate::{
     fit::{self, Needs},
     models::Facts,
+    plan::Aim,
     provider::Operation,
     record::PassedOver,
 };
+use std::borrow::Cow;
 
 impl Exchange {
     /// Leaves out the targets that are known to be unable to serve the request, where another one may be able.
@@ -21,8 +23,8 @@ impl Exchange {
             return;
         }
         let provider = |index: usize| self.plan.providers.get(index);
-        let facts = |aim: &crate::plan::Aim| provider(aim.provider).map(|p| p.facts(&aim.model));
-        let facts: Vec<Facts> = self.aims.iter().map(|aim| facts(aim).unwrap_or_default()).collect();
+        let facts = |aim: &Aim| provider(aim.provider).map(|p| p.facts(&aim.model)).unwrap_or_default();
+        let facts: Vec<Cow<'_, Facts>> = self.aims.iter().map(facts).collect();
         if !facts.iter().any(|facts| fit::is_in_question(&self.inbound.body, facts)) {
             return;
         }

@@ -1,6 +1,7 @@
 //! Which API each flavour is, and what it leaves out.
 
 use dialect::{DialectId, canon::Usage};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// One API of one provider, as the other book reads it.
@@ -32,7 +33,9 @@ const FLAVOURS: &[Flavour] = &[
     Flavour { name: "azure/chat", dialect: CHAT, unread: &[WRITE] },
     Flavour { name: "azure/responses", dialect: RESPONSES, unread: &[WRITE] },
     Flavour { name: "cerebras/chat", dialect: CHAT, unread: &[READ, WRITE, AUDIO] },
-    Flavour { name: "cohere/*", dialect: "cohere", unread: &[] },
+    Flavour { name: "cohere/default", dialect: "cohere", unread: &[] },
+    Flavour { name: "cohere/embeddings", dialect: "cohere_embed", unread: &[] },
+    Flavour { name: "cohere/tokens", dialect: "cohere", unread: &[] },
     Flavour { name: "deepseek/chat", dialect: CHAT, unread: &[WRITE, AUDIO] },
     Flavour { name: "doubleword/chat", dialect: CHAT, unread: &[AUDIO] },
     Flavour { name: "doubleword/responses", dialect: RESPONSES, unread: &[WRITE, REASONING] },
@@ -56,6 +59,24 @@ const FLAVOURS: &[Flavour] = &[
     Flavour { name: "*/embeddings", dialect: CHAT, unread: &[READ, WRITE, AUDIO, OUTPUT, REASONING] },
     Flavour { name: "*/responses", dialect: RESPONSES, unread: &[] },
 ];
+
+/// What an answer has beside its usage, for dialects that read it with the rest.
+const ANSWERS: &[(&str, &str)] = &[
+    (
+        "bedrock",
+        r#"{"output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}}, "stopReason": "end_turn"}"#,
+    ),
+    (
+        "cohere",
+        r#"{"id": "a", "message": {"role": "assistant", "content": [{"type": "text", "text": "hi"}]}, "finish_reason": "COMPLETE"}"#,
+    ),
+];
+
+/// The members of an answer of that dialect without a usage, where its usage is not read alone.
+pub(super) fn answer(dialect: DialectId) -> Map<String, Value> {
+    let text = ANSWERS.iter().find(|(name, _)| *name == dialect.name()).map_or("{}", |(_, text)| text);
+    serde_json::from_str(text).unwrap_or_default()
+}
 
 impl Flavour {
     /// The flavour of that name. One that has no row is one that no dialect speaks.
@@ -97,6 +118,14 @@ pub(super) const KNOWN: &[Known] = &[
         fields: COMPACTION_FIELDS,
         why: "a compaction is billed and not in the totals; ours counts it",
         is: has_compaction,
+    },
+    Known {
+        flavours: "cohere/tokens",
+        fields: &["input_tokens", READ, OUTPUT],
+        why: "theirs counts a preamble that nobody is billed for; ours counts what is billed",
+        is: |ours, _| {
+            ours.native.of(DialectId::Cohere).is_some_and(|usage| usage.contains_key("billed_units"))
+        },
     },
     Known {
         flavours: "x-ai/chat",
