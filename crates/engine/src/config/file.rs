@@ -1,7 +1,10 @@
 //! What an operator may write in `sekisho.yaml`. The comments here are the documentation of the file: the
 //! published schema is made of them.
 
-use super::values::{Duration, Keys, Names, Size};
+use super::{
+    facts::ModelFacts,
+    values::{Duration, Keys, Names, Size},
+};
 use crate::{
     plan::{self, LogFormat},
     provider,
@@ -159,6 +162,9 @@ pub struct Provider {
     pub headers: BTreeMap<String, String>,
     /// Its models, where it has no list of its own or yours shall be shorter.
     pub models: Option<Names>,
+    /// What is so of its models, by their names there, where sekisho does not know it or has it wrong. `"*"` stands
+    /// for those that are not named.
+    pub facts: BTreeMap<String, ModelFacts>,
     /// Path of its chat, behind `base_url`.
     pub generate_path: Option<String>,
     /// Path of its list of models, behind `base_url`.

@@ -114,6 +114,9 @@ impl Provider {
                 let _ = write!(text, ", {}", count(number, what));
             }
         }
+        if !self.facts.is_empty() {
+            let _ = write!(text, ", facts of {}", count(self.facts.len(), "model"));
+        }
         text
     }
 }

@@ -6,6 +6,7 @@
 //! stream that breaks is taken up by another target where it stands, or ends with an error.
 
 mod answer;
+mod choose;
 mod machine;
 mod remedy;
 mod render;
@@ -17,7 +18,7 @@ use crate::{
     path::KeyChoice,
     plan::{Aim, PlanHandle, Provider},
     provider::Operation,
-    record::{Outcome, Record, Trial},
+    record::{Outcome, PassedOver, Record, Trial},
     time::{Instant, Span},
 };
 use bytes::Bytes;
@@ -201,6 +202,8 @@ pub struct Exchange {
     trials: Vec<Trial>,
     /// The trial whose answer the caller gets.
     voice: Option<usize>,
+    /// Targets that were not asked.
+    passed_over: Vec<PassedOver>,
     losses: Losses,
     admitted: bool,
     /// The caller has gone.
@@ -320,6 +323,7 @@ impl Exchange {
             trouble: None,
             trials: Vec::with_capacity(1),
             voice: None,
+            passed_over: Vec::new(),
             losses: Losses::new(),
             admitted: false,
             left_by_caller: false,
@@ -339,7 +343,11 @@ impl Exchange {
         read: Result<(Call, Vec<Aim>), Fault>,
     ) -> Self {
         match read {
-            Ok((call, aims)) => Exchange::new(plan, inbound, Task::Call(Box::new(call)), aims),
+            Ok((call, aims)) => {
+                let mut exchange = Exchange::new(plan, inbound, Task::Call(Box::new(call)), aims);
+                exchange.pass_over();
+                exchange
+            }
             Err(fault) => Exchange::refuse(plan, dialect, inbound, &fault),
         }
     }
@@ -399,6 +407,7 @@ impl Exchange {
             model,
             trials: mem::take(&mut self.trials),
             voice: self.voice,
+            passed_over: mem::take(&mut self.passed_over),
             status: self.status,
             outcome,
             usage,

@@ -187,7 +187,8 @@ fn translate_body(
     let asked = read.value.stream_usage;
     read.value.stream_usage = read.value.stream.unwrap_or(false).then_some(true).or(asked);
     let completion_limit = provider.quirks.contains(&Quirk::MaxCompletionTokens);
-    let target = Target { model: &aim.model, max_output: None, completion_limit };
+    let max_output = provider.facts(&aim.model).max_output;
+    let target = Target { model: &aim.model, max_output, completion_limit };
     let written = dialect.dialect().write_request(&read.value, &target);
     read.value.stream_usage = asked;
     let mut losses = read.losses.clone();

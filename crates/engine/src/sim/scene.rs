@@ -176,6 +176,7 @@ impl Target {
             default_headers: Vec::new(),
             models: None,
             listed: Vec::new(),
+            facts: Default::default(),
             drops: Vec::new(),
             renames: Vec::new(),
             quirks: &[],
