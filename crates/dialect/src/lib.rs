@@ -9,6 +9,7 @@
 //! `tests`. No dialect imports another; what they share is `canon`, `frame`, `json`, `fault` and `loss`.
 
 mod anthropic;
+mod bedrock;
 pub mod canon;
 pub mod error_body;
 pub mod fault;
@@ -59,6 +60,7 @@ macro_rules! dialects {
 
 dialects! {
     Anthropic = "anthropic" => anthropic::Anthropic,
+    Bedrock = "bedrock" => bedrock::Bedrock,
     Gemini = "gemini" => gemini::Gemini,
     OpenaiChat = "openai_chat" => openai_chat::OpenaiChat,
     OpenaiResponses = "openai_responses" => openai_responses::OpenaiResponses,
