@@ -290,8 +290,8 @@ impl Draft<'_> {
 fn of_dialect(dialect: DialectId) -> Row {
     match dialect {
         DialectId::Anthropic => messages("", ""),
-        // No configuration names Gemini yet.
-        DialectId::Gemini | DialectId::OpenaiChat => chat("", ""),
+        // No configuration names Bedrock or Gemini yet.
+        DialectId::Bedrock | DialectId::Gemini | DialectId::OpenaiChat => chat("", ""),
         DialectId::OpenaiResponses => {
             Row { dialect: DialectId::OpenaiResponses, generate: "/responses", ..chat("", "") }
         }
