@@ -40,9 +40,11 @@ fn signature(method: &str, uri: &str, given: &[(&str, &str)], body: &[u8], sessi
 const HOST: (&str, &str) = ("host", "example.amazonaws.com");
 const TOKEN_OF_SUITE: &str = "6e86291e8372ff2a2260956d9b8aae1d763fbf315fa00fa31553b73ebf194267";
 
+type Published = (&'static str, &'static [(&'static str, &'static str)], Option<&'static str>, &'static str);
+
 /// The figures of AWS's own signing test suite: path, headers, session token, signature.
 #[rustfmt::skip]
-const PUBLISHED: &[(&str, &[(&str, &str)], Option<&str>, &str)] = &[
+const PUBLISHED: &[Published] = &[
     ("/", &[HOST], None, "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),
     ("/", &[], None, "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),
     ("/?Param2=value2&Param1=value1", &[], None, "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500"),
