@@ -127,12 +127,13 @@ fn known_words() -> Vec<&'static str> {
     #[rustfmt::skip]
     const WORDS: &[&str] = &[
         "$schema", "-", "abilities", "above", "attempts", "audio", "audio_in", "audio_out", "auth", "base_url",
-        "body", "cache_read", "cache_write", "cache_write_1h", "calls", "connect", "context_window", "cors",
-        "default_model", "default_provider", "dialect", "documents", "drain", "drops", "embeddings", "enabled",
-        "environment", "facts", "first_byte", "format", "generate_path", "headers", "idle", "input", "json_schema",
-        "keys", "keys_file", "like", "limits", "listen", "log", "max_output", "models", "models_path",
-        "models_shape", "output", "prefill", "prices", "providers", "reasoning", "renames", "streaming", "strict",
-        "timeouts", "tools", "total", "vision",
+        "body", "cache_read", "cache_write", "cache_write_1h", "calls", "connect", "content_filter",
+        "context_window", "cors", "default_model", "default_provider", "dialect", "documents", "drain", "drops",
+        "embeddings", "enabled", "environment", "facts", "failover", "first_byte", "first_token", "format",
+        "generate_path", "headers", "hold_bytes", "hold_time", "idle", "input", "json_schema", "keys",
+        "keys_file", "like", "limits", "listen", "log", "max_output", "models", "models_path", "models_shape",
+        "output", "prefill", "prices", "providers", "race", "reasoning", "renames", "retries", "streaming",
+        "streams", "strict", "timeouts", "tools", "total", "vision",
     ];
     WORDS.iter().copied().chain(crate::providers::PROVIDERS.iter().map(|row| row.name)).collect()
 }

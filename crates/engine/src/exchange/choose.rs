@@ -37,13 +37,11 @@ impl Exchange {
         if verdicts.iter().all(Result::is_err) {
             return;
         }
-        for (aim, verdict) in std::mem::take(&mut self.aims).into_iter().zip(verdicts) {
-            match verdict {
-                Ok(()) => self.aims.push_back(aim),
-                Err(why) => {
-                    let provider = provider(aim.provider).map_or(String::new(), |p| p.name.clone());
-                    self.passed_over.push(PassedOver { provider, model: aim.model, why });
-                }
+        for (index, verdict) in verdicts.into_iter().enumerate() {
+            if let (Err(why), Some(aim)) = (verdict, self.aims.get(index)) {
+                let provider = provider(aim.provider).map_or(String::new(), |p| p.name.clone());
+                self.passed_over.push(PassedOver { provider, model: aim.model.clone(), why });
+                self.left.retain(|left| *left != index);
             }
         }
     }

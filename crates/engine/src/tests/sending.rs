@@ -4,7 +4,7 @@ use super::plan;
 use crate::{
     access::Caller,
     exchange::{Exchange, Inbound, Order, Report, Upstream},
-    ledger::Answer,
+    ledger::Ledger,
     path::KeyChoice,
     plan::Plan,
     provider::Operation,
@@ -37,10 +37,14 @@ pub(super) fn exchange(plan: Plan, caller: DialectId, body: &str) -> (Upstream, 
         arrived: Instant::default(),
     };
     let mut exchange = Exchange::call(Rc::new(Arc::new(plan)), caller, Operation::Generate, inbound);
-    exchange.report(Report::Answer(Answer::Admitted), Instant::default());
+    let (mut ledger, now) = (Ledger::default(), Instant::default());
     let mut sent = None;
     while let Some(order) = exchange.order() {
         match order {
+            Order::Ask(command) => {
+                let answer = ledger.apply(&exchange.asks(), command, now);
+                exchange.report(Report::Answer(answer), now);
+            }
             Order::Send(_, upstream) => {
                 sent = Some(*upstream);
                 exchange.report(Report::ClientGone, Instant::default());
