@@ -86,13 +86,10 @@ impl std::fmt::Display for Facts {
 /// lines are looked at for each spelling of the name, of which there are few.
 #[must_use]
 pub fn find(provider: &str, model: &str) -> Option<Facts> {
-    match look(TABLE, provider, model) {
-        None => look(CORRECTIONS, provider, model).map(|(_, facts)| facts),
-        Some((name, known)) => {
-            let corrected = look(CORRECTIONS, provider, &name).map(|(_, facts)| facts.or(&known));
-            corrected.or(Some(known))
-        }
-    }
+    let corrected = |name: &str| look(CORRECTIONS, provider, name).map(|(_, facts)| facts);
+    let Some((name, known)) = look(TABLE, provider, model) else { return corrected(model) };
+    let corrected = corrected(model).or_else(|| corrected(&name));
+    Some(corrected.map_or_else(|| known.clone(), |corrected| corrected.or(&known)))
 }
 
 /// The lines of the written table: `(provider/model, columns)`, without those that are comments.
@@ -100,56 +97,55 @@ pub fn lines() -> impl Iterator<Item = (&'static str, &'static str)> {
     TABLE.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('\t'))
 }
 
-/// The spellings under which a model may stand, most particular first: without a path before it, without the
-/// region of a Bedrock inference profile
-/// (<https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html>), and without its
-/// date or revision at the end.
+/// The spellings under which a model may stand, most particular first: without what stands before it, and
+/// without its date or revision at the end.
 pub fn spellings(provider: &str, model: &str) -> impl Iterator<Item = String> {
-    let whole = Some(model.to_ascii_lowercase());
-    let heads = std::iter::successors(whole, {
-        let provider = provider.to_owned();
-        move |name| without_head(&provider, name).map(str::to_owned)
-    });
-    heads.flat_map(|head| std::iter::successors(Some(head), |name| without_revision(name).map(str::to_owned)))
+    let (whole, heads) = (Some(model.to_ascii_lowercase()), heads(provider));
+    let is_bedrock = provider == BEDROCK;
+    std::iter::successors(whole, move |name| without_head(heads, name)).flat_map(move |name| {
+        std::iter::successors(Some(name), move |name| without_revision(name, is_bedrock).map(str::to_owned))
+    })
 }
 
-/// What stands before a model's name and is no part of it.
+const BEDROCK: &str = "bedrock";
+
+/// What stands before a model's name and is no part of it. The regions are those of Bedrock's inference profiles:
+/// <https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html>
 const HEADS: &[(&str, &[&str])] = &[
-    ("bedrock", &["us.", "eu.", "global.", "apac.", "jp.", "au.", "ca.", "us-gov."]),
+    (BEDROCK, &["us.", "eu.", "global.", "apac.", "jp.", "au.", "ca.", "us-gov."]),
     ("google-ai-studio", &["models/", "google/"]),
     ("vertex", &["publishers/google/models/", "publishers/anthropic/models/", "google/", "anthropic/"]),
 ];
 
-fn without_head<'a>(provider: &str, model: &'a str) -> Option<&'a str> {
-    let (_, heads) = HEADS.iter().find(|(name, _)| *name == provider)?;
+fn heads(provider: &str) -> &'static [&'static str] {
+    HEADS.iter().find(|(name, _)| *name == provider).map_or(&[], |(_, heads)| heads)
+}
+
+fn without_head(heads: &[&str], model: &str) -> Option<String> {
     // The names of inference profiles and their like: `arn:aws:bedrock:…:inference-profile/us.anthropic…`.
     let named = model.starts_with("arn:").then(|| model.rsplit_once('/')).flatten();
-    named.map(|(_, name)| name).or_else(|| heads.iter().find_map(|head| model.strip_prefix(head)))
+    let bare = named.map(|(_, name)| name);
+    bare.or_else(|| heads.iter().find_map(|head| model.strip_prefix(head))).map(str::to_owned)
 }
 
 /// The name without a date or a revision at its end. A number that may be part of the name (`-4-1`, `-0613`)
-/// is none.
-fn without_revision(model: &str) -> Option<&str> {
+/// is none, and so is a version (`-v2`), but on Bedrock, where every name has one.
+fn without_revision(model: &str, is_bedrock: bool) -> Option<&str> {
     let (name, last) = model.rsplit_once(['-', '@', ':'])?;
-    let digits = last.bytes().all(|byte| byte.is_ascii_digit());
-    let version = last.strip_prefix('v').is_some_and(|n| !n.is_empty() && n.len() < 3 && is_number(n));
-    let is_revision = match last.len() {
-        1 => digits && model.ends_with(&format!(":{last}")),
-        3 | 8 => digits || version,
-        _ => version,
-    };
-    if is_revision || matches!(last, "latest" | "default") {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_version = is_number(last.strip_prefix('v').unwrap_or_default())
+        || last.len() == 1 && is_number(last) && model.ends_with(&format!(":{last}"));
+    let is_date = matches!(last.len(), 3 | 8) && is_number(last);
+    if is_date || is_bedrock && is_version || matches!(last, "latest" | "default") {
         return Some(name);
     }
-    let (year, rest) = model.split_at_checked(model.len().checked_sub("-2025-01-31".len())?)?;
-    let shape =
-        |(at, byte): (usize, u8)| if matches!(at, 0 | 5 | 8) { byte == b'-' } else { byte.is_ascii_digit() };
-    rest.bytes().enumerate().all(shape).then_some(year)
+    let (name, day) = model.split_at_checked(model.len().checked_sub(DAY.len())?)?;
+    let is_like = |(byte, like): (u8, u8)| byte == like || byte.is_ascii_digit() && like.is_ascii_digit();
+    day.bytes().zip(DAY.bytes()).all(is_like).then_some(name)
 }
 
-fn is_number(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit())
-}
+/// A date as some names end in one.
+const DAY: &str = "-2025-01-31";
 
 /// The first spelling that has a line, with the name that the line has in the end.
 fn look(table: &str, provider: &str, model: &str) -> Option<(String, Facts)> {

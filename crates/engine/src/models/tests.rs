@@ -53,6 +53,8 @@ fn names_are_found_in_all_their_spellings() {
             Some(1_000_000),
         ),
         ("bedrock", "meta.llama3-1-8b-instruct-v1:0", Some(128_000)),
+        ("bedrock", "amazon.titan-embed-text-v2:0", Some(8_192)),
+        ("cohere", "command-r-plus-v9", None),
         ("openai", "gpt-4-9999", None),
         ("openai", "no-such-model", None),
         ("no-such-provider", "gpt-5", None),

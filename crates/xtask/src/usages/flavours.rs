@@ -61,16 +61,10 @@ const FLAVOURS: &[Flavour] = &[
 ];
 
 /// What an answer has beside its usage, for dialects that read it with the rest.
-const ANSWERS: &[(&str, &str)] = &[
-    (
-        "bedrock",
-        r#"{"output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}}, "stopReason": "end_turn"}"#,
-    ),
-    (
-        "cohere",
-        r#"{"id": "a", "message": {"role": "assistant", "content": [{"type": "text", "text": "hi"}]}, "finish_reason": "COMPLETE"}"#,
-    ),
-];
+const ANSWERS: &[(&str, &str)] = &[(
+    "cohere",
+    r#"{"id": "a", "message": {"role": "assistant", "content": [{"type": "text", "text": "hi"}]}, "finish_reason": "COMPLETE"}"#,
+)];
 
 /// The members of an answer of that dialect without a usage, where its usage is not read alone.
 pub(super) fn answer(dialect: DialectId) -> Map<String, Value> {
