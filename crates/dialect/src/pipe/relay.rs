@@ -1,8 +1,11 @@
 //! Untouched bytes, looked at from the side.
 
 use crate::{
-    Dialect, Fault, FaultKind, Glance, Seen, canon::Usage, frame::sse::Frame, frame::sse::Frames,
-    limits::METERED_BODY_MAX, splice,
+    Dialect, Fault, FaultKind, Glance, Seen,
+    canon::Usage,
+    frame::{Frames, sse::Frame},
+    limits::METERED_BODY_MAX,
+    splice,
 };
 use bytes::Bytes;
 use std::mem;
@@ -19,7 +22,8 @@ pub(super) struct Relay {
 
 impl Relay {
     pub(super) fn new(dialect: &'static dyn Dialect) -> Relay {
-        Relay { dialect, frames: Frames::default(), glance: dialect.glance(), held: Vec::new(), failed: None }
+        let frames = dialect.framing().frames();
+        Relay { dialect, frames, glance: dialect.glance(), held: Vec::new(), failed: None }
     }
 
     pub(super) fn feed(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), Fault> {
