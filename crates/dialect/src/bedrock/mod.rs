@@ -13,7 +13,7 @@ mod wire;
 mod write;
 
 use crate::{
-    Carried, Dialect, DialectId, Fault, Glance, Reader, Target, Writer,
+    Carried, Dialect, DialectId, Fault, Glance, Paths, Reader, Target, Writer,
     canon::{Message, Request, Usage},
     frame::Framing,
 };
@@ -24,6 +24,14 @@ pub(crate) struct Bedrock;
 impl Dialect for Bedrock {
     fn id(&self) -> DialectId {
         wire::ME
+    }
+
+    fn paths(&self) -> Paths {
+        Paths {
+            generate: "/model/{model}/converse",
+            stream: Some("/model/{model}/converse-stream"),
+            count: Some("/model/{model}/count-tokens"),
+        }
     }
 
     fn names(&self) -> &'static [(&'static str, &'static str)] {

@@ -4,6 +4,7 @@
 //! problems are found at once, and none of them holds a secret.
 
 mod access;
+mod cloud;
 mod draft;
 pub mod environment;
 mod expand;
@@ -125,9 +126,9 @@ impl Document {
 fn known_words() -> Vec<&'static str> {
     #[rustfmt::skip]
     const WORDS: &[&str] = &[
-        "$schema", "-", "attempts", "auth", "base_url", "body", "connect", "cors", "default_model", "default_provider", "dialect",
+        "$schema", "-", "api_version", "attempts", "auth", "base_url", "body", "connect", "cors", "default_model", "default_provider", "dialect",
         "drain", "drops", "enabled", "environment", "first_byte", "format", "generate_path", "headers", "idle", "keys",
-        "keys_file", "limits", "listen", "log", "models", "models_path", "models_shape", "providers", "renames",
+        "keys_file", "limits", "listen", "log", "models", "models_path", "models_shape", "project", "providers", "region", "renames",
         "strict", "timeouts", "total",
     ];
     WORDS.iter().copied().chain(crate::providers::PROVIDERS.iter().map(|row| row.name)).collect()

@@ -10,6 +10,7 @@ mod reply;
 
 use crate::{
     access::Caller,
+    cloud::Signer,
     ledger::{Answer, Command},
     path::KeyChoice,
     plan::{Aim, PlanHandle},
@@ -20,7 +21,7 @@ use crate::{
 use bytes::Bytes;
 use dialect::{Carried, DialectId, Fault, Losses, canon, splice::Outline};
 use http::{HeaderMap, Method, StatusCode, Uri};
-use std::{collections::VecDeque, mem};
+use std::{collections::VecDeque, mem, sync::Arc};
 
 /// A request as the door received it, its caller known and its body read.
 #[derive(Clone, Debug)]
@@ -114,10 +115,12 @@ pub struct Upstream {
     pub method: Method,
     /// The address.
     pub uri: Uri,
-    /// The headers, the provider's key among them.
+    /// The headers, the provider's key among them, if it has one.
     pub headers: HeaderMap,
     /// The body, in pieces that share the caller's buffer.
     pub body: Vec<Bytes>,
+    /// What must sign it before it is sent.
+    pub signer: Option<Arc<Signer>>,
 }
 
 /// The head of a provider's answer.
@@ -153,6 +156,8 @@ pub enum Io {
     Tls,
     /// The connection broke.
     Broken,
+    /// There are no credentials to sign with; the door has told the operator why.
+    Credentials,
 }
 
 /// What is asked for.

@@ -68,9 +68,9 @@ fn show(row: &Row) -> String {
             text.push_str(&request(&what, "POST", url(true), &provider));
         }
     }
-    if let Some((path, shape)) = &provider.models {
+    if let Some((_, shape)) = &provider.models {
         let what = format!("models ({shape:?})");
-        text.push_str(&request(&what, "GET", provider.address(path), &provider));
+        text.push_str(&request(&what, "GET", provider.models_url(), &provider));
     }
     let what = format!("pass-through of /{}/v1/files?limit=1", row.name);
     text.push_str(&request(&what, "GET", provider.address("/v1/files?limit=1"), &provider));
@@ -81,7 +81,12 @@ fn show(row: &Row) -> String {
 fn switched_on(row: &Row) -> Provider {
     let base = row.base_variables().into_iter().next().unwrap_or_default();
     let environment = match row.key_vars.first() {
-        Some(key) if !row.local => vec![(*key, "KEY"), ("CLOUDFLARE_ACCOUNT_ID", "ACCOUNT")],
+        Some(key) if !row.local => vec![
+            (*key, "KEY"),
+            ("AWS_REGION", "REGION"),
+            ("AZURE_OPENAI_RESOURCE_NAME", "RESOURCE"),
+            ("CLOUDFLARE_ACCOUNT_ID", "ACCOUNT"),
+        ],
         _ => vec![(base.as_str(), row.base)],
     };
     let mut plan = plan(&environment, "");
