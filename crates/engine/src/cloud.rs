@@ -4,7 +4,7 @@
 
 pub mod profile;
 
-use crate::secret::Secret;
+use crate::{secret::Secret, sign};
 use http::{HeaderName, HeaderValue, Uri};
 
 /// A provider that is more than a row.
@@ -20,6 +20,8 @@ pub enum Cloud {
 
 /// What a request to a provider without a plain key needs before it is sent.
 pub struct Signer {
+    /// The provider's name, for the log.
+    pub provider: &'static str,
     /// What is done with the credentials.
     pub scheme: Scheme,
     /// Where they come from.
@@ -91,7 +93,7 @@ pub enum Source {
         url: Uri,
     },
     /// An access key.
-    AwsKeys(AwsKeys),
+    AwsKeys(sign::aws::Credentials),
     /// The access key of a profile. The files are read each time: other programs write new keys into them.
     AwsProfile {
         /// The file of credentials, then the file of settings.
@@ -132,17 +134,6 @@ pub enum Proof {
     Secret(Secret),
     /// The file's path.
     File(String),
-}
-
-/// An access key of AWS.
-#[derive(Clone)]
-pub struct AwsKeys {
-    /// Its id.
-    pub id: String,
-    /// Its secret.
-    pub secret: Secret,
-    /// The token of its session, where it is temporary.
-    pub session: Option<Secret>,
 }
 
 impl Source {

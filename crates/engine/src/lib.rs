@@ -22,6 +22,7 @@ pub mod providers;
 pub mod record;
 pub mod route;
 pub mod secret;
+pub mod sign;
 #[cfg(test)]
 mod sim;
 pub mod speech;

@@ -5,21 +5,24 @@
 //! nothing piles up between them.
 
 use crate::{
+    credential,
     demo::Demo,
     door::{body::Permit, io::ClientIo, worker::Worker},
-    upstream::Answer,
+    upstream::{Answer, Pieces},
 };
 use bytes::Bytes;
 use engine::{
+    cloud::Signer,
     exchange::{Attempt, Exchange, Io, Order, Reply, Report, Upstream, UpstreamHead},
     ledger::Command,
     record::Record,
     time::Instant,
 };
-use http::{Request, Response, Version, header};
+use http::{Request, Response, StatusCode, Version, header};
 use std::{
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 use tokio::time::{Sleep, sleep_until};
@@ -96,7 +99,10 @@ impl Drive {
         *request.method_mut() = upstream.method;
         *request.uri_mut() = upstream.uri;
         *request.headers_mut() = upstream.headers;
-        Live::Asked(Box::pin(self.worker.pool().send(request)))
+        match upstream.signer {
+            Some(signer) => Live::Asked(Box::pin(signed(self.worker.clone(), signer, request))),
+            None => Live::Asked(Box::pin(self.worker.pool().send(request))),
+        }
     }
 
     /// What comes next of the attempt, or that it is time, or that the client has gone.
@@ -139,6 +145,20 @@ impl Drive {
         self.live = None;
         self.worker.keep(record);
     }
+}
+
+/// Signs a request just before it is sent, which may mean to wait for credentials.
+async fn signed(
+    worker: Rc<Worker>,
+    signer: Arc<Signer>,
+    mut request: Request<Pieces>,
+) -> Result<Response<Answer>, Io> {
+    credential::sign(&worker, &signer, &mut request).await?;
+    let response = worker.pool().send(request).await?;
+    if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        worker.shared.credentials.doubt(&signer);
+    }
+    Ok(response)
 }
 
 impl Drop for Drive {

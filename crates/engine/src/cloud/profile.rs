@@ -3,8 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::AwsKeys;
-use crate::secret::Secret;
+use crate::{secret::Secret, sign::aws::Credentials};
 
 /// The last value of `key` in `profile`. The sections of the file of settings are called `[profile NAME]`,
 /// those of the file of credentials `[NAME]`.
@@ -31,10 +30,10 @@ pub fn value<'a>(text: &'a str, profile: &str, key: &str) -> Option<&'a str> {
 
 /// The access key of `profile`, if it has one.
 #[must_use]
-pub fn keys(text: &str, profile: &str) -> Option<AwsKeys> {
+pub fn keys(text: &str, profile: &str) -> Option<Credentials> {
     let secret = |key| value(text, profile, key).map(Secret::new);
-    Some(AwsKeys {
-        id: value(text, profile, "aws_access_key_id")?.to_owned(),
+    Some(Credentials {
+        access_key: value(text, profile, "aws_access_key_id")?.to_owned(),
         secret: secret("aws_secret_access_key")?,
         session: secret("aws_session_token"),
     })

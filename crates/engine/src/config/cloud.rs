@@ -126,7 +126,9 @@ impl Draft<'_> {
         let question = Question { facts: &facts, said, written, keyed, base, read_file };
         let signer = match given || keyed {
             true => None,
-            false => question.signer(cloud).map_err(|trouble| self.trouble(row, &path, &trouble, written)).ok()?,
+            false => {
+                question.signer(cloud).map_err(|trouble| self.trouble(row, &path, &trouble, written)).ok()?
+            }
         };
         if signer.is_none() && !keyed && !given {
             self.off(row, variable, written, &path);
@@ -135,7 +137,8 @@ impl Draft<'_> {
         let found = question.place(cloud, row);
         let place = found.map_err(|trouble| self.trouble(row, &path, &trouble, written)).ok()?;
         let row = Row { speaks: place.speaks, ..row.clone() };
-        let provider = Provider { keys, signer: signer.map(Arc::new), ..supply::shape(&row, said, &place.base) };
+        let provider =
+            Provider { keys, signer: signer.map(Arc::new), ..supply::shape(&row, said, &place.base) };
         Some(self.finish_provider(&path, said, place.put_in(provider)))
     }
 
@@ -144,7 +147,10 @@ impl Draft<'_> {
         let Some(key) = row.key_vars.first() else { return };
         if written && !self.is_reported(path) {
             let problem = Problem::new(format!("provider `{}` has no key and no credentials", row.name));
-            self.wrong(path, problem.hint(format!("set `{key}`, or `keys` here; `keys: []` where it wants none")));
+            self.wrong(
+                path,
+                problem.hint(format!("set `{key}`, or `keys` here; `keys: []` where it wants none")),
+            );
         } else if let Some(variable) = variable {
             self.note(format!("`{variable}` is set but `{key}` is not: provider `{}` is off", row.name));
         }

@@ -206,7 +206,8 @@ impl Draft<'_> {
                 );
             }
         }
-        let of_clouds = [("region", &said.region), ("project", &said.project), ("api_version", &said.api_version)];
+        let of_clouds =
+            [("region", &said.region), ("project", &said.project), ("api_version", &said.api_version)];
         let is_cloud = providers::find(&provider.name).is_some_and(|row| row.cloud.is_some());
         for (member, _) in of_clouds.iter().filter(|(_, said)| !is_cloud && said.is_some()) {
             let what = format!("`{}` takes no `{member}`: put it into `base_url`", provider.name);

@@ -201,7 +201,13 @@ impl Act {
             6 => Act::Break(part),
             7 => Act::Stall(part),
             8 => Act::Silent,
-            9 => Act::Fail(*chance.pick(&[Io::Connect, Io::ConnectTimeout, Io::Tls, Io::Broken, Io::Credentials])),
+            9 => Act::Fail(*chance.pick(&[
+                Io::Connect,
+                Io::ConnectTimeout,
+                Io::Tls,
+                Io::Broken,
+                Io::Credentials,
+            ])),
             10 | 11 => Act::Refuse(
                 *chance.pick(&[400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 529]),
             ),

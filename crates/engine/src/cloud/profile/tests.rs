@@ -44,10 +44,10 @@ fn a_value_is_found_in_its_own_section() {
 #[test]
 fn a_key_is_whole_or_none() {
     let default = keys(FILE, "default").expect("a key");
-    assert_eq!((default.id.as_str(), default.secret.expose()), ("AKIADEFAULT", "secret/with+signs="));
+    assert_eq!((default.access_key.as_str(), default.secret.expose()), ("AKIADEFAULT", "secret/with+signs="));
     assert!(default.session.is_none());
     let spaced = keys(FILE, "spaced").expect("a key");
-    assert_eq!((spaced.id.as_str(), spaced.secret.expose()), ("AKIASPACED", "s#s"));
+    assert_eq!((spaced.access_key.as_str(), spaced.secret.expose()), ("AKIASPACED", "s#s"));
     assert_eq!(spaced.session.expect("a token").expose(), "token");
     assert!(keys(FILE, "half").is_none());
 }

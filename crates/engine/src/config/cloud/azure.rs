@@ -34,7 +34,8 @@ impl Question<'_> {
             (None, None) => return Err(Trouble::Missing("`AZURE_OPENAI_ENDPOINT`")),
         };
         let version = self.said.api_version.as_deref().or_else(|| self.facts.first(&VARIABLES));
-        let Some(version) = version.filter(|version| version.starts_with(|c: char| c.is_ascii_digit())) else {
+        let Some(version) = version.filter(|version| version.starts_with(|c: char| c.is_ascii_digit()))
+        else {
             return Ok(Place { base, speaks: row.speaks, inner: String::new(), models: None });
         };
         if !is_word(version) {
@@ -61,7 +62,7 @@ impl Question<'_> {
             None if self.written => Some(managed(facts)?),
             None => None,
         };
-        Ok(source.map(|source| Signer { scheme: Scheme::Bearer, source }))
+        Ok(source.map(|source| Signer { provider: "azure", scheme: Scheme::Bearer, source }))
     }
 }
 
@@ -100,7 +101,10 @@ fn managed(facts: &Facts) -> Result<Source, Trouble> {
         let mut value = HeaderValue::from_str(shown).map_err(|_| wrong())?;
         value.set_sensitive(true);
         let url = uri("IDENTITY_ENDPOINT", &(url.to_owned() + &asks("2019-08-01")))?;
-        return Ok(Source::EntraManaged { url, header: (HeaderName::from_static("x-identity-header"), value) });
+        return Ok(Source::EntraManaged {
+            url,
+            header: (HeaderName::from_static("x-identity-header"), value),
+        });
     }
     let path = format!("/metadata/identity/oauth2/token{}", asks("2018-02-01"));
     let url = facts.address("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://", "169.254.169.254", &path)?;

@@ -2,9 +2,10 @@
 
 use super::{Facts, Place, Question, Trouble, is_label, uri};
 use crate::{
-    cloud::{AwsKeys, Proof, Scheme, Signer, Source, profile},
+    cloud::{Proof, Scheme, Signer, Source, profile},
     provider::Provider as Row,
     secret::Secret,
+    sign::aws::Credentials,
 };
 use http::Uri;
 
@@ -67,7 +68,7 @@ impl Question<'_> {
         let Some(source) = source else { return Ok(None) };
         let region = self.region()?.or_else(|| self.base.as_deref().and_then(region_in));
         let region = region.ok_or(Trouble::Missing("`AWS_REGION`"))?;
-        Ok(Some(Signer { scheme: Scheme::SigV4 { region, service: "bedrock" }, source }))
+        Ok(Some(Signer { provider: "bedrock", scheme: Scheme::SigV4 { region, service: "bedrock" }, source }))
     }
 
     fn profile(&self) -> &str {
@@ -76,11 +77,9 @@ impl Question<'_> {
 
     /// The file of credentials, and that of settings.
     fn files(&self) -> [Option<String>; 2] {
-        let file = |variable, path| self.facts.get(variable).map(str::to_owned).or_else(|| self.facts.home(path));
-        [
-            file("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"),
-            file("AWS_CONFIG_FILE", ".aws/config"),
-        ]
+        let file =
+            |variable, path| self.facts.get(variable).map(str::to_owned).or_else(|| self.facts.home(path));
+        [file("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"), file("AWS_CONFIG_FILE", ".aws/config")]
     }
 
     /// A profile that is named, or the usual one, if it has a key and the file names this provider.
@@ -100,7 +99,8 @@ impl Question<'_> {
 
     fn web_identity(&self) -> Result<Option<Source>, Trouble> {
         let facts = self.facts;
-        let Some((file, role)) = facts.get("AWS_WEB_IDENTITY_TOKEN_FILE").zip(facts.get("AWS_ROLE_ARN")) else {
+        let Some((file, role)) = facts.get("AWS_WEB_IDENTITY_TOKEN_FILE").zip(facts.get("AWS_ROLE_ARN"))
+        else {
             return Ok(None);
         };
         let host = match self.region()? {
@@ -115,7 +115,8 @@ impl Question<'_> {
     /// The machine's role, which nothing but asking can tell of: so it is asked for only where the file names
     /// this provider.
     fn instance(&self) -> Option<Source> {
-        let is_off = self.facts.get("AWS_EC2_METADATA_DISABLED").is_some_and(|said| said.eq_ignore_ascii_case("true"));
+        let is_off =
+            self.facts.get("AWS_EC2_METADATA_DISABLED").is_some_and(|said| said.eq_ignore_ascii_case("true"));
         let url = self.facts.get("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or("http://169.254.169.254");
         let url = url.trim_end_matches('/').to_owned();
         (self.written && !is_off).then_some(Source::AwsInstance { url })
@@ -124,8 +125,8 @@ impl Question<'_> {
 
 fn access_key(facts: &Facts) -> Option<Source> {
     let secret = |name| facts.get(name).map(Secret::new);
-    Some(Source::AwsKeys(AwsKeys {
-        id: facts.get("AWS_ACCESS_KEY_ID")?.to_owned(),
+    Some(Source::AwsKeys(Credentials {
+        access_key: facts.get("AWS_ACCESS_KEY_ID")?.to_owned(),
         secret: secret("AWS_SECRET_ACCESS_KEY")?,
         session: secret("AWS_SESSION_TOKEN"),
     }))

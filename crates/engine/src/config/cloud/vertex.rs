@@ -82,7 +82,7 @@ impl Question<'_> {
                 Source::GoogleMetadata { url }
             }
         };
-        Ok(Some(Signer { scheme: Scheme::Bearer, source }))
+        Ok(Some(Signer { provider: "vertex", scheme: Scheme::Bearer, source }))
     }
 
     /// The file that is named, or the one that gcloud writes, if it is there.
@@ -103,7 +103,8 @@ impl Question<'_> {
             }
         };
         let read = serde_json::from_str(&text);
-        read.map(|file| Some((path, file))).map_err(|_| wrong("this file is not JSON with credentials".into()))
+        read.map(|file| Some((path, file)))
+            .map_err(|_| wrong("this file is not JSON with credentials".into()))
     }
 }
 
