@@ -82,16 +82,15 @@ const FORMATS: &[(&str, &str, &str)] = &[
     ("audio/opus", "audio", "opus"),
 ];
 
-/// Efforts: the word, and the thinking budget in tokens that stands for it on models that know budgets.
+/// Efforts: the word, and the thinking budget in tokens that stands for it on models that know budgets. All
+/// makers know the first three.
 const EFFORTS: &[(&str, Effort, u64)] = &[
     ("low", Effort::Low, 2_048),
     ("medium", Effort::Medium, 8_192),
     ("high", Effort::High, 16_384),
-    ("high", Effort::Max, 32_000),
+    ("max", Effort::Max, 32_000),
     ("low", Effort::Minimal, 1_024),
     ("minimal", Effort::Minimal, 1_024),
-    ("max", Effort::Max, 32_000),
-    ("xhigh", Effort::Max, 32_000),
 ];
 
 /// What models have in common that are made by one maker, beyond what Converse has for all:
@@ -154,7 +153,7 @@ pub(super) fn write_effort(effort: &Effort) -> Option<(&'static str, u64)> {
 
 /// The word for a budget: the first that grants as much.
 pub(super) fn effort_of_budget(budget: u64) -> &'static str {
-    EFFORTS.iter().find(|(.., most)| budget <= *most).map_or("high", |(word, ..)| word)
+    EFFORTS.iter().take(3).find(|(.., most)| budget <= *most).map_or("high", |(word, ..)| word)
 }
 
 /// The type of a medium that stands in `member` with that format.
