@@ -5,7 +5,7 @@
 //! nothing piles up between them.
 
 use crate::{
-    credential,
+    credential::{self, Credential},
     demo::Demo,
     door::{body::Permit, io::ClientIo, worker::Worker},
     upstream::{Answer, Pieces},
@@ -153,11 +153,12 @@ async fn signed(
     signer: Arc<Signer>,
     mut request: Request<Pieces>,
 ) -> Result<Response<Answer>, Io> {
-    credential::sign(&worker, &signer, &mut request).await?;
-    let response = worker.pool().send(request).await?;
+    let credential = credential::sign(&worker, &signer, &mut request).await?;
+    let mut response = worker.pool().send(request).await?;
     if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         worker.shared.credentials.doubt(&signer);
     }
+    response.extensions_mut().insert(credential);
     Ok(response)
 }
 
@@ -191,7 +192,10 @@ impl Live {
                     let framed = parts.version == Version::HTTP_2
                         || parts.headers.contains_key(header::CONTENT_LENGTH)
                         || parts.headers.contains_key(header::TRANSFER_ENCODING);
-                    let head = UpstreamHead { status: parts.status, headers: parts.headers, framed };
+                    let signed_with = parts.extensions.get::<Arc<Credential>>();
+                    let signed_with = signed_with.map_or_else(Vec::new, |credential| credential.secrets());
+                    let (status, headers) = (parts.status, parts.headers);
+                    let head = UpstreamHead { status, headers, framed, signed_with };
                     Poll::Ready(Report::Head(attempt, head))
                 }
                 Err(io) => Poll::Ready(Report::Failed(attempt, io)),

@@ -11,6 +11,7 @@ use crate::{
     plan::Aim,
     provider::Operation,
     record::{Outcome, Trial},
+    secret::Secret,
     time::Instant,
 };
 use bytes::Bytes;
@@ -225,7 +226,9 @@ impl Exchange {
         }
         let held = mem::take(&mut answering.held);
         let held_len = answering.held_len;
-        let head = UpstreamHead { headers: mem::take(&mut answering.head.headers), ..answering.head };
+        let (status, framed) = (answering.head.status, answering.head.framed);
+        let headers = mem::take(&mut answering.head.headers);
+        let head = UpstreamHead { status, headers, framed, signed_with: Vec::new() };
         let (relayed, streamed) = (answering.way.relayed, answering.way.streamed && !answering.way.listed);
         let mut reply = reply::success(self, head, relayed, streamed);
         if whole {
@@ -253,7 +256,7 @@ impl Exchange {
     /// A provider has refused, and what it said has been read.
     fn refused(&mut self, now: Instant) {
         let State::Refused { head, body, .. } = mem::replace(&mut self.state, State::Over) else { return };
-        let body = self.without_keys(body);
+        let body = self.without_keys(body, &head.signed_with);
         let dialect = self.provider_dialect();
         let mut fault = dialect.dialect().read_fault(head.status.as_u16(), &body);
         fault.retry_after_ms = fault.retry_after_ms.or_else(|| reply::retry_after(&head.headers));
@@ -271,18 +274,19 @@ impl Exchange {
     }
 
     /// A provider's error without the keys that it repeats in it: they are ours, and not the caller's.
-    fn without_keys(&self, body: Vec<u8>) -> Vec<u8> {
+    fn without_keys(&self, body: Vec<u8>, signed_with: &[Secret]) -> Vec<u8> {
         let provider = self.aim.as_ref().and_then(|aim| self.plan.providers.get(aim.provider));
         let keys = provider.map(|provider| provider.keys.as_slice()).unwrap_or_default();
-        keys.iter().map(|key| key.expose()).filter(|key| key.len() >= limits::SECRET_MIN).fold(
-            body,
-            |mut body, key| {
+        keys.iter()
+            .chain(signed_with)
+            .map(|key| key.expose())
+            .filter(|key| key.len() >= limits::SECRET_MIN)
+            .fold(body, |mut body, key| {
                 while let Some(at) = memchr::memmem::find(&body, key.as_bytes()) {
                     body.splice(at..at + key.len(), *b"***");
                 }
                 body
-            },
-        )
+            })
     }
 
     /// An attempt has failed.

@@ -16,12 +16,13 @@ use crate::{
     plan::{Aim, PlanHandle},
     provider::Operation,
     record::{Outcome, Record, Trial},
+    secret::Secret,
     time::Instant,
 };
 use bytes::Bytes;
 use dialect::{Carried, DialectId, Fault, Losses, canon, splice::Outline};
 use http::{HeaderMap, Method, StatusCode, Uri};
-use std::{collections::VecDeque, mem, sync::Arc};
+use std::{collections::VecDeque, fmt, mem, sync::Arc};
 
 /// A request as the door received it, its caller known and its body read.
 #[derive(Clone, Debug)]
@@ -124,7 +125,7 @@ pub struct Upstream {
 }
 
 /// The head of a provider's answer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct UpstreamHead {
     /// The status.
     pub status: StatusCode,
@@ -132,6 +133,14 @@ pub struct UpstreamHead {
     pub headers: HeaderMap,
     /// The transport tells the end of the body from a broken connection: it has a length, chunks or frames.
     pub framed: bool,
+    /// What the door signed the request with: no caller may read it in the answer.
+    pub signed_with: Vec<Secret>,
+}
+
+impl fmt::Debug for UpstreamHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpstreamHead").field("status", &self.status).finish_non_exhaustive()
+    }
 }
 
 /// The head of our answer.

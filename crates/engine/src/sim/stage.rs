@@ -176,7 +176,8 @@ impl Live {
 fn head(status: u16, stream: bool) -> UpstreamHead {
     let kind = if stream { "text/event-stream" } else { "application/json" };
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]);
-    UpstreamHead { status: StatusCode::from_u16(status).unwrap(), headers, framed: false }
+    let status = StatusCode::from_u16(status).unwrap();
+    UpstreamHead { status, headers, framed: false, signed_with: Vec::new() }
 }
 
 /// An error that both dialects know for one.

@@ -73,11 +73,7 @@ pub(super) async fn web_identity(
 }
 
 /// The access key of a container's role.
-pub(super) async fn container(
-    fetcher: &Fetcher,
-    url: &Uri,
-    token: Option<&Proof>,
-) -> Result<Grant, String> {
+pub(super) async fn container(fetcher: &Fetcher, url: &Uri, token: Option<&Proof>) -> Result<Grant, String> {
     let token = token.map(fetch::proof).transpose()?;
     let headers = match &token {
         Some(token) => vec![(AUTHORIZATION, sensitive(token.expose())?)],
@@ -90,7 +86,10 @@ pub(super) async fn container(
 /// request that was smuggled in can open.
 pub(super) async fn instance(fetcher: &Fetcher, url: &str) -> Result<Grant, String> {
     let address = |path: &str| format!("{url}{path}").parse::<Uri>().map_err(|_| "no address".to_owned());
-    let life = (HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds"), HeaderValue::from_static(SESSION_LIFE));
+    let life = (
+        HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds"),
+        HeaderValue::from_static(SESSION_LIFE),
+    );
     let opened = fetcher.send(Method::PUT, &address("/latest/api/token")?, &[life], String::new()).await?;
     let session = std::str::from_utf8(&opened).map_err(|_| "the session is not UTF-8".to_owned())?;
     let session = (HeaderName::from_static("x-aws-ec2-metadata-token"), sensitive(session.trim())?);
@@ -115,7 +114,8 @@ fn grant(given: Given) -> Result<Grant, String> {
 }
 
 fn sensitive(text: &str) -> Result<HeaderValue, String> {
-    let mut value = HeaderValue::from_str(text).map_err(|_| "the token cannot stand in a header".to_owned())?;
+    let mut value =
+        HeaderValue::from_str(text).map_err(|_| "the token cannot stand in a header".to_owned())?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -124,9 +124,8 @@ fn sensitive(text: &str) -> Result<HeaderValue, String> {
 fn unix_seconds(text: &str) -> Option<u64> {
     let (date, time) = text.split_once('T')?;
     let whole = time.strip_suffix('Z')?.split('.').next()?;
-    let numbers = |text: &str, mark: char| {
-        text.split(mark).map(|part| part.parse().ok()).collect::<Option<Vec<u64>>>()
-    };
+    let numbers =
+        |text: &str, mark: char| text.split(mark).map(|part| part.parse().ok()).collect::<Option<Vec<u64>>>();
     let (&[year, month @ 1..=12, day @ 1..=31], &[hour @ 0..=23, minute @ 0..=59, second @ 0..=60]) =
         (numbers(date, '-')?.as_slice(), numbers(whole, ':')?.as_slice())
     else {

@@ -34,7 +34,8 @@ struct Refusal {
 impl Fetcher {
     /// Sends a form.
     pub(super) async fn post(&self, url: &Uri, form: &[(&str, &str)]) -> Result<Zeroizing<Vec<u8>>, String> {
-        let pairs: Vec<String> = form.iter().map(|(name, value)| format!("{name}={}", segment(value))).collect();
+        let pairs: Vec<String> =
+            form.iter().map(|(name, value)| format!("{name}={}", segment(value))).collect();
         let form = HeaderValue::from_static("application/x-www-form-urlencoded");
         self.send(Method::POST, url, &[(header::CONTENT_TYPE, form)], pairs.join("&")).await
     }

@@ -18,6 +18,7 @@ use crate::{
 use engine::{
     cloud::{Scheme, Signer, Source},
     exchange::Io,
+    secret::Secret,
     sign::aws as sigv4,
 };
 use fetch::Fetcher;
@@ -39,6 +40,21 @@ pub(crate) enum Credential {
     Bearer(HeaderValue),
     /// An access key.
     Aws(sigv4::Credentials),
+}
+
+impl Credential {
+    /// What of it nobody else may read.
+    pub(crate) fn secrets(&self) -> Vec<Secret> {
+        match self {
+            Credential::Bearer(value) => {
+                let token = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
+                token.map(Secret::new).into_iter().collect()
+            }
+            Credential::Aws(keys) => {
+                [Some(&keys.secret), keys.session.as_ref()].into_iter().flatten().cloned().collect()
+            }
+        }
+    }
 }
 
 /// The credentials of all providers. A new configuration brings new signers, and those begin anew.
@@ -70,7 +86,7 @@ impl Credentials {
     }
 }
 
-/// Signs a request that is about to be sent.
+/// Signs a request that is about to be sent: what it was signed with.
 ///
 /// # Errors
 /// [`Io::Credentials`] where there are none; the log has been told why.
@@ -78,10 +94,10 @@ pub(crate) async fn sign(
     worker: &Rc<Worker>,
     signer: &Arc<Signer>,
     request: &mut Request<Pieces>,
-) -> Result<(), Io> {
+) -> Result<Arc<Credential>, Io> {
     let credential = obtain(worker, signer).await.ok_or(Io::Credentials)?;
     let signed = put(&credential, &signer.scheme, request, unix_seconds());
-    signed.map_err(|why| {
+    signed.map(|()| credential).map_err(|why| {
         let provider = signer.provider;
         worker.shared.log.say("error", &format!("provider `{provider}`: a request cannot be signed: {why}"));
         Io::Credentials
@@ -117,7 +133,10 @@ async fn renew(worker: Rc<Worker>, signer: Arc<Signer>, slot: Arc<Slot>) {
     let fetched = fetched.unwrap_or_else(|_| Err("nothing came in time".to_owned()));
     if let Err(why) = &fetched {
         let (provider, source) = (signer.provider, signer.source.name());
-        worker.shared.log.say("error", &format!("provider `{provider}`: no credentials from {source}: {why}"));
+        worker
+            .shared
+            .log
+            .say("error", &format!("provider `{provider}`: no credentials from {source}: {why}"));
     }
     lock(&settling.0.state).settle(fetched.ok(), unix_seconds());
 }

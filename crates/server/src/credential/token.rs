@@ -6,10 +6,7 @@ use super::{
     keep::Grant,
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
-use engine::{
-    cloud::Proof,
-    secret::Secret,
-};
+use engine::{cloud::Proof, secret::Secret};
 use http::{HeaderName, HeaderValue, Uri};
 use rustls::{
     SignatureScheme,
