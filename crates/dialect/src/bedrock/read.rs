@@ -4,7 +4,7 @@
 //! body comes back as it was.
 
 use super::{
-    wire::{self, Family, ME},
+    wire::{self, ME},
     write,
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     json::{self, Object, put, wrong},
     limits::{PARTS_MAX, TOOLS_MAX, TURNS_MAX},
 };
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 type Members = Map<String, Value>;
 
@@ -166,16 +166,15 @@ fn kind(block: &mut Object, at: At) -> Result<Option<Kind>, Fault> {
     if is_theirs("toolUse") || is_theirs("toolResult") {
         return Ok(None);
     }
-    let read: Option<Kind> = block.nested("toolUse", call)?;
-    let read =
-        read.map_or_else(|| block.nested("toolResult", |inner| result(inner, at)), |it| Ok(Some(it)))?;
-    let read = read.map_or_else(|| block.nested("reasoningContent", thoughts), |it| Ok(Some(it)))?;
-    let read = read.map_or_else(|| block.nested("citationsContent", cited), |it| Ok(Some(it)))?;
-    let guarded = |inner: &mut Object| {
-        let text: Option<String> = inner.nested("text", |text| text.string("text"))?;
-        Ok(text.map(Kind::Text))
-    };
-    read.map_or_else(|| block.nested("guardContent", guarded), |it| Ok(Some(it)))
+    let held = ["toolUse", "toolResult", "reasoningContent", "citationsContent", "guardContent"];
+    let Some(name) = held.into_iter().find(|name| block.peek(name).is_some()) else { return Ok(None) };
+    block.nested(name, |inner| match name {
+        "toolUse" => call(inner),
+        "toolResult" => result(inner, at),
+        "reasoningContent" => thoughts(inner),
+        "citationsContent" => cited(inner),
+        _ => Ok(inner.nested("text", |text| text.string("text"))?.map(Kind::Text)),
+    })
 }
 
 fn medium(member: &str, held: &mut Object) -> Result<Option<Kind>, Fault> {
@@ -320,23 +319,20 @@ fn format(format: &mut Object) -> Result<Option<Format>, Fault> {
 
 /// Reads what models want in their own way: how to think, and `top_k`.
 fn additional(fields: &mut Object, request: &mut Request) -> Result<(), Fault> {
-    let wishes = [("thinking", Family::Claude), ("reasoning_config", Family::Claude)];
-    let others = [("reasoningConfig", Family::Nova), ("reasoning_effort", Family::Gpt)];
-    for (name, family) in wishes.into_iter().chain(others) {
-        let wish = fields.peek(name).and_then(|wish| thinking(wish, family));
+    for name in ["thinking", "reasoning_config", "reasoningConfig", "reasoning_effort"] {
+        let wish = fields.peek(name).and_then(thinking);
         if request.reasoning.is_none() && wish.is_some() {
             fields.take(name);
             request.reasoning = wish;
         }
     }
     if let Some(Reasoning::Adaptive(effort)) = &mut request.reasoning {
-        *effort = fields.nested("output_config", |config| {
-            Ok(config.string("effort")?.map(|word| wire::read_effort(&word)))
-        })?;
+        let word = fields.nested("output_config", |config| config.string("effort"))?;
+        *effort = word.map(|word| wire::read_effort(&word));
     }
-    let is_number = |fields: &Object, name: &str| fields.peek(name).is_some_and(Value::is_number);
-    let top_k = |fields: &mut Object, name: &str| -> Result<Option<Number>, Fault> {
-        if is_number(fields, name) { fields.number(name) } else { Ok(None) }
+    let top_k = |fields: &mut Object, name: &str| match fields.peek(name) {
+        Some(Value::Number(_)) => fields.number(name),
+        _ => Ok(None),
     };
     request.sampling.top_k = top_k(fields, "top_k")?;
     if request.sampling.top_k.is_none() && fields.peek("inferenceConfig").is_some_and(Value::is_object) {
@@ -345,18 +341,19 @@ fn additional(fields: &mut Object, request: &mut Request) -> Result<(), Fault> {
     Ok(())
 }
 
-fn thinking(wish: &Value, family: Family) -> Option<Reasoning> {
+/// How to think, in the words of Claude (an object with a budget), Nova (one with an effort) and others (the
+/// effort itself).
+fn thinking(wish: &Value) -> Option<Reasoning> {
+    let words = |name: &str| wish.get(name).and_then(Value::as_str);
     let effort = |word: &str| Reasoning::Effort(wire::read_effort(word));
-    if let Some(word) = wish.as_str() {
-        return (family != Family::Nova).then(|| effort(word));
-    }
-    let members = wish.as_object()?;
-    let words = |name: &str| members.get(name).and_then(Value::as_str);
-    match (words("type")?, family) {
-        ("disabled", _) => Some(Reasoning::Off),
-        ("adaptive", Family::Claude) => Some(Reasoning::Adaptive(None)),
-        ("enabled", Family::Claude) => members.get("budget_tokens")?.as_u64().map(Reasoning::Budget),
-        ("enabled", Family::Nova) => words("maxReasoningEffort").map(effort),
+    match wish.as_str().or_else(|| words("type"))? {
+        word if wish.is_string() => Some(effort(word)),
+        "disabled" => Some(Reasoning::Off),
+        "adaptive" => Some(Reasoning::Adaptive(None)),
+        "enabled" => match wish.get("budget_tokens").and_then(Value::as_u64) {
+            Some(budget) => Some(Reasoning::Budget(budget)),
+            None => words("maxReasoningEffort").map(effort),
+        },
         _ => None,
     }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Fault, FaultKind, Glance, Losses, Reader, Seen, Sink, Writer,
-    canon::{At, BlockStart, Delta, Event, Extra, Seal, Stop, Usage},
+    canon::{BlockStart, Delta, Event, Extra, Seal, Stop, Usage},
     error_body,
     frame::{aws, sse::Frame},
     json,
@@ -19,8 +19,7 @@ use crate::{
 };
 use memchr::memmem;
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, VecDeque};
-use std::mem;
+use std::{collections::BTreeMap, mem};
 
 type Members = Map<String, Value>;
 
@@ -62,11 +61,11 @@ struct Reading {
     held: usize,
 }
 
-enum Open {
-    /// A block that is told as it comes. The seal of thoughts is told when it stops.
-    Told { number: u32, start: BlockStart, signature: String },
-    /// A block that is told whole when it stops: its member, what that held at its start, and its pieces.
-    Whole { member: String, inner: Members, input: String, pieces: Vec<Value> },
+struct Open {
+    number: u32,
+    start: BlockStart,
+    /// The seal of thoughts, which is told when they stop.
+    signature: String,
 }
 
 impl Reading {
@@ -103,23 +102,17 @@ impl Reading {
         Ok(())
     }
 
-    fn block_start(&mut self, index: u64, start: Members, sink: &mut Sink) {
+    fn block_start(&mut self, index: u64, mut start: Members, sink: &mut Sink) {
         self.block_stop(index, sink);
-        let Some((member, Value::Object(mut inner))) = start.into_iter().find(|(_, inner)| inner.is_object())
-        else {
-            return;
-        };
-        if self.finished {
-            return sink.losses.note(format!("/content/{index}"), "a block after the end of the answer");
-        }
+        let mut call = inner(&mut start, "toolUse");
         // A tool of the provider's own is no call for the caller.
-        if member == "toolUse" && !inner.contains_key("type") {
-            let [id, name] = ["toolUseId", "name"].map(|name| text(&mut inner, name));
+        let is_theirs = call.contains_key("type") || !start.is_empty();
+        if self.finished || is_theirs {
+            sink.losses.note(format!("/content/{index}"), "a block that a stream has no room for");
+        } else if !call.is_empty() {
+            let [id, name] = ["toolUseId", "name"].map(|name| text(&mut call, name));
             self.begin(index, BlockStart::ToolUse { id, name }, sink);
-            return;
         }
-        let (input, pieces) = (String::new(), Vec::new());
-        self.open.insert(index, Open::Whole { member, inner, input, pieces });
     }
 
     fn begin(&mut self, index: u64, start: BlockStart, sink: &mut Sink) -> u32 {
@@ -127,48 +120,36 @@ impl Reading {
         let number = self.next;
         self.next = self.next.saturating_add(1);
         sink.events.push(Event::BlockStart { choice: 0, block: number, start: start.clone() });
-        self.open.insert(index, Open::Told { number, start, signature: String::new() });
+        self.open.insert(index, Open { number, start, signature: String::new() });
         number
     }
 
     /// The block of that kind which is open at `index`, or a new one.
     fn block(&mut self, index: u64, start: BlockStart, sink: &mut Sink) -> u32 {
         match self.open.get(&index) {
-            Some(Open::Told { number, start: open, .. }) if *open == start => *number,
+            Some(open) if open.start == start => open.number,
             _ => self.begin(index, start, sink),
         }
     }
 
     fn delta(&mut self, index: u64, mut delta: Members, sink: &mut Sink) {
-        let pointer = format!("/content/{index}");
+        let open = self.open.get(&index).map(|open| (open.number, &open.start));
+        let is_call = delta.contains_key("toolUse");
         if self.finished {
-            return sink.losses.note(pointer, "a piece after the end of the answer");
-        }
-        let thought = inner(&mut delta, "reasoningContent");
-        if let Some(Open::Whole { input, pieces, inner: held, .. }) = self.open.get_mut(&index) {
-            self.held += Value::Object(delta.clone()).to_string().len();
-            input.push_str(&text(&mut inner(&mut delta, "toolUse"), "input"));
-            pieces.extend(
-                delta.remove("toolResult").and_then(|list| list.as_array().cloned()).unwrap_or_default(),
-            );
-            held.extend(inner(&mut delta, "image"));
+            sink.losses.note(format!("/content/{index}"), "a piece after the end of the answer");
         } else if let Some(Value::String(more)) = delta.remove("text") {
             let block = self.block(index, BlockStart::Text, sink);
             say(block, Delta::Text(more), sink);
-        } else if !thought.is_empty() {
-            self.thought(index, thought, sink);
-        } else if let (Some(Open::Told { number, start: BlockStart::ToolUse { .. }, .. }), true) =
-            (self.open.get(&index), delta.contains_key("toolUse"))
-        {
-            say(*number, Delta::Input(text(&mut inner(&mut delta, "toolUse"), "input")), sink);
-        } else if delta.contains_key("toolUse") {
-            sink.losses.note(pointer, "a piece of a call that has not begun");
-        } else if let Some(Open::Told { number, .. }) = self.open.get(&index) {
+        } else if delta.contains_key("reasoningContent") {
+            self.thought(index, inner(&mut delta, "reasoningContent"), sink);
+        } else if let (true, Some((number, BlockStart::ToolUse { .. }))) = (is_call, open) {
+            say(number, Delta::Input(text(&mut inner(&mut delta, "toolUse"), "input")), sink);
+        } else if let (false, Some((number, _))) = (is_call, open) {
             // Citations, and what is yet to come.
             let json = members(json!({"contentBlockIndex": number, "delta": delta}));
             opaque("contentBlockDelta", json, sink);
         } else {
-            sink.losses.note(pointer, "a piece of a block that has not begun");
+            sink.losses.note(format!("/content/{index}"), "a piece of a block that has not begun");
         }
     }
 
@@ -183,34 +164,17 @@ impl Reading {
         say(number, Delta::Text(text(&mut thought, "text")), sink);
         let more = text(&mut thought, "signature");
         self.held += more.len();
-        if let Some(Open::Told { signature, .. }) = self.open.get_mut(&index) {
-            signature.push_str(&more);
+        if let Some(open) = self.open.get_mut(&index) {
+            open.signature.push_str(&more);
         }
     }
 
     fn block_stop(&mut self, index: u64, sink: &mut Sink) {
-        let number = match self.open.remove(&index) {
-            None => return,
-            Some(Open::Told { number, signature, .. }) => {
-                let delta = read::seal(&signature).map(Delta::Seal);
-                sink.events.extend(delta.map(|delta| Event::Delta { choice: 0, block: number, delta }));
-                number
-            }
-            Some(Open::Whole { member, mut inner, input, pieces }) => {
-                let input = serde_json::from_str::<Value>(&input).ok();
-                json::put(&mut inner, "input", input.filter(|_| member == "toolUse"));
-                json::put(&mut inner, "content", Some(pieces).filter(|_| member == "toolResult"));
-                let json = Value::Object(Map::from_iter([(member, Value::Object(inner))]));
-                let pointer = format!("/content/{index}");
-                let Ok(block) = read::block(json, At::default(), &pointer) else {
-                    return sink.losses.note(pointer, "a block that cannot be read");
-                };
-                let number = self.begin(index, BlockStart::Whole(Box::new(block)), sink);
-                self.open.remove(&index);
-                number
-            }
-        };
-        sink.events.push(Event::BlockStop { choice: 0, block: number });
+        if let Some(Open { number: block, signature, .. }) = self.open.remove(&index) {
+            let delta = read::seal(&signature).map(Delta::Seal);
+            sink.events.extend(delta.map(|delta| Event::Delta { choice: 0, block, delta }));
+            sink.events.push(Event::BlockStop { choice: 0, block });
+        }
     }
 
     fn message_stop(&mut self, mut data: Members, sink: &mut Sink) {
@@ -275,19 +239,18 @@ pub(super) fn usage_of(data: &mut Members) -> Option<Usage> {
 }
 
 /// Writes a stream for a caller. Its clients know one open block at a time, so what comes of another block
-/// meanwhile is held back.
+/// meanwhile waits.
 #[derive(Default)]
 pub(super) struct EventWriter {
     /// The events come from this dialect, so its own words may stand.
     own: bool,
-    /// Blocks of which something is still to be written; the first of them is open for the caller.
-    blocks: VecDeque<Held>,
-    /// Number of the first of `blocks`.
-    first: u32,
+    /// The block that is being written.
+    open: Option<Block>,
+    /// What came of other blocks, by their numbers, and how many bytes it is.
+    waiting: BTreeMap<u32, Vec<Event>>,
+    held: usize,
     /// Number of the next block in the caller's stream.
     next: u32,
-    /// Bytes held back.
-    held: usize,
     called: bool,
     refused: bool,
     stop: Option<Stop>,
@@ -297,54 +260,32 @@ pub(super) struct EventWriter {
     ended: bool,
 }
 
-struct Held {
+struct Block {
+    number: u32,
     start: BlockStart,
     /// Its number in the caller's stream, once something of it is written.
     index: Option<u32>,
-    /// The `delta` members that are to be written.
-    pieces: VecDeque<Value>,
-    /// Another dialect's seal on words or a call, written before them.
-    seal: Option<Seal>,
-    stopped: bool,
 }
 
 impl Writer for EventWriter {
     fn write(&mut self, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
         match event {
-            _ if self.ended => return,
+            _ if self.ended => {}
             Event::Start { extra, .. } => {
                 self.own = extra.form(ME).is_some();
                 extra.lost_to(ME).for_each(|name| losses.note(format!("/{name}"), write::NO_MEMBER));
                 frame(out, "messageStart", &json!({"role": "assistant"}));
             }
-            Event::BlockStart { choice: 0, start, .. } => {
-                self.called |= matches!(start, BlockStart::ToolUse { .. });
-                self.refused |= *start == BlockStart::Refusal;
-                let (start, pieces) = (start.clone(), VecDeque::new());
-                self.blocks.push_back(Held { start, index: None, pieces, seal: None, stopped: false });
-            }
-            Event::Delta { choice: 0, block, delta } => self.delta(*block, delta),
-            Event::BlockStop { choice: 0, block } => {
-                self.block(*block).into_iter().for_each(|held| held.stopped = true);
-            }
             Event::Finish { choice: 0, stop } => self.stop = Some(stop.clone()),
             Event::Usage(usage) => self.usage = Some(usage.clone()),
-            Event::Opaque { dialect: ME, json: Value::Object(json) } => self.opaque(json, out),
-            Event::Opaque { .. } => losses.note("/opaque", "only another API knows this event"),
             Event::Logprobs { .. } => losses.note("/logprobs", write::NO_MEMBER),
-            Event::BlockStart { choice, .. }
-            | Event::Delta { choice, .. }
-            | Event::BlockStop { choice, .. }
-            | Event::Finish { choice, .. } => {
-                losses.note(format!("/choices/{choice}"), "the Converse API has one answer");
-            }
-            Event::End => {}
-        }
-        self.write_blocks(out, losses);
-        if self.held > STREAM_HELD_MAX || self.blocks.len() > PARTS_MAX {
-            self.fault(&too_much(), out);
-        } else if *event == Event::End {
-            self.end(out);
+            Event::End => self.end(out),
+            _ => match (block_of(event), event) {
+                (Some(number), _) => self.take(number, event, out, losses),
+                (None, Event::Opaque { dialect: ME, json: Value::Object(json) }) => self.opaque(json, out),
+                (None, Event::Opaque { .. }) => losses.note("/opaque", "only another API knows this event"),
+                _ => losses.note("/choices", "the Converse API has one answer"),
+            },
         }
     }
 
@@ -355,103 +296,121 @@ impl Writer for EventWriter {
     }
 }
 
+/// The number of the block that an event is about.
+fn block_of(event: &Event) -> Option<u32> {
+    match event {
+        Event::BlockStart { choice: 0, block, .. }
+        | Event::Delta { choice: 0, block, .. }
+        | Event::BlockStop { choice: 0, block } => Some(*block),
+        Event::Opaque { dialect: ME, json } => {
+            json.pointer("/contentBlockDelta/contentBlockIndex")?.as_u64()?.try_into().ok()
+        }
+        _ => None,
+    }
+}
+
 impl EventWriter {
-    fn block(&mut self, number: u32) -> Option<&mut Held> {
-        self.blocks.get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
-    }
-
-    fn delta(&mut self, number: u32, delta: &Delta) {
-        let Some(held) = self.block(number) else { return };
-        let thinks = held.start == BlockStart::Reasoning;
-        let json = match delta {
-            Delta::Input(text) => json!({"toolUse": {"input": text}}),
-            Delta::Text(text) if thinks => json!({"reasoningContent": {"text": text}}),
-            Delta::Text(text) => json!({ "text": text }),
-            Delta::Seal(seal) if !thinks => return held.seal = Some(seal.clone()),
-            Delta::Seal(seal) => sealed(seal),
-        };
-        self.piece(number, json);
-    }
-
-    fn piece(&mut self, number: u32, delta: Value) {
-        let size = delta.to_string().len();
-        if let Some(held) = self.block(number) {
-            held.pieces.push_back(delta);
-            self.held += size;
-        }
-    }
-
-    /// Writes an event of our own dialect: a piece of a block, more of the last events, or as it stands.
-    fn opaque(&mut self, json: &Members, out: &mut Vec<u8>) {
-        let Some((name, data)) = json.iter().next() else { return };
-        let number = data.get("contentBlockIndex").and_then(Value::as_u64);
-        match (name.as_str(), data.get("delta"), number.and_then(|number| u32::try_from(number).ok())) {
-            ("contentBlockDelta", Some(delta), Some(number)) => self.piece(number, delta.clone()),
-            ("messageStop" | "metadata", ..) => drop(self.last.insert(name.clone(), data.clone())),
-            _ => frame(out, name, data),
-        }
-    }
-
-    /// Writes what can be written: all of the first block, and of the next ones as blocks stop.
-    fn write_blocks(&mut self, out: &mut Vec<u8>, losses: &mut Losses) {
-        while let Some(mut block) = self.blocks.pop_front() {
-            if let Some(seal) = block.seal.take() {
-                let index = self.number();
-                frame(out, "contentBlockDelta", &json!({"contentBlockIndex": index, "delta": sealed(&seal)}));
-                frame(out, "contentBlockStop", &json!({ "contentBlockIndex": index }));
+    fn take(&mut self, number: u32, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
+        if self.open.as_ref().is_some_and(|open| open.number != number) {
+            self.held += match event {
+                Event::Delta { delta: Delta::Text(text) | Delta::Input(text), .. } => text.len(),
+                Event::Opaque { json, .. } => json.to_string().len(),
+                _ => 0,
+            };
+            self.waiting.entry(number).or_default().push(event.clone());
+            if self.held > STREAM_HELD_MAX || self.waiting.len() > PARTS_MAX {
+                self.fault(&too_much(), out);
             }
-            self.block_start(&mut block, out, losses);
-            while let Some(piece) = block.pieces.pop_front() {
-                self.held = self.held.saturating_sub(piece.to_string().len());
-                if let Some(index) = block.index {
-                    frame(out, "contentBlockDelta", &json!({"contentBlockIndex": index, "delta": piece}));
-                }
-            }
-            if !block.stopped {
-                return self.blocks.push_front(block);
-            }
-            if let Some(index) = block.index {
-                frame(out, "contentBlockStop", &json!({ "contentBlockIndex": index }));
-            }
-            self.first = self.first.wrapping_add(1);
-        }
-    }
-
-    fn number(&mut self) -> u32 {
-        let number = self.next;
-        self.next = self.next.saturating_add(1);
-        number
-    }
-
-    /// Begins a block once: words with their first piece, a call with its first piece or its end, as a seal
-    /// may come first. A call without arguments has empty ones.
-    fn block_start(&mut self, block: &mut Held, out: &mut Vec<u8>, losses: &mut Losses) {
-        let is_done = block.stopped && matches!(block.start, BlockStart::ToolUse { .. });
-        let is_whole = matches!(block.start, BlockStart::Whole(_));
-        if block.index.is_some() || (!is_whole && !is_done && block.pieces.is_empty()) {
             return;
         }
-        let start = match &block.start {
-            BlockStart::Text | BlockStart::Refusal | BlockStart::Reasoning => None,
-            BlockStart::ToolUse { id, name } => {
-                if block.pieces.is_empty() {
-                    block.pieces.push_back(json!({"toolUse": {"input": "{}"}}));
+        self.write_event(number, event, out, losses);
+        while self.open.is_none()
+            && let Some((number, events)) = self.waiting.pop_first()
+        {
+            events.iter().for_each(|event| self.write_event(number, event, out, losses));
+        }
+    }
+
+    fn write_event(&mut self, number: u32, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
+        match event {
+            Event::BlockStart { start, .. } => {
+                self.called |= matches!(start, BlockStart::ToolUse { .. });
+                self.refused |= *start == BlockStart::Refusal;
+                self.open = Some(Block { number, start: start.clone(), index: None });
+                if let BlockStart::Whole(whole) = start {
+                    let mut pen = Pen::new(self.own, true, Family::Other);
+                    let taken = pen.block(whole, Place::Assistant).and_then(taken_apart);
+                    losses.absorb(pen.losses);
+                    taken.into_iter().for_each(|(start, piece)| self.say(start, &piece, out));
                 }
-                Some(json!({"toolUse": {"toolUseId": id, "name": name}}))
             }
-            BlockStart::Whole(whole) => {
-                let mut pen = Pen::new(self.own, true, Family::Other);
-                let json = pen.block(whole, Place::Assistant);
-                losses.absorb(pen.losses);
-                let Some((start, delta)) = json.and_then(taken_apart) else { return };
-                block.pieces.push_back(delta);
-                start
+            Event::Delta { delta, .. } => self.delta(delta, out),
+            Event::Opaque { json, .. } => {
+                let piece = json.pointer("/contentBlockDelta/delta").cloned().unwrap_or_default();
+                self.say(None, &piece, out);
+            }
+            _ => self.block_stop(out),
+        }
+    }
+
+    fn delta(&mut self, delta: &Delta, out: &mut Vec<u8>) {
+        let Some(open) = &self.open else { return };
+        let thinks = open.start == BlockStart::Reasoning;
+        let piece = match delta {
+            Delta::Input(text) => return self.input(text, out),
+            Delta::Text(text) if thinks => json!({"reasoningContent": {"text": text}}),
+            Delta::Text(text) => json!({ "text": text }),
+            Delta::Seal(seal) if thinks => sealed(seal),
+            Delta::Seal(seal) => {
+                // Another API's seal on words or a call stands before them, as a block of its own.
+                let open = self.open.take();
+                self.open = Some(Block { number: 0, start: BlockStart::Reasoning, index: None });
+                self.say(None, &sealed(seal), out);
+                self.block_stop(out);
+                self.open = open;
+                return;
             }
         };
-        let index = self.number();
-        block.index = Some(index);
-        if let Some(start) = start {
+        self.say(None, &piece, out);
+    }
+
+    fn input(&mut self, text: &str, out: &mut Vec<u8>) {
+        let Some(Block { start: BlockStart::ToolUse { id, name }, .. }) = &self.open else { return };
+        let start = json!({"toolUse": {"toolUseId": id, "name": name}});
+        self.say(Some(start), &json!({"toolUse": {"input": text}}), out);
+    }
+
+    /// Writes a piece of the open block, and before its first piece the `start`, where there is one.
+    fn say(&mut self, start: Option<Value>, piece: &Value, out: &mut Vec<u8>) {
+        let Some(open) = &mut self.open else { return };
+        let is_first = open.index.is_none();
+        let index = *open.index.get_or_insert(self.next);
+        if is_first {
+            self.next = self.next.saturating_add(1);
+        }
+        if let Some(start) = start.filter(|_| is_first) {
             frame(out, "contentBlockStart", &json!({"contentBlockIndex": index, "start": start}));
+        }
+        frame(out, "contentBlockDelta", &json!({"contentBlockIndex": index, "delta": piece}));
+    }
+
+    /// Ends the open block. A call without arguments has empty ones, words without any are none.
+    fn block_stop(&mut self, out: &mut Vec<u8>) {
+        if self.open.as_ref().is_some_and(|open| open.index.is_none()) {
+            self.input("{}", out);
+        }
+        if let Some(index) = self.open.take().and_then(|open| open.index) {
+            frame(out, "contentBlockStop", &json!({ "contentBlockIndex": index }));
+        }
+    }
+
+    /// Writes an event of our own dialect as it stands, or keeps what it adds to the last events.
+    fn opaque(&mut self, json: &Members, out: &mut Vec<u8>) {
+        for (name, data) in json {
+            match name.as_str() {
+                "messageStop" | "metadata" => drop(self.last.insert(name.clone(), data.clone())),
+                name => frame(out, name, data),
+            }
         }
     }
 

@@ -47,15 +47,10 @@ const STOPS: &[(&str, StopReason)] = &[
     ("model_context_window_exceeded", StopReason::ContextWindow),
 ];
 
-/// What a medium is in this API: the type, the member that holds it, and its `format`. The first row of a
-/// format reads it.
+/// Media types whose second half is not the `format` that this API calls them by: the type, the member that
+/// holds such a medium, and the format. The first row of a format reads it.
 #[rustfmt::skip]
 const FORMATS: &[(&str, &str, &str)] = &[
-    ("image/png", "image", "png"),
-    ("image/jpeg", "image", "jpeg"),
-    ("image/jpg", "image", "jpeg"),
-    ("image/gif", "image", "gif"),
-    ("image/webp", "image", "webp"),
     ("application/pdf", "document", "pdf"),
     ("text/csv", "document", "csv"),
     ("application/msword", "document", "doc"),
@@ -65,21 +60,18 @@ const FORMATS: &[(&str, &str, &str)] = &[
     ("text/html", "document", "html"),
     ("text/plain", "document", "txt"),
     ("text/markdown", "document", "md"),
-    ("video/mp4", "video", "mp4"),
+    ("image/jpg", "image", "jpeg"),
     ("video/quicktime", "video", "mov"),
     ("video/x-matroska", "video", "mkv"),
-    ("video/webm", "video", "webm"),
-    ("video/mpeg", "video", "mpeg"),
-    ("video/x-flv", "video", "flv"),
-    ("video/x-ms-wmv", "video", "wmv"),
     ("video/3gpp", "video", "three_gp"),
-    ("audio/mp3", "audio", "mp3"),
     ("audio/mpeg", "audio", "mp3"),
-    ("audio/wav", "audio", "wav"),
-    ("audio/ogg", "audio", "ogg"),
-    ("audio/flac", "audio", "flac"),
-    ("audio/aac", "audio", "aac"),
-    ("audio/opus", "audio", "opus"),
+];
+/// The other formats: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ImageBlock.html> and
+/// its siblings.
+#[rustfmt::skip]
+const PLAIN_FORMATS: &[&str] = &[
+    "image/png", "image/jpeg", "image/gif", "image/webp", "video/mp4", "video/webm", "video/mpeg", "video/flv",
+    "video/wmv", "audio/wav", "audio/ogg", "audio/flac", "audio/aac", "audio/opus", "audio/mp3",
 ];
 
 /// Efforts: the word, and the thinking budget in tokens that stands for it on models that know budgets. All
@@ -129,9 +121,9 @@ pub(super) fn read_stop(word: &str) -> Stop {
 pub(super) fn write_stop(stop: Option<&Stop>, own: bool, called: bool, refused: bool) -> &str {
     let Some(stop) = stop else { return "end_turn" };
     match stop.reason {
-        _ if own && !stop.native.is_empty() => &stop.native,
         StopReason::End if refused => "content_filtered",
         StopReason::End if called => "tool_use",
+        _ if own && !stop.native.is_empty() => &stop.native,
         reason => match STOPS.iter().find(|(_, known)| *known == reason) {
             Some((word, _)) => word,
             None if stop.native.is_empty() => "end_turn",
@@ -158,16 +150,18 @@ pub(super) fn effort_of_budget(budget: u64) -> &'static str {
 
 /// The type of a medium that stands in `member` with that format.
 pub(super) fn media_type(member: &str, format: &str) -> String {
+    let plain = format!("{member}/{format}");
     let row = FORMATS.iter().find(|(_, other, word)| *other == member && *word == format);
-    let family = if member == "document" { "application" } else { member };
-    row.map_or_else(|| format!("{family}/{format}"), |(media_type, ..)| (*media_type).to_owned())
+    let known = row.filter(|_| !PLAIN_FORMATS.contains(&plain.as_str()));
+    known.map_or(plain, |(media_type, ..)| (*media_type).to_owned())
 }
 
 /// The member and the format for a medium of that type, where the API takes such.
-pub(super) fn format(media_type: &str) -> Option<(&'static str, &'static str)> {
+pub(super) fn format(media_type: &str) -> Option<(&str, &str)> {
     let plain = media_type.split(';').next().unwrap_or_default().trim();
     let row = FORMATS.iter().find(|(known, ..)| known.eq_ignore_ascii_case(plain));
-    row.map(|(_, member, format)| (*member, *format))
+    let plain = PLAIN_FORMATS.iter().find(|known| known.eq_ignore_ascii_case(plain));
+    row.map(|(_, member, format)| (*member, *format)).or_else(|| plain?.split_once('/'))
 }
 
 /// Reads usage: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html>

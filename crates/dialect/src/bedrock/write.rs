@@ -10,8 +10,8 @@ use super::{
 use crate::{
     Carried, Fault, Losses, Target,
     canon::{
-        Block, Cache, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role, Sampling, Seal,
-        Source, Tool, ToolIds, Turn,
+        Block, Cache, Choose, Effort, Extra, Format, Kind, Media, Message, Reasoning, Request, Role,
+        Sampling, Seal, Source, Tool, ToolIds, Turn,
     },
     json::{self, put},
     limits::{OUTPUT_TOKENS_DEFAULT, THINKING_BUDGET_MIN},
@@ -101,11 +101,8 @@ impl Place {
     }
 }
 
-/// One message that is being written.
-struct Said {
-    role: &'static str,
-    blocks: Vec<Value>,
-}
+/// A message that is being written: its role and its blocks.
+type Said = (&'static str, Vec<Value>);
 
 /// What is known while one body is written.
 pub(super) struct Pen {
@@ -114,7 +111,8 @@ pub(super) struct Pen {
     /// An answer is written and not a request.
     answer: bool,
     family: Family,
-    ids: ToolIds,
+    /// The ids of an answer are not ours to change: their issuer wants them back.
+    ids: Option<ToolIds>,
     /// Names of documents, each of which stands once.
     names: BTreeSet<String>,
     pub(super) losses: Losses,
@@ -122,7 +120,7 @@ pub(super) struct Pen {
 
 impl Pen {
     pub(super) fn new(own: bool, answer: bool, family: Family) -> Self {
-        let ids = ToolIds::new(wire::ID_MAX);
+        let ids = (!own && !answer).then(|| ToolIds::new(wire::ID_MAX));
         Pen { own, answer, family, ids, names: BTreeSet::new(), losses: Losses::new() }
     }
 
@@ -216,15 +214,16 @@ impl Pen {
     fn kind(&mut self, block: &Block, place: Place) -> Result<Option<Members>, &'static str> {
         Ok(Some(match &block.kind {
             Kind::Text(text) | Kind::Refusal(text) => {
-                // The API refuses blank text.
-                if !self.own && place != Place::Result && text.trim().is_empty() {
-                    return if text.is_empty() { Ok(None) } else { Err("the API takes no blank text") };
+                match text.trim().is_empty() && !self.own && place != Place::Result {
+                    true if text.is_empty() => return Ok(None),
+                    true if !self.answer => return Err("the API takes no blank text"),
+                    _ => {}
                 }
                 told(json!({ "text": text }))
             }
             Kind::Image(media) | Kind::Audio(media) | Kind::File(media) => self.medium(&block.kind, media)?,
             Kind::ToolUse { id, name, input } => {
-                let id = if self.keeps_ids() { id.clone() } else { self.ids.call(id) };
+                let id = self.ids.as_mut().map_or_else(|| id.clone(), |ids| ids.call(id));
                 let input = self.input(block, input);
                 told(json!({"toolUse": told(json!({"toolUseId": id, "name": name, "input": input}))}))
             }
@@ -242,11 +241,6 @@ impl Pen {
         }))
     }
 
-    /// The ids of an answer are not ours to change: their issuer wants them back.
-    fn keeps_ids(&self) -> bool {
-        self.own || self.answer
-    }
-
     /// A picture, a sound, a film or a document. The API fetches nothing but from Amazon's own storage.
     fn medium(&mut self, kind: &Kind, media: &Media) -> Result<Members, &'static str> {
         let amazon = |uri: &str| json!({"s3Location": {"uri": uri}});
@@ -260,8 +254,10 @@ impl Pen {
         };
         let known = wire::format(media_type).or_else(|| media_type.split_once('/').filter(|_| self.own));
         let (member, format) = known.ok_or("the API takes no such file")?;
-        let name = if self.own { media.name.clone() } else { None };
-        let name = name.or_else(|| (member == "document" && !self.own).then(|| self.name(media)));
+        let name = match self.own {
+            true => media.name.clone(),
+            false => (member == "document").then(|| self.name(media)),
+        };
         let held = told(json!({"format": format, "name": name, "source": source}));
         Ok(Map::from_iter([(member.to_owned(), Value::Object(held))]))
     }
@@ -304,7 +300,7 @@ impl Pen {
         content: &[Block],
         plain: bool,
     ) -> Members {
-        let id = if self.keeps_ids() { id.to_owned() } else { self.ids.result(id) };
+        let id = self.ids.as_ref().map_or_else(|| id.to_owned(), |ids| ids.result(id));
         let is_absent = self.own && plain && content.is_empty();
         let content = self.blocks(content, Place::Result);
         let tells = self.own || matches!(self.family, Family::Claude | Family::Nova);
@@ -312,9 +308,7 @@ impl Pen {
             self.losses.note(self.pointer(block, "is_error"), "the model takes no status of results");
         }
         let status = error.filter(|_| tells).map(|error| if error { "error" } else { "success" });
-        told(json!({
-            "toolUseId": id, "content": (!is_absent).then_some(content), "status": status,
-        }))
+        told(json!({"toolUseId": id, "content": (!is_absent).then_some(content), "status": status}))
     }
 
     /// Writes back what the reader left, or notes that it is lost.
@@ -341,7 +335,7 @@ impl Pen {
         let thinks = fields.contains_key("thinking");
         put(body, "toolConfig", self.tools(request, &said, thinks));
         put(body, "system", (!system.is_empty()).then_some(system));
-        let said = said.into_iter().map(|said| json!({"role": said.role, "content": said.blocks}));
+        let said = said.into_iter().map(|(role, blocks)| json!({"role": role, "content": blocks}));
         put(body, "messages", Some(said.collect::<Vec<_>>()));
         let config = self.inference(&request.sampling, limit, thinks, &mut fields);
         put(body, "inferenceConfig", (!config.is_empty()).then_some(config));
@@ -371,69 +365,72 @@ impl Pen {
             self.lost(&turn.extra, &pointer(""));
             let blocks = self.blocks(&turn.blocks, place);
             match said.last_mut() {
-                Some(last) if last.role == role => last.blocks.extend(blocks),
+                Some((last, said)) if *last == role => said.extend(blocks),
                 _ if blocks.is_empty() => {}
-                _ => said.push(Said { role, blocks }),
+                _ => said.push((role, blocks)),
             }
         }
-        for message in &mut said {
-            let first = if message.role == "user" { "toolResult" } else { "reasoningContent" };
-            message.blocks.sort_by_key(|block| block.get(first).is_none());
+        for (role, blocks) in &mut said {
+            let first = if *role == "user" { "toolResult" } else { "reasoningContent" };
+            blocks.sort_by_key(|block| block.get(first).is_none());
         }
         said
     }
 
     /// How long the answer may be, and how the model thinks, which each maker's models are told in their own
-    /// way. A budget must be under the limit, so that is raised.
+    /// way.
     fn reasoning(&mut self, request: &Request, target: &Target<'_>, said: &[Said]) -> (Option<u64>, Members) {
-        let none = (request.limit, Members::new());
-        let Some(wish) = &request.reasoning else { return none };
+        let Some(wish) = &request.reasoning else { return (request.limit, Members::new()) };
+        let effort = |effort| wire::write_effort(effort).map(|(_, budget)| budget);
         let budget = match wish {
+            Reasoning::Budget(0) | Reasoning::Off => None,
             Reasoning::Budget(budget) => Some(*budget),
-            Reasoning::Adaptive(Some(effort)) | Reasoning::Effort(effort) => {
-                Some(wire::write_effort(effort).map_or(0, |(_, budget)| budget))
-            }
-            Reasoning::Off | Reasoning::Adaptive(None) => None,
+            Reasoning::Adaptive(Some(wish)) | Reasoning::Effort(wish) => effort(wish),
+            Reasoning::Adaptive(None) => effort(&Effort::Medium),
         };
-        let is_off = matches!(wish, Reasoning::Off | Reasoning::Budget(0));
-        let word = budget.map_or("medium", wire::effort_of_budget);
+        let is_off = matches!(wish, Reasoning::Budget(0) | Reasoning::Off);
+        let word = budget.map(wire::effort_of_budget);
+        let fields = match self.family {
+            Family::Claude | Family::Other if is_off => Ok(json!({})),
+            Family::Nova if is_off => Ok(json!({"reasoningConfig": {"type": "disabled"}})),
+            Family::Gpt if is_off => Err("the model cannot be kept from thinking"),
+            _ if budget.is_none() => Err("no such effort is known"),
+            Family::Claude if !may_think(said) => Err("the last answer begins without signed thoughts"),
+            Family::Claude => return self.thinking(request, target, wish, budget.unwrap_or(0)),
+            Family::Nova => Ok(json!({"reasoningConfig": {"type": "enabled", "maxReasoningEffort": word}})),
+            Family::Gpt => Ok(json!({ "reasoning_effort": word })),
+            Family::Other => Err(NO_MEMBER),
+        };
+        let fields = fields.unwrap_or_else(|why| {
+            self.losses.note("/reasoning_effort", why);
+            json!({})
+        });
+        (request.limit, told(fields))
+    }
+
+    /// How Claude thinks. A budget must be under the limit, so that is raised.
+    fn thinking(
+        &mut self,
+        request: &Request,
+        target: &Target<'_>,
+        wish: &Reasoning,
+        budget: u64,
+    ) -> (Option<u64>, Members) {
         let most = target.max_output.unwrap_or(u64::MAX);
-        let why = match self.family {
-            Family::Other | Family::Claude if is_off => return none,
-            Family::Nova if is_off => {
-                return (none.0, told(json!({"reasoningConfig": {"type": "disabled"}})));
-            }
-            _ if budget == Some(0) && !is_off => "no such effort is known",
-            Family::Nova => {
-                let config = json!({"type": "enabled", "maxReasoningEffort": word});
-                return (none.0, told(json!({ "reasoningConfig": config })));
-            }
-            Family::Gpt if !is_off => return (none.0, told(json!({ "reasoning_effort": word }))),
-            Family::Claude if !may_think(said) => "the last answer begins without signed thoughts",
-            Family::Claude => match (wish, budget) {
-                (Reasoning::Adaptive(effort), _) => {
-                    let effort = effort.as_ref().and_then(wire::write_effort);
-                    let effort = effort.map(|(word, _)| json!({ "effort": word }));
-                    return (
-                        none.0,
-                        told(json!({"thinking": {"type": "adaptive"}, "output_config": effort})),
-                    );
-                }
-                (_, Some(budget)) if most > 2 * THINKING_BUDGET_MIN => {
-                    // A quarter of what the model can write stays for the answer.
-                    let budget = budget.clamp(THINKING_BUDGET_MIN, most - most / 4);
-                    let limit = request.limit.or(target.max_output).unwrap_or(OUTPUT_TOKENS_DEFAULT);
-                    let limit = if limit > budget { limit } else { limit.saturating_add(budget).min(most) };
-                    let thinking = json!({"type": "enabled", "budget_tokens": budget});
-                    return (Some(limit), told(json!({ "thinking": thinking })));
-                }
-                _ => "the model writes too few tokens to think",
-            },
-            Family::Gpt => "the model cannot be kept from thinking",
-            Family::Other => NO_MEMBER,
-        };
-        self.losses.note("/reasoning_effort", why);
-        none
+        if let Reasoning::Adaptive(effort) = wish {
+            let word =
+                effort.as_ref().and_then(wire::write_effort).map(|(word, _)| json!({ "effort": word }));
+            return (request.limit, told(json!({"thinking": {"type": "adaptive"}, "output_config": word})));
+        }
+        if most <= 2 * THINKING_BUDGET_MIN {
+            self.losses.note("/reasoning_effort", "the model writes too few tokens to think");
+            return (request.limit, Members::new());
+        }
+        // A quarter of what the model can write stays for the answer.
+        let budget = budget.clamp(THINKING_BUDGET_MIN, most - most / 4);
+        let limit = request.limit.or(target.max_output).unwrap_or(OUTPUT_TOKENS_DEFAULT);
+        let limit = if limit > budget { limit } else { limit.saturating_add(budget).min(most) };
+        (Some(limit), told(json!({"thinking": {"type": "enabled", "budget_tokens": budget}})))
     }
 
     /// `toolConfig`. The API has no way to forbid calls but to name no tools, and demands tools where the
@@ -447,15 +444,12 @@ impl Pen {
         }
         for (index, tool) in request.tools.iter().enumerate().filter(|_| !forbidden || !calls.is_empty()) {
             tools.extend(self.tool(tool, &format!("/tools/{index}")));
-            if let Some(cache) = &tool.cache
-                && self.caches(&format!("/tools/{index}/cache_control"))
-            {
-                tools.push(cache_point(cache));
-            }
+            let cache = tool.cache.as_ref().filter(|_| self.caches(&format!("/tools/{index}/cache_control")));
+            tools.extend(cache.map(cache_point));
         }
         if tools.is_empty() {
             let schema = json!({"json": {"type": "object"}});
-            let named = |name: &String| json!({"toolSpec": {"name": name, "inputSchema": schema}});
+            let named = |name: &&str| json!({"toolSpec": {"name": name, "inputSchema": schema}});
             tools.extend(calls.iter().map(named));
         }
         if request.parallel == Some(false) && !request.tools.is_empty() {
@@ -492,10 +486,10 @@ impl Pen {
                 self.losses.note("/tool_choice", "a model that thinks cannot be made to call a tool");
                 None
             }
-            Choose::Auto => Some(json!({"auto": {}})),
             Choose::Required => Some(json!({"any": {}})),
             Choose::Tool(name) => Some(json!({"tool": {"name": name}})),
-            Choose::None => None,
+            // The rule where nothing is said, and models that know no choice refuse to be told.
+            Choose::Auto | Choose::None => None,
             Choose::Native(..) => {
                 self.losses.note("/tool_choice", FOREIGN);
                 None
@@ -516,7 +510,7 @@ impl Pen {
         let number = |number: &Option<Number>| number.as_ref().and_then(Number::as_f64).unwrap_or(1.0);
         let (temperature, top_p) = (number(&wish.temperature), number(&wish.top_p));
         let both = self.family == Family::Claude && wish.temperature.is_some() && !thinks;
-        let blank = |word: &&String| word.trim().is_empty();
+        let stop: Vec<&String> = wish.stop.iter().filter(|word| !word.trim().is_empty()).collect();
         let takes_k = matches!(self.family, Family::Claude | Family::Nova) && !thinks;
         let lost = [
             ("temperature", thinks && temperature != 1.0, "a model that thinks takes only 1"),
@@ -524,11 +518,7 @@ impl Pen {
             ("top_k", wish.top_k.is_some() && !takes_k, "this model takes none, or none while it thinks"),
             ("top_p", thinks && top_p < 0.95, "a model that thinks takes none under 0.95"),
             ("top_p", both && top_p != 1.0, "newer models take only one of it and `temperature`"),
-            (
-                "stop",
-                wish.stop.iter().any(|word| blank(&word)),
-                "a stop sequence must hold more than white space",
-            ),
+            ("stop", stop.len() < wish.stop.len(), "a stop sequence must hold more than white space"),
             ("frequency_penalty", asks(&wish.frequency_penalty), NO_MEMBER),
             ("presence_penalty", asks(&wish.presence_penalty), NO_MEMBER),
             ("seed", wish.seed.is_some(), NO_MEMBER),
@@ -536,25 +526,20 @@ impl Pen {
             ("logprobs", wish.logprobs == Some(true), NO_MEMBER),
             ("top_logprobs", wish.top_logprobs.is_some(), NO_MEMBER),
         ];
-        let mut gone = Vec::new();
-        for (name, _, why) in lost.into_iter().filter(|(_, lost, _)| *lost) {
-            self.losses.note(format!("/{name}"), why);
-            gone.push(name);
-        }
-        match (&wish.top_k, self.family) {
-            (Some(top_k), Family::Nova) if takes_k => {
-                fields.insert("inferenceConfig".to_owned(), json!({ "topK": top_k }));
-            }
-            (Some(top_k), _) if takes_k => drop(fields.insert("top_k".to_owned(), json!(top_k))),
-            _ => {}
-        }
-        let kept = wish.temperature.as_ref().filter(|_| !gone.contains(&"temperature"));
+        let is_lost = |name: &str| lost.iter().any(|(other, lost, _)| *lost && *other == name);
+        let noted = lost.iter().filter(|(_, lost, _)| *lost);
+        noted.for_each(|(name, _, why)| self.losses.note(format!("/{name}"), why));
+        let top_k = wish.top_k.as_ref().filter(|_| takes_k);
+        fields.extend(top_k.map(|top_k| match self.family {
+            Family::Nova => ("inferenceConfig".to_owned(), json!({ "topK": top_k })),
+            _ => ("top_k".to_owned(), json!(top_k)),
+        }));
+        let kept = wish.temperature.as_ref().filter(|_| !is_lost("temperature"));
         let most = (temperature > 1.0 && !thinks).then(|| json!(1));
-        let stop: Vec<&String> = wish.stop.iter().filter(|word| !blank(word)).collect();
         told(json!({
             "maxTokens": limit,
             "temperature": kept.map(|kept| json!(kept)).or(most),
-            "topP": wish.top_p.as_ref().filter(|_| !gone.contains(&"top_p") && top_p != 1.0),
+            "topP": wish.top_p.as_ref().filter(|_| !is_lost("top_p") && top_p != 1.0),
             "stopSequences": (!stop.is_empty()).then_some(stop),
         }))
     }
@@ -600,15 +585,14 @@ pub(super) fn signature(seal: &Seal) -> String {
 
 /// While tools are being called, the answer that called them must begin with its thoughts.
 fn may_think(said: &[Said]) -> bool {
-    let Some(last) = said.iter().rfind(|message| message.role == "assistant") else { return true };
-    let calls = last.blocks.iter().any(|block| block.get("toolUse").is_some());
-    let thought = last.blocks.first().is_some_and(|block| block.get("reasoningContent").is_some());
-    said.last().is_some_and(|end| end.role != "assistant") && (thought || !calls)
+    let Some((_, blocks)) = said.iter().rfind(|(role, _)| *role == "assistant") else { return true };
+    let calls = blocks.iter().any(|block| block.get("toolUse").is_some());
+    let thought = blocks.first().is_some_and(|block| block.get("reasoningContent").is_some());
+    said.last().is_some_and(|(role, _)| *role != "assistant") && (thought || !calls)
 }
 
 /// The tools that the messages call.
-fn called(said: &[Said]) -> BTreeSet<String> {
-    let blocks = said.iter().flat_map(|message| &message.blocks);
-    let names = blocks.filter_map(|block| block.pointer("/toolUse/name")?.as_str());
-    names.map(str::to_owned).collect()
+fn called(said: &[Said]) -> BTreeSet<&str> {
+    let blocks = said.iter().flat_map(|(_, blocks)| blocks);
+    blocks.filter_map(|block| block.pointer("/toolUse/name")?.as_str()).collect()
 }
