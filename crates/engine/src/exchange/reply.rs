@@ -13,7 +13,6 @@ const ESTIMATED: HeaderName = HeaderName::from_static("x-sekisho-estimated");
 const LOSS: HeaderName = HeaderName::from_static("x-sekisho-loss");
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 /// The way of an answer's body to the caller.
 pub(super) struct Way {
@@ -38,6 +37,15 @@ impl Exchange {
         speech.map_or_else(|| provider.dialect(), |speech| speech.dialect)
     }
 
+    /// The dialect in which the caller is told of things.
+    fn caller_dialect(&self) -> DialectId {
+        match &self.task {
+            Task::Call(call) => call.dialect,
+            Task::Pass { .. } => self.provider_dialect(),
+            Task::Refused(dialect) => *dialect,
+        }
+    }
+
     /// Chooses the way of an answer whose head has come.
     pub(super) fn open(&mut self, head: &UpstreamHead) -> Result<Way, Fault> {
         let provider = self.provider_dialect();
@@ -52,7 +60,7 @@ impl Exchange {
             let fault = Fault::new(FaultKind::UpstreamInvalid, "the provider compressed its answer unasked");
             return if same { Ok(raw) } else { Err(fault) };
         }
-        let events = is_events(&head.headers);
+        let events = is_events(&head.headers, provider);
         let relayed = same && events == call.stream;
         let pipe = if !relayed {
             Pipe::translate(provider, events, render::canonical(call, &self.inbound.body)?)
@@ -77,7 +85,9 @@ pub(super) fn success(exchange: &Exchange, from: UpstreamHead, relayed: bool, st
         headers.clear();
     }
     if !relayed {
-        headers.insert(header::CONTENT_TYPE, if streamed { EVENTS } else { JSON });
+        let events =
+            || HeaderValue::from_static(exchange.caller_dialect().dialect().framing().content_type());
+        headers.insert(header::CONTENT_TYPE, if streamed { events() } else { JSON });
     }
     if streamed {
         // Proxies on the way to the caller must not gather events.
@@ -101,12 +111,7 @@ pub(super) fn estimate(exchange: &Exchange, dialect: DialectId, tokens: u64) -> 
 
 /// The head and the body that tell a fault.
 pub(super) fn fault(exchange: &Exchange, fault: &Fault) -> (Reply, Bytes) {
-    let dialect = match &exchange.task {
-        Task::Call(call) => call.dialect,
-        Task::Pass { .. } => exchange.provider_dialect(),
-        Task::Refused(dialect) => *dialect,
-    };
-    let body: Bytes = dialect.dialect().write_fault(fault).into();
+    let body: Bytes = exchange.caller_dialect().dialect().write_fault(fault).into();
     let mut headers = HeaderMap::with_capacity(6);
     headers.insert(header::CONTENT_TYPE, JSON);
     if let Some(ms) = fault.retry_after_ms {
@@ -168,9 +173,10 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn is_events(headers: &HeaderMap) -> bool {
+fn is_events(headers: &HeaderMap, provider: DialectId) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    kind.get(..EVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENTS.as_bytes()))
+    let events = provider.dialect().framing().content_type().as_bytes();
+    kind.get(..events.len()).is_some_and(|start| start.eq_ignore_ascii_case(events))
 }
 
 fn is_compressed(headers: &HeaderMap) -> bool {

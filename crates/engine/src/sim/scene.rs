@@ -124,7 +124,7 @@ impl Scene {
         request.turns.push(Turn { role: Role::User, blocks, plain: true, at, name: None, extra });
         let to = dialect::Target { model: "m", ..dialect::Target::default() };
         let body = dialect.write_request(&request, &to).value;
-        let list = self.stream && self.seed.is_multiple_of(2);
+        let list = self.stream && self.caller == DialectId::Gemini && self.seed.is_multiple_of(2);
         let named = Named { model: "m".to_owned(), stream: self.stream, list };
         Inbound {
             id: "req-1".to_owned(),
