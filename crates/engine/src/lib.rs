@@ -5,6 +5,7 @@
 //! what must be done comes out as orders.
 
 pub mod access;
+pub mod cloud;
 pub mod config;
 pub mod demo;
 pub mod estimate;

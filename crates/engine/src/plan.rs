@@ -1,6 +1,7 @@
 //! What we run: checked whole, names resolved, immutable.
 
 use crate::{
+    cloud::Signer,
     limits,
     models::{self, Facts},
     provider::{Auth, ModelList, Operation, Quirk},
@@ -92,11 +93,13 @@ pub struct Provider {
     pub auth: Auth,
     /// Its keys; empty where it wants none.
     pub keys: Vec<Secret>,
+    /// What signs a request in place of a key.
+    pub signer: Option<Arc<Signer>>,
     /// Headers that go with every request to it, in place of the client's.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Headers that go with a request to it which has none of that name.
     pub default_headers: Vec<(HeaderName, HeaderValue)>,
-    /// Path and shape of its model list, where it has one.
+    /// Path and shape of its model list, where it has one. A list that is kept elsewhere has a whole address.
     pub models: Option<(String, ModelList)>,
     /// Models that the operator listed by hand; then the provider is not asked.
     pub listed: Vec<String>,
@@ -321,7 +324,8 @@ impl Provider {
     /// The address of its model list, where it has one.
     #[must_use]
     pub fn models_url(&self) -> Option<Uri> {
-        self.models.as_ref().and_then(|(path, _)| self.address(path))
+        let (path, _) = self.models.as_ref()?;
+        if path.starts_with('/') { self.address(path) } else { path.parse().ok() }
     }
 
     /// The address of `path` (with its query) behind the base. What the base ends in and the path begins

@@ -156,6 +156,13 @@ pub struct Provider {
     pub keys: Option<Keys>,
     /// A file with its keys, one in a line.
     pub keys_file: Option<String>,
+    /// The region of `bedrock`, the location of `vertex`. Default: what the environment says.
+    pub region: Option<String>,
+    /// The project of `vertex`. Default: what the environment says.
+    pub project: Option<String>,
+    /// The version of the older API of `azure`. Default: what the environment says; without one the newer is
+    /// asked.
+    pub api_version: Option<String>,
     /// How it wants its key. Default `bearer`, or what is known of it.
     pub auth: Option<Auth>,
     /// Headers for every request to it, in place of the client's.

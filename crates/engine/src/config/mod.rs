@@ -4,6 +4,7 @@
 //! problems are found at once, and none of them holds a secret.
 
 mod access;
+mod cloud;
 mod draft;
 pub mod environment;
 mod expand;
@@ -126,13 +127,13 @@ impl Document {
 fn known_words() -> Vec<&'static str> {
     #[rustfmt::skip]
     const WORDS: &[&str] = &[
-        "$schema", "-", "abilities", "above", "attempts", "audio", "audio_in", "audio_out", "auth", "base_url",
+        "$schema", "-", "abilities", "above", "api_version", "attempts", "audio", "audio_in", "audio_out", "auth", "base_url",
         "body", "cache_read", "cache_write", "cache_write_1h", "calls", "connect", "content_filter",
         "context_window", "cors", "default_model", "default_provider", "dialect", "documents", "drain", "drops",
         "embeddings", "enabled", "environment", "facts", "failover", "first_byte", "first_token", "format",
         "generate_path", "headers", "hold_bytes", "hold_time", "idle", "input", "json_schema", "keys",
         "keys_file", "like", "limits", "listen", "log", "max_output", "models", "models_path", "models_shape",
-        "output", "prefill", "prices", "providers", "race", "reasoning", "renames", "retries", "streaming",
+        "output", "prefill", "prices", "project", "providers", "race", "reasoning", "region", "renames", "retries", "streaming",
         "streams", "strict", "timeouts", "tools", "total", "vision",
     ];
     WORDS.iter().copied().chain(crate::providers::PROVIDERS.iter().map(|row| row.name)).collect()

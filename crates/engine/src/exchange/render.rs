@@ -76,7 +76,8 @@ pub(super) fn pass(
     let mut headers = headers::forward(&inbound.headers);
     headers::credentials(&mut headers, provider, provider.auth_at(uri.path()), key)?;
     let body = if inbound.body.is_empty() { Vec::new() } else { vec![inbound.body.clone()] };
-    Ok(Upstream { provider: aim.provider, method: inbound.method.clone(), uri, headers, body })
+    let signer = provider.signer.clone();
+    Ok(Upstream { provider: aim.provider, method: inbound.method.clone(), uri, headers, body, signer })
 }
 
 /// An operation that is understood, for this provider, and what of it was lost.
@@ -108,7 +109,8 @@ pub(super) fn call(
     // A compressed answer could not be metered or translated.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers::credentials(&mut headers, provider, speech.auth, key)?;
-    Ok((Upstream { provider: aim.provider, method: Method::POST, uri, headers, body }, losses))
+    let signer = provider.signer.clone();
+    Ok((Upstream { provider: aim.provider, method: Method::POST, uri, headers, body, signer }, losses))
 }
 
 /// The caller's own bytes with the provider's model, less what the provider refuses.

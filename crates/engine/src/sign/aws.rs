@@ -22,6 +22,7 @@ const TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 const DAY: u64 = 86_400;
 
 /// Who signs.
+#[derive(Clone)]
 pub struct Credentials {
     /// The id of the access key, which is no secret.
     pub access_key: String,
