@@ -27,6 +27,9 @@ pub const CHOICES_MAX: u32 = 128;
 pub const FAULT_TEXT_MAX: usize = 2_000;
 /// Tokens of an answer where a dialect demands a limit and neither the caller nor the model's data gives one.
 pub const OUTPUT_TOKENS_DEFAULT: u64 = 4_096;
+/// The same for a prompt that is continued. The models that are served so have small contexts, OpenAI's one of
+/// 4,096 tokens, and a limit that does not fit beside the prompt is refused.
+pub const COMPLETION_TOKENS_DEFAULT: u64 = 1_024;
 /// Smallest thinking budget that Anthropic takes, in tokens.
 pub const THINKING_BUDGET_MIN: u64 = 1_024;
 /// Most bytes of a stream that are held back: pieces of blocks that overlap, where a dialect wants them

@@ -166,6 +166,7 @@ fn word(dialect: DialectId, reason: StopReason) -> &'static str {
         DialectId::Anthropic => ["end_turn", "max_tokens", "tool_use"],
         DialectId::Gemini => ["STOP", "MAX_TOKENS", "STOP"],
         DialectId::OpenaiChat => ["stop", "length", "tool_calls"],
+        DialectId::OpenaiCompletions => ["stop", "length", "stop"],
         DialectId::OpenaiResponses => ["completed", "max_output_tokens", "completed"],
     };
     words[STOPS.iter().position(|stop| *stop == reason).unwrap()]
