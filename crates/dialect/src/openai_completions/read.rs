@@ -27,7 +27,6 @@ pub(super) fn request(body: &[u8]) -> Result<Request, Fault> {
         None => request.needs.push("/prompt".to_owned()),
     }
     request.sampling = sampling(&mut object, &mut kept)?;
-    // A negative limit means "none" to llama.cpp and is left to it.
     let is_limit = object.peek("max_tokens").and_then(Value::as_i64).is_none_or(|limit| limit >= 0);
     request.limit = if is_limit { object.whole("max_tokens")? } else { None };
     request.stream = object.boolean("stream")?;

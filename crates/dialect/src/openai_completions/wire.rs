@@ -62,6 +62,8 @@ pub(super) fn is_mute(name: &str, value: &Value, n: u32) -> bool {
         "suffix" => value == "",
         "best_of" => value.as_u64().is_some_and(|count| count <= u64::from(n)),
         "logit_bias" => value.as_object().is_some_and(Map::is_empty),
+        // "None" to llama.cpp.
+        "max_tokens" => value.as_i64().is_some_and(|limit| limit < 0),
         _ => false,
     }
 }
