@@ -12,6 +12,7 @@ use std::panic::catch_unwind;
 /// Which endpoints speak which dialect.
 const DIALECTS: &[(&str, DialectId)] = &[
     ("chat", DialectId::OpenaiChat),
+    ("completions", DialectId::OpenaiCompletions),
     ("count_tokens", DialectId::Anthropic),
     ("generateContent", DialectId::Gemini),
     ("messages", DialectId::Anthropic),
