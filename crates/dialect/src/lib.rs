@@ -10,6 +10,7 @@
 
 mod anthropic;
 pub mod canon;
+pub mod embed;
 pub mod error_body;
 pub mod fault;
 pub mod frame;

@@ -35,3 +35,15 @@ pub const THINKING_BUDGET_MIN: u64 = 1_024;
 /// Most bytes of a stream that are held back: pieces of blocks that overlap, where a dialect wants them
 /// one after the other, and blocks that must be whole before they can be told.
 pub const STREAM_HELD_MAX: usize = 4 << 20;
+/// Most inputs of one request for embeddings; OpenAI takes no more:
+/// <https://platform.openai.com/docs/api-reference/embeddings/create>
+pub const EMBED_INPUTS_MAX: usize = 2_048;
+/// Most parts of all these inputs together.
+pub const EMBED_PARTS_MAX: usize = 4_096;
+/// Most inputs that Cohere takes in one request: <https://docs.cohere.com/reference/embed>
+pub const EMBED_INPUTS_COHERE_MAX: usize = 96;
+/// Most inputs that Gemini takes in one batch; a larger one is refused with this number.
+pub const EMBED_INPUTS_GEMINI_MAX: usize = 100;
+/// Most inputs that Vertex AI takes in one request; of some models it takes fewer, and says so:
+/// <https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api>
+pub const EMBED_INPUTS_VERTEX_MAX: usize = 250;

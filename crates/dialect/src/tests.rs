@@ -28,6 +28,7 @@
 //! seed of the laws.
 
 mod case;
+mod embed;
 mod laws;
 
 use case::Case;

@@ -84,7 +84,7 @@ fn list(tree: &Value, at: String, pointers: &mut Vec<String>) {
 }
 
 /// Makes a few changes to JSON text; other text stays as it is.
-fn disturb(text: &str, changes: &[(Index, Option<Value>)]) -> String {
+pub(super) fn disturb(text: &str, changes: &[(Index, Option<Value>)]) -> String {
     let Ok(mut tree) = serde_json::from_str::<Value>(text) else { return text.to_owned() };
     changes.iter().for_each(|(place, with)| replace(&mut tree, *place, with.as_ref()));
     tree.to_string()
@@ -114,7 +114,7 @@ fn nonsense() -> impl Strategy<Value = Mishap> {
     prop_oneof![mishap(), (any::<Index>(), change()).prop_map(|(at, change)| Mishap::Change(at, change))]
 }
 
-fn change() -> impl Strategy<Value = (Index, Option<Value>)> {
+pub(super) fn change() -> impl Strategy<Value = (Index, Option<Value>)> {
     (any::<Index>(), prop::option::weighted(0.7, strange()))
 }
 
