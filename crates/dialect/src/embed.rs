@@ -28,6 +28,7 @@ use crate::{
     json::{self, Object, wrong},
     limits::{ANSWER_MAX, EMBED_INPUTS_MAX, EMBED_PARTS_MAX},
 };
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
@@ -145,7 +146,7 @@ pub struct Embedded {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     /// Its body.
-    pub body: Vec<u8>,
+    pub body: Bytes,
     /// What it cost, where the provider says.
     pub usage: Option<Usage>,
 }
@@ -238,9 +239,9 @@ impl EmbedShape {
         let object = if caller.is_proto { Object::proto(value, "")? } else { Object::new(value, "")? };
         let rest = (caller.read_request)(object, &mut embed)?;
         embed.stranger(rest);
-        bounded("", embed.inputs.len(), EMBED_INPUTS_MAX, "inputs")?;
+        bounded(embed.inputs.len(), EMBED_INPUTS_MAX, "inputs")?;
         let parts = embed.inputs.iter().map(|input| input.parts.len()).sum();
-        bounded("", parts, EMBED_PARTS_MAX, "parts")?;
+        bounded(parts, EMBED_PARTS_MAX, "parts")?;
         Ok(embed)
     }
 
@@ -268,17 +269,29 @@ impl EmbedShape {
         (self.wire().read_response)(body)
     }
 
-    /// Turns a provider's whole answer (status 2xx) into that of the caller who sent `asked`.
+    /// Turns a provider's whole answer (status 2xx) into that of the caller who sent `asked`. Where both have
+    /// the same shape it stays as it is, unless its vectors do not come in the form that was asked for: some
+    /// servers know no base64, and clients decode what they asked for without looking.
     ///
     /// # Errors
-    /// As [`EmbedShape::read_response`]; also where there are not as many vectors as inputs.
-    pub fn answer(self, body: &[u8], asked: &Embed) -> Result<Answer, Fault> {
-        let embedded = self.read_response(body)?;
+    /// As [`EmbedShape::read_response`]; also where there are not as many vectors as inputs. What cannot be read
+    /// of the caller's own shape passes.
+    pub fn answer(self, body: Bytes, asked: &Embed) -> Result<Answer, Fault> {
+        let is_own = self == asked.from;
+        let embedded = match self.read_response(&body) {
+            Ok(embedded) if is_own && embedded.is_as(asked) => {
+                return Ok(Answer { body, usage: embedded.usage });
+            }
+            Ok(embedded) => embedded,
+            Err(fault) if is_own && fault.upstream.is_none() => return Ok(Answer { body, usage: None }),
+            Err(fault) => return Err(fault),
+        };
         let (found, wanted) = (embedded.vectors.len(), asked.inputs.len());
         if found != wanted {
             return Err(invalid(format!("the provider gave {found} vectors for {wanted} inputs")));
         }
-        Ok(Answer { body: asked.from.write_response(&embedded, asked), usage: embedded.usage })
+        let body = asked.from.write_response(&embedded, asked).into();
+        Ok(Answer { body, usage: embedded.usage })
     }
 
     /// Writes a whole answer for the caller who sent `asked`. Empty where no caller has this shape.
@@ -316,6 +329,15 @@ impl Embed {
         let at = |name: &String| rest.at(name);
         let names: Vec<String> = rest.names().map(at).collect();
         self.strange.extend(names);
+    }
+}
+
+impl Embedded {
+    /// The vectors come in the form that was asked for. Only OpenAI's shape has one place for two forms.
+    fn is_as(&self, asked: &Embed) -> bool {
+        let is_base64 = |vector: &Vector| matches!(vector, Vector::Bits(_));
+        asked.from != EmbedShape::Openai
+            || self.vectors.iter().all(|vector| is_base64(vector) == asked.is_base64())
     }
 }
 
@@ -359,8 +381,8 @@ impl<'a> Pen<'a> {
         let Some(wish) = &self.embed.encodings else { return Ok(()) };
         let is_packed = |encoding: &Encoding| matches!(encoding, Encoding::Packed(_));
         if !wish.value.is_empty() && wish.value.iter().all(is_packed) {
-            let message = format!("`{}`: this model's provider gives floats only", wish.at);
-            return Err(Fault::bad(&wish.at, message));
+            let message = format!("`{}` asks for numbers that this model's provider does not give", wish.at);
+            return Err(Fault::bad(&wish.at, message).hint("ask for `float`"));
         }
         if wish.value.iter().any(is_packed) {
             self.losses.note(&wish.at, "the provider gives floats only");
@@ -449,14 +471,13 @@ fn source(url: &str) -> Source {
     }
 }
 
-fn bounded(pointer: &str, count: usize, most: usize, what: &str) -> Result<(), Fault> {
-    match count {
-        0 => Err(Fault::bad(pointer, format!("there are no {what}"))),
-        _ if count > most => {
-            Err(Fault::bad(pointer, format!("there are {count} {what}, and may be {most} at most")))
-        }
-        _ => Ok(()),
-    }
+fn bounded(count: usize, most: usize, what: &str) -> Result<(), Fault> {
+    let message = match count {
+        0 => format!("there are no {what} to embed"),
+        _ if count > most => format!("there are {count} {what} to embed, and may be {most} at most"),
+        _ => return Ok(()),
+    };
+    Err(Fault::new(FaultKind::BadRequest, message))
 }
 
 /// Reads an answer. What cannot be read may be an error under the status 200.

@@ -3,6 +3,7 @@
 //! A pipe is pure: bytes in, bytes out. It writes what it has at once; whoever wants to be able to ask
 //! another target holds back what comes out until [`Pipe::content`] is true.
 
+mod embed;
 mod relay;
 #[cfg(test)]
 mod tests;
@@ -11,8 +12,10 @@ mod translate;
 use crate::{
     DialectId, Fault, Losses,
     canon::{Request, Usage},
+    embed::{Embed, EmbedShape},
 };
 use bytes::Bytes;
+use embed::Embedding;
 use relay::{Meter, Relay};
 use translate::Translate;
 
@@ -29,6 +32,7 @@ enum Way {
     Relay(Relay),
     Meter(Meter),
     Translate(Box<Translate>),
+    Embed(Box<Embedding>),
 }
 
 impl Pipe {
@@ -61,6 +65,13 @@ impl Pipe {
     #[must_use]
     pub fn translate(provider: DialectId, streamed: bool, request: &Request) -> Pipe {
         Pipe::new(Way::Translate(Box::new(Translate::new(provider.dialect(), streamed, request))))
+    }
+
+    /// A provider whose embeddings have the shape `provider` answers the caller who sent `asked`: gathered, and
+    /// as [`EmbedShape::answer`] has it.
+    #[must_use]
+    pub fn embed(provider: EmbedShape, asked: Embed) -> Pipe {
+        Pipe::new(Way::Embed(Box::new(Embedding::new(provider, asked))))
     }
 
     fn new(way: Way) -> Pipe {
@@ -97,6 +108,7 @@ impl Pipe {
                 self.content = translate.content();
                 fed?;
             }
+            Way::Embed(embedding) => embedding.feed(&chunk)?,
         }
         Ok(())
     }
@@ -122,6 +134,10 @@ impl Pipe {
                 self.content = translate.content();
                 finished?;
             }
+            Way::Embed(embedding) => {
+                out.push(embedding.finish()?);
+                self.content = true;
+            }
         }
         Ok(())
     }
@@ -133,7 +149,7 @@ impl Pipe {
             return;
         }
         let text = match &mut self.way {
-            Way::Raw | Way::Meter(_) => Vec::new(),
+            Way::Raw | Way::Meter(_) | Way::Embed(_) => Vec::new(),
             Way::Relay(relay) => relay.fault(fault),
             Way::Translate(translate) => translate.fault(fault),
         };
@@ -154,7 +170,7 @@ impl Pipe {
     pub fn failed(&self) -> Option<&Fault> {
         match &self.way {
             Way::Relay(relay) => relay.failed(),
-            Way::Raw | Way::Meter(_) | Way::Translate(_) => None,
+            Way::Raw | Way::Meter(_) | Way::Translate(_) | Way::Embed(_) => None,
         }
     }
 
@@ -166,6 +182,7 @@ impl Pipe {
             Way::Relay(relay) => relay.seen().usage.as_ref(),
             Way::Meter(meter) => meter.usage(),
             Way::Translate(translate) => translate.usage(),
+            Way::Embed(embedding) => embedding.usage(),
         }
     }
 
@@ -174,7 +191,7 @@ impl Pipe {
     pub fn losses(&self) -> &Losses {
         static NONE: Losses = Losses::new();
         match &self.way {
-            Way::Raw | Way::Relay(_) | Way::Meter(_) => &NONE,
+            Way::Raw | Way::Relay(_) | Way::Meter(_) | Way::Embed(_) => &NONE,
             Way::Translate(translate) => translate.losses(),
         }
     }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Fault,
     canon::Source,
-    json::{Object, put, wrong},
+    json::{Object, put},
     limits::EMBED_INPUTS_COHERE_MAX,
 };
 use serde::Deserialize;
@@ -68,7 +68,8 @@ fn encoding(word: String) -> Encoding {
 
 fn truncate(word: String) -> Result<Truncate, Fault> {
     let known = TRUNCATES.iter().find(|(name, _)| *name == word).map(|(_, truncate)| *truncate);
-    known.ok_or_else(|| wrong("/truncate", "`NONE`, `START` or `END`", &Value::String(word)))
+    let strange = || Fault::bad("/truncate", format!("`{word}` is no way to truncate"));
+    known.ok_or_else(|| strange().hint("the ways are `NONE`, `START` and `END`"))
 }
 
 /// Writes a request; on Bedrock the path tells the model.
@@ -102,22 +103,16 @@ pub(super) fn body(pen: &mut Pen<'_>, model: Option<&str>) -> Result<Value, Faul
 }
 
 /// Writes the inputs, which have three forms: texts, pictures, and lists of parts. They are pictures alone?
-fn inputs(pen: &Pen<'_>, body: &mut Map<String, Value>) -> Result<bool, Fault> {
+fn inputs(pen: &mut Pen<'_>, body: &mut Map<String, Value>) -> Result<bool, Fault> {
     let inputs = pen.embed.inputs.iter();
-    let lone = |input: &Input| match input.parts.as_slice() {
-        [part] => Some(part.clone()),
-        _ => None,
-    };
-    let texts = inputs.clone().map(|input| match lone(input)? {
-        Part::Text(text) => Some(text),
-        _ => None,
-    });
-    if let Some(texts) = texts.collect::<Option<Vec<String>>>() {
+    let is_text = |part: &Part| matches!(part, Part::Text(_));
+    if inputs.clone().flat_map(|input| &input.parts).all(is_text) {
+        let texts = inputs.map(|input| pen.text(input)).collect::<Result<Vec<String>, Fault>>()?;
         put(body, "texts", Some(texts));
         return Ok(false);
     }
-    let images = inputs.clone().map(|input| match lone(input)? {
-        Part::Media(source) => address(&source),
+    let images = inputs.clone().map(|input| match input.parts.as_slice() {
+        [Part::Media(source)] => address(source),
         _ => None,
     });
     if let Some(images) = images.collect::<Option<Vec<String>>>() {

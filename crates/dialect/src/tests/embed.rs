@@ -14,6 +14,7 @@ use crate::{
     embed::{EmbedShape, Vector},
     laws,
 };
+use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::{fs, path::PathBuf, sync::LazyLock};
@@ -84,8 +85,8 @@ impl Case {
 
     fn response(&self) -> Result<String, Fault> {
         let asked = self.to.read_request(self.value("asked").unwrap().as_bytes())?;
-        let answer = self.from.answer(self.input.as_bytes(), &asked)?;
-        let body = String::from_utf8(answer.body).unwrap();
+        let answer = self.from.answer(Bytes::copy_from_slice(self.input.as_bytes()), &asked)?;
+        let body = String::from_utf8(answer.body.to_vec()).unwrap();
         serde_json::from_str::<Value>(&body).unwrap();
         Ok(body + "\n")
     }
@@ -123,8 +124,31 @@ fn every_case_of_embeddings_keeps_the_laws() {
 #[test]
 fn an_answer_with_too_few_vectors_is_refused() {
     let asked = EmbedShape::Openai.read_request(br#"{"model": "m", "input": ["a", "b"]}"#).unwrap();
-    let fault = EmbedShape::Gemini.answer(br#"{"embeddings": [{"values": [1]}]}"#, &asked).unwrap_err();
+    let fault = EmbedShape::Gemini.answer(r#"{"embeddings": [{"values": [1]}]}"#.into(), &asked).unwrap_err();
     assert_eq!(fault.message, "the provider gave 1 vectors for 2 inputs");
+}
+
+#[test]
+fn an_answer_in_the_callers_shape_passes_unless_its_form_is_wrong() {
+    let numbers =
+        r#"{"data": [{"index": 0, "embedding": [0.10]}], "usage": {"prompt_tokens": 3}, "id": "x"}"#;
+    let answer = |body: &'static str, encoding: Value| {
+        let asked = json!({"model": "m", "input": "a", "encoding_format": encoding});
+        let asked = EmbedShape::Openai.read_request(asked.to_string().as_bytes()).unwrap();
+        EmbedShape::Openai.answer(body.into(), &asked).unwrap()
+    };
+    for encoding in [Value::Null, json!("float")] {
+        assert_eq!(answer(numbers, encoding).body, numbers);
+    }
+    let base64 = answer(numbers, json!("base64"));
+    assert!(
+        base64.body.starts_with(
+            br#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":"zczMPQ=="}"#
+        )
+    );
+    assert_eq!(base64.usage.map(|usage| usage.input), Some(3));
+    let other = r#"{"data": [{"embedding": "Aw=="}]}"#;
+    assert_eq!(answer(other, json!("ubinary")).body, other);
 }
 
 #[test]

@@ -292,6 +292,9 @@ fn of_dialect(dialect: DialectId) -> Row {
         DialectId::Anthropic => messages("", ""),
         // No configuration names Gemini yet.
         DialectId::Gemini | DialectId::OpenaiChat => chat("", ""),
+        DialectId::OpenaiCompletions => {
+            Row { dialect: DialectId::OpenaiCompletions, generate: "/completions", ..chat("", "") }
+        }
         DialectId::OpenaiResponses => {
             Row { dialect: DialectId::OpenaiResponses, generate: "/responses", ..chat("", "") }
         }

@@ -3,6 +3,7 @@
 use super::{Exchange, Received};
 use dialect::{
     DialectId,
+    embed::EmbedShape,
     laws::{self, Broken},
     splice::Outline,
 };
@@ -26,6 +27,13 @@ const OTHERS: &[(&str, &str, Option<DialectId>)] = &[
     ("gemini", "count_tokens", Some(DialectId::Gemini)),
     ("vertex", "count_tokens", Some(DialectId::Gemini)),
 ];
+/// The endpoint of embeddings, the shape that it has nearly everywhere, and where it has another. Of Ollama only
+/// its own older API was recorded.
+const EMBEDDINGS: &str = "embeddings";
+const SHAPES: &[(&str, Option<EmbedShape>)] =
+    &[("cohere", Some(EmbedShape::Cohere)), ("gemini", Some(EmbedShape::Gemini)), ("ollama", None)];
+/// What marks the answer of a model that embeds, on Bedrock.
+const BEDROCK: &[&str] = &["{\"embedding\":", "\"embeddings_by_type\""];
 /// What marks the answer of another operation, or in another dialect than the endpoint's.
 const STRAY: &[(&str, &str)] =
     &[("responses", "\"chat.completion"), ("responses", "\"response.input_tokens\"")];
@@ -59,6 +67,9 @@ pub(super) struct Outcome {
 
 /// Checks everything of an exchange.
 pub(super) fn exchange(exchange: &Exchange) -> Outcome {
+    if let Some(shape) = shape_of(exchange) {
+        return embeddings(exchange, shape);
+    }
     let Some(dialect) = dialect_of(exchange) else {
         return Outcome { kinds: vec![Kind::NotYet], broken: Vec::new() };
     };
@@ -78,6 +89,54 @@ pub(super) fn exchange(exchange: &Exchange) -> Outcome {
         _ => answer(exchange, dialect),
     });
     outcome
+}
+
+fn shape_of(exchange: &Exchange) -> Option<EmbedShape> {
+    let Exchange { provider, endpoint, response, .. } = exchange;
+    if (provider.as_str(), endpoint.as_str()) == ("bedrock", "invoke") {
+        let marked = BEDROCK.iter().any(|mark| response.body.contains(mark));
+        return marked.then_some(EmbedShape::Bedrock);
+    }
+    let other = SHAPES.iter().find(|(name, _)| name == provider);
+    let shape = other.map_or(Some(EmbedShape::Openai), |(_, shape)| *shape);
+    shape.filter(|_| endpoint == EMBEDDINGS)
+}
+
+fn embeddings(exchange: &Exchange, shape: EmbedShape) -> Outcome {
+    let mut outcome = Outcome::default();
+    let sent = exchange.request.as_ref().map(|request| &request.body).filter(|body| body.is_object());
+    let asked = sent.map(|body| body.to_string().into_bytes());
+    if let Some(body) = asked.as_ref().filter(|_| shape.is_callers()) {
+        outcome.take(Kind::Request, || embed_request(exchange, shape, body));
+    }
+    let Received { status, body, .. } = &exchange.response;
+    let kind = if *status < 400 { Kind::Answer } else { Kind::Error };
+    outcome.take(kind, || match kind {
+        Kind::Answer => embed_answer(exchange, shape, asked.as_deref()),
+        _ => laws::error(DialectId::OpenaiChat, *status, body.as_bytes(), DialectId::OpenaiChat),
+    });
+    outcome
+}
+
+fn embed_request(exchange: &Exchange, shape: EmbedShape, body: &[u8]) -> Result<(), Broken> {
+    if let (Err(fault), 0..400) = (shape.read_request(body), exchange.response.status) {
+        return broken("a request that the provider took can be read", fault.to_string());
+    }
+    spliced(body)?;
+    laws::embed_request(shape, body)
+}
+
+/// A recorded answer can be read, and passes untouched to the caller who got it.
+fn embed_answer(exchange: &Exchange, shape: EmbedShape, asked: Option<&[u8]>) -> Result<(), Broken> {
+    let body = exchange.response.body.as_bytes();
+    expect(exchange, shape.read_response(body).map(|_| ()))?;
+    if let Some(Ok(asked)) = asked.map(|asked| shape.read_request(asked)) {
+        match shape.answer(body.to_vec().into(), &asked) {
+            Ok(answer) if answer.body == body => {}
+            other => return broken("an answer in the caller's shape passes untouched", format!("{other:?}")),
+        }
+    }
+    laws::embed_response(shape, body)
 }
 
 impl Outcome {
