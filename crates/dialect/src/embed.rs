@@ -1,8 +1,8 @@
 //! Embeddings: texts (and pictures) into vectors, in the shapes of several APIs.
 //!
 //! An operation of its own, apart from the dialects: what goes in is a list of inputs, what comes out a list of
-//! vectors, and nothing streams. Where caller and provider have the same shape, bodies pass untouched (see
-//! [`crate::splice`]); this is for where they differ:
+//! vectors, and nothing streams. Where caller and provider have the same shape, requests pass untouched (see
+//! [`crate::splice`] and [`EmbedShape::renamed`]); this is for where they differ:
 //!
 //! ```text
 //! EmbedShape::read_request (caller) -> Embed -> EmbedShape::write_request (provider)
@@ -246,6 +246,7 @@ impl EmbedShape {
     }
 
     /// Writes a request for a provider of this shape that knows the model as `model`.
+    /// Gemini's is for `:batchEmbedContents`.
     ///
     /// # Errors
     /// [`FaultKind::BadRequest`] where the provider cannot take the inputs: so many of them, or of that kind;
@@ -255,6 +256,25 @@ impl EmbedShape {
         pen.at_most(self.wire().inputs_max)?;
         let body = (self.wire().write_request)(&mut pen, model)?;
         Ok(Carried { value: json::bytes(&body), losses: pen.losses })
+    }
+
+    /// The caller's own request for a provider of the same shape, with every `model` in it changed: Gemini's
+    /// batches name it in each of their requests, where a splice does not reach.
+    ///
+    /// # Errors
+    /// [`FaultKind::BadRequest`] where the body is no JSON.
+    pub fn renamed(self, body: &[u8], model: &str) -> Result<Vec<u8>, Fault> {
+        let mut body = json::parse(body)?;
+        let model = if self == EmbedShape::Gemini { gemini::full_name(model) } else { model.to_owned() };
+        let rename = |object: &mut Value| {
+            if let Some(name) = object.get_mut("model") {
+                *name = model.as_str().into();
+            }
+        };
+        rename(&mut body);
+        let requests = body.get_mut("requests").and_then(Value::as_array_mut);
+        requests.into_iter().flatten().for_each(rename);
+        Ok(json::bytes(&body))
     }
 
     /// Reads a provider's whole answer (status 2xx).

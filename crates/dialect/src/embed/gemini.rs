@@ -1,10 +1,11 @@
 //! Gemini's embeddings, of one content (`embedContent`) and of several (`batchEmbedContents`):
 //! <https://ai.google.dev/api/embeddings>
 //!
-//! A provider is always asked for several, which it takes for one too.
+//! A caller of another shape has a provider asked for several, which it takes for one too.
 
 use super::{
-    Caller, Embed, Embedded, Input, Part, Pen, Purpose, Wire, list, parsed, purpose, said, tokens, vectors,
+    Caller, Embed, Embedded, Input, Part, Pen, Purpose, Wire, Wish, list, parsed, purpose, said, tokens,
+    vectors,
 };
 use crate::{
     DialectId, Fault,
@@ -47,64 +48,74 @@ fn read_request(mut object: Object, embed: &mut Embed) -> Result<Object, Fault> 
     Ok(object)
 }
 
-/// Reads one request. Wishes hold for all of them elsewhere, so the first that is told counts, and one that says
-/// something else is lost.
+/// Reads one request. Wishes hold for all of them elsewhere, so those of the first count, and others are lost.
 fn request(mut object: Object, embed: &mut Embed) -> Result<(Object, Input), Fault> {
     if let Some(model) = object.string("model")?.filter(|_| embed.model.is_empty()) {
         embed.model = model.strip_prefix("models/").unwrap_or(&model).to_owned();
     }
     let word = object.string("taskType")?.filter(|word| word != NO_PURPOSE);
-    let wish = said(&object, "taskType", word.map(|word| purpose(PURPOSES, word)));
-    joined(&mut embed.purpose, wish, &mut embed.strange);
+    let word = word.map(|word| purpose(PURPOSES, word));
     let dimensions = object.whole("outputDimensionality")?;
-    let wish = said(&object, "outputDimensionality", dimensions);
-    joined(&mut embed.dimensions, wish, &mut embed.strange);
+    if embed.inputs.is_empty() {
+        embed.purpose = said(&object, "taskType", word);
+        embed.dimensions = said(&object, "outputDimensionality", dimensions);
+    } else {
+        let purpose = other(&object, "taskType", &embed.purpose, word);
+        let size = other(&object, "outputDimensionality", &embed.dimensions, dimensions);
+        embed.strange.extend(purpose.into_iter().chain(size));
+    }
     let title = object.string("title")?;
     let title = said(&object, "title", title);
     let at = object.at("content");
     let content = object.object("content")?.ok_or_else(|| Fault::bad(&at, "`content` is missing"))?;
-    let parts = parts(content)?;
+    let parts = parts(content, embed)?;
     Ok((object, Input { parts, title, at }))
 }
 
-fn joined<T: PartialEq>(
-    known: &mut Option<super::Wish<T>>,
-    wish: Option<super::Wish<T>>,
-    strange: &mut Vec<String>,
-) {
-    match (known, wish) {
-        (Some(known), Some(wish)) if known.value != wish.value => strange.push(wish.at),
-        (known @ None, wish) => *known = wish,
-        _ => {}
-    }
+/// A wish of one of several requests, which must be that of the first one; its pointer where it is not.
+fn other<T: PartialEq>(
+    object: &Object,
+    name: &str,
+    first: &Option<Wish<T>>,
+    value: Option<T>,
+) -> Option<String> {
+    (first.as_ref().map(|wish| &wish.value) != value.as_ref()).then(|| object.at(name))
 }
 
-fn parts(mut content: Object) -> Result<Vec<Part>, Fault> {
+fn parts(mut content: Object, embed: &mut Embed) -> Result<Vec<Part>, Fault> {
     let pointer = content.at("parts");
     let list = content.list("parts")?.unwrap_or_default();
-    let part = |(index, value): (usize, Value)| {
-        let at = format!("{pointer}/{index}");
-        let strange = wrong(&at, "a part with `text`, `inlineData` or `fileData`", &value);
-        let mut part = Object::proto(value, &at)?;
-        if let Some(text) = part.string("text")? {
-            return Ok(Part::Text(text));
-        }
-        if let Some(mut data) = part.object("inlineData")? {
-            let (media_type, data) = (data.need_string("mimeType")?, data.need_string("data")?);
-            return Ok(Part::Media(Source::Base64 { media_type, data }));
-        }
-        let file = part.object("fileData")?;
-        let url = file.map(|mut file| file.need_string("fileUri")).transpose()?;
-        url.map(|url| Part::Media(Source::Url(url))).ok_or(strange)
+    // Who speaks says nothing here.
+    content.take("role");
+    embed.stranger(content);
+    let numbered = list.into_iter().enumerate();
+    numbered.map(|(index, value)| part(value, format!("{pointer}/{index}"), embed)).collect()
+}
+
+fn part(value: Value, at: String, embed: &mut Embed) -> Result<Part, Fault> {
+    let strange = wrong(&at, "a part with `text`, `inlineData` or `fileData`", &value);
+    let mut object = Object::proto(value, &at)?;
+    let read = if let Some(text) = object.string("text")? {
+        Part::Text(text)
+    } else if let Some(mut inner) = object.object("inlineData")? {
+        let (media_type, data) = (inner.need_string("mimeType")?, inner.need_string("data")?);
+        embed.stranger(inner);
+        Part::Media(Source::Base64 { media_type, data })
+    } else {
+        let mut inner = object.object("fileData")?.ok_or(strange)?;
+        let url = inner.need_string("fileUri")?;
+        embed.stranger(inner);
+        Part::Media(Source::Url(url))
     };
-    list.into_iter().enumerate().map(part).collect()
+    embed.stranger(object);
+    Ok(read)
 }
 
 fn write_request(pen: &mut Pen<'_>, model: &str) -> Result<Value, Fault> {
     pen.floats_only()?;
     pen.lose(pen.embed.truncate.as_ref());
     pen.lose(pen.embed.user.as_ref());
-    let model = if model.contains('/') { model.to_owned() } else { format!("models/{model}") };
+    let model = full_name(model);
     let purpose = pen.purpose(PURPOSES);
     let mut requests = Vec::new();
     for input in &pen.embed.inputs {
@@ -117,6 +128,11 @@ fn write_request(pen: &mut Pen<'_>, model: &str) -> Result<Value, Fault> {
         requests.push(Value::Object(request));
     }
     Ok(json!({"requests": requests}))
+}
+
+/// The name of a model as a resource: <https://ai.google.dev/api/models>
+pub(super) fn full_name(model: &str) -> String {
+    if model.contains('/') { model.to_owned() } else { format!("models/{model}") }
 }
 
 fn written(pen: &Pen<'_>, input: &Input) -> Result<Vec<Value>, Fault> {

@@ -28,12 +28,12 @@ impl Vector {
     /// Reads a list of numbers, or a string of base64: floats of 32 bits, little-endian.
     pub(super) fn read(raw: &RawValue) -> Result<Vector, Fault> {
         let text = raw.get();
+        let is_finite = |floats: &Vec<f32>| floats.iter().all(|float| float.is_finite());
         let vector = match text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
-            Some(text) => decode(text).map(Vector::Bits),
-            None => numbers(text).map(|_| Vector::Text(text.to_owned())),
+            Some(text) => decode(text).filter(is_finite).map(Vector::Bits),
+            None => numbers(text).filter(is_finite).map(|_| Vector::Text(text.to_owned())),
         };
-        let is_finite = |vector: &Vector| vector.floats().iter().all(|number| number.is_finite());
-        vector.filter(is_finite).ok_or_else(|| {
+        vector.ok_or_else(|| {
             invalid("a vector of the provider's is neither a list of numbers nor base64 of floats".to_owned())
         })
     }

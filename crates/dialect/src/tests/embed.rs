@@ -152,6 +152,16 @@ fn an_answer_in_the_callers_shape_passes_unless_its_form_is_wrong() {
 }
 
 #[test]
+fn a_model_is_renamed_wherever_it_stands() {
+    let renamed =
+        |body: &str| String::from_utf8(EmbedShape::Gemini.renamed(body.as_bytes(), "x").unwrap()).unwrap();
+    let batch = r#"{"requests":[{"model":"models/mine","content":{"parts":[{"text":"model"}]},"n":1.50},{"content":{}}]}"#;
+    assert_eq!(renamed(batch), batch.replace("models/mine", "models/x"));
+    assert_eq!(renamed(r#"{"model":"models/mine","content":{}}"#), r#"{"model":"models/x","content":{}}"#);
+    assert_eq!(renamed(r#"{"content":{}}"#), r#"{"content":{}}"#);
+}
+
+#[test]
 fn what_is_no_vector_is_refused() {
     let strange =
         [r#""AAA""#, r#""AAAAwH8=""#, r#""AA\/=""#, r#"[1e39]"#, r#"["NaN"]"#, "[[1]]", "{}", "null", "7"];
