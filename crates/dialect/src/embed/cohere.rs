@@ -86,8 +86,13 @@ pub(super) fn body(pen: &mut Pen<'_>, model: Option<&str>) -> Result<Value, Faul
     let mut body = Map::new();
     put(&mut body, "model", model);
     let is_picture = inputs(pen, &mut body)?;
-    let word = pen.purpose(PURPOSES).unwrap_or(USUAL);
-    put(&mut body, "input_type", Some(if is_picture { PICTURE } else { word }));
+    let word = if is_picture {
+        pen.lose(embed.purpose.as_ref());
+        PICTURE
+    } else {
+        pen.purpose(PURPOSES).unwrap_or(USUAL)
+    };
+    put(&mut body, "input_type", Some(word));
     let packed = embed.encodings.iter().flat_map(|wish| &wish.value).filter_map(|encoding| match encoding {
         Encoding::Packed(word) => Some(word.as_str()),
         _ => None,
