@@ -3,6 +3,7 @@
 //! A pipe is pure: bytes in, bytes out. It writes what it has at once; whoever wants to be able to ask
 //! another target holds back what comes out until [`Pipe::content`] is true.
 
+mod embed;
 mod relay;
 mod resume;
 #[cfg(test)]
@@ -12,9 +13,11 @@ mod translate;
 use crate::{
     DialectId, Fault, Losses,
     canon::{Request, Usage},
+    embed::{Embed, EmbedShape},
     frame::array::Lister,
 };
 use bytes::Bytes;
+use embed::Embedding;
 use relay::{Meter, Relay};
 pub use resume::Resume;
 use resume::Resumed;
@@ -36,6 +39,7 @@ enum Way {
     Meter(Meter),
     Translate(Box<Translate>),
     Resumed(Box<Resumed>),
+    Embed(Box<Embedding>),
 }
 
 impl Pipe {
@@ -75,6 +79,13 @@ impl Pipe {
     #[must_use]
     pub fn resume(provider: DialectId, streamed: bool, resume: Resume) -> Pipe {
         Pipe::new(Way::Resumed(Box::new(Resumed::new(provider.dialect(), streamed, resume))))
+    }
+
+    /// A provider whose embeddings have the shape `provider` answers the caller who sent `asked`: gathered, and
+    /// as [`EmbedShape::answer`] has it.
+    #[must_use]
+    pub fn embed(provider: EmbedShape, asked: Embed) -> Pipe {
+        Pipe::new(Way::Embed(Box::new(Embedding::new(provider, asked))))
     }
 
     fn new(way: Way) -> Pipe {
@@ -139,6 +150,7 @@ impl Pipe {
                 self.content = resumed.content();
                 fed?;
             }
+            Way::Embed(embedding) => embedding.feed(&chunk)?,
         }
         Ok(())
     }
@@ -176,6 +188,10 @@ impl Pipe {
                 self.content = resumed.content();
                 finished?;
             }
+            Way::Embed(embedding) => {
+                out.push(embedding.finish()?);
+                self.content = true;
+            }
         }
         Ok(())
     }
@@ -187,7 +203,7 @@ impl Pipe {
             return;
         }
         let text = match &mut self.way {
-            Way::Raw | Way::Meter(_) => Vec::new(),
+            Way::Raw | Way::Meter(_) | Way::Embed(_) => Vec::new(),
             Way::Relay(relay) => relay.fault(fault),
             Way::Translate(translate) => translate.fault(fault),
             Way::Resumed(resumed) => resumed.fault(fault),
@@ -227,7 +243,7 @@ impl Pipe {
     #[must_use]
     pub fn ended(&self) -> bool {
         match &self.way {
-            Way::Raw | Way::Meter(_) => false,
+            Way::Raw | Way::Meter(_) | Way::Embed(_) => false,
             Way::Relay(relay) => relay.seen().ended,
             Way::Translate(translate) => translate.ended(),
             Way::Resumed(resumed) => resumed.ended(),
@@ -239,7 +255,7 @@ impl Pipe {
     pub fn failed(&self) -> Option<&Fault> {
         match &self.way {
             Way::Relay(relay) => relay.failed(),
-            Way::Raw | Way::Meter(_) | Way::Translate(_) | Way::Resumed(_) => None,
+            Way::Raw | Way::Meter(_) | Way::Translate(_) | Way::Resumed(_) | Way::Embed(_) => None,
         }
     }
 
@@ -252,6 +268,7 @@ impl Pipe {
             Way::Meter(meter) => meter.usage(),
             Way::Translate(translate) => translate.usage(),
             Way::Resumed(resumed) => resumed.usage(),
+            Way::Embed(embedding) => embedding.usage(),
         }
     }
 
@@ -260,7 +277,7 @@ impl Pipe {
     pub fn losses(&self) -> &Losses {
         static NONE: Losses = Losses::new();
         match &self.way {
-            Way::Raw | Way::Relay(_) | Way::Meter(_) => &NONE,
+            Way::Raw | Way::Relay(_) | Way::Meter(_) | Way::Embed(_) => &NONE,
             Way::Translate(translate) => translate.losses(),
             Way::Resumed(resumed) => resumed.losses(),
         }
