@@ -3,6 +3,7 @@
 //! A pipe is pure: bytes in, bytes out. It writes what it has at once; whoever wants to be able to ask
 //! another target holds back what comes out until [`Pipe::content`] is true.
 
+mod aside;
 mod relay;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use crate::{
     canon::{Request, Usage},
     frame::array::Lister,
 };
+use aside::Aside;
 use bytes::Bytes;
 use relay::{Meter, Relay};
 use translate::Translate;
@@ -31,6 +33,7 @@ enum Way {
     Raw,
     Relay(Relay),
     Meter(Meter),
+    Aside(Box<Aside>),
     Translate(Box<Translate>),
 }
 
@@ -39,6 +42,13 @@ impl Pipe {
     #[must_use]
     pub fn raw() -> Pipe {
         Pipe::new(Way::Raw)
+    }
+
+    /// Untouched bytes of which nothing is understood but the member `usage` of OpenAI's operations, in JSON or,
+    /// where it is `streamed`, in events. They pass as they come.
+    #[must_use]
+    pub fn aside(streamed: bool) -> Pipe {
+        Pipe::new(Way::Aside(Box::new(Aside::new(streamed))))
     }
 
     /// Caller and provider speak the same dialect, and the answer has the form that the caller wants:
@@ -104,6 +114,11 @@ impl Pipe {
                 meter.feed(&chunk);
                 out.push(chunk);
             }
+            Way::Aside(aside) => {
+                self.content = true;
+                aside.feed(&chunk);
+                out.push(chunk);
+            }
             Way::Relay(relay) => {
                 relay.feed(chunk, out)?;
                 self.content = relay.seen().content;
@@ -136,6 +151,7 @@ impl Pipe {
         match &mut self.way {
             Way::Raw => {}
             Way::Meter(meter) => meter.finish()?,
+            Way::Aside(aside) => aside.finish(),
             Way::Relay(relay) => {
                 relay.finish(out)?;
                 self.content = relay.seen().content;
@@ -156,7 +172,7 @@ impl Pipe {
             return;
         }
         let text = match &mut self.way {
-            Way::Raw | Way::Meter(_) => Vec::new(),
+            Way::Raw | Way::Meter(_) | Way::Aside(_) => Vec::new(),
             Way::Relay(relay) => relay.fault(fault),
             Way::Translate(translate) => translate.fault(fault),
         };
@@ -196,7 +212,7 @@ impl Pipe {
     pub fn failed(&self) -> Option<&Fault> {
         match &self.way {
             Way::Relay(relay) => relay.failed(),
-            Way::Raw | Way::Meter(_) | Way::Translate(_) => None,
+            Way::Raw | Way::Meter(_) | Way::Aside(_) | Way::Translate(_) => None,
         }
     }
 
@@ -207,6 +223,7 @@ impl Pipe {
             Way::Raw => None,
             Way::Relay(relay) => relay.seen().usage.as_ref(),
             Way::Meter(meter) => meter.usage(),
+            Way::Aside(aside) => aside.usage(),
             Way::Translate(translate) => translate.usage(),
         }
     }
@@ -216,7 +233,7 @@ impl Pipe {
     pub fn losses(&self) -> &Losses {
         static NONE: Losses = Losses::new();
         match &self.way {
-            Way::Raw | Way::Relay(_) | Way::Meter(_) => &NONE,
+            Way::Raw | Way::Relay(_) | Way::Meter(_) | Way::Aside(_) => &NONE,
             Way::Translate(translate) => translate.losses(),
         }
     }

@@ -9,6 +9,7 @@ pub mod config;
 pub mod demo;
 pub mod estimate;
 pub mod exchange;
+pub mod form;
 pub mod headers;
 pub mod hint;
 pub mod ledger;

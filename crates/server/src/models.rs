@@ -7,7 +7,8 @@ use crate::{
         worker::{Worker, lock},
     },
     limits::{CATALOGUE_BODY_MAX, CATALOGUE_TIMEOUT, CATALOGUE_TTL},
-    upstream::{Answer, Pieces},
+    upload::Pieces,
+    upstream::Answer,
 };
 use dialect::{Fault, FaultKind};
 use engine::{
@@ -113,7 +114,7 @@ async fn ask(worker: &Worker, provider: &Provider) -> Option<Vec<Value>> {
     let mut request = Request::new(Pieces::default());
     headers::credentials(request.headers_mut(), provider, provider.auth_at(uri.path()), 0).ok()?;
     *request.uri_mut() = uri;
-    let response = worker.pool().send(request).await.ok()?;
+    let response = worker.pool().send(request, false).await.ok()?;
     let body = response.status().is_success().then_some(response.into_body())?;
     Some(listing::read(*shape, &provider.name, &whole(body).await?))
 }

@@ -1,11 +1,11 @@
 //! The transitions.
 
 use super::{
-    Answering, Attempt, Exchange, Io, Order, Reply, Report, State, Task, Upstream, UpstreamHead, render,
-    reply,
+    Answering, Attempt, Exchange, Io, Order, Reply, Report, State, Task, Upstream, UpstreamHead, relay,
+    render, reply,
 };
 use crate::{
-    estimate,
+    estimate, headers,
     ledger::{Answer, Command},
     limits,
     plan::Aim,
@@ -15,6 +15,7 @@ use crate::{
 };
 use bytes::Bytes;
 use dialect::{Fault, FaultKind, pipe::Pipe};
+use http::StatusCode;
 use std::mem;
 
 impl Exchange {
@@ -32,7 +33,13 @@ impl Exchange {
             Report::Body(attempt, bytes) if self.is_live(attempt) => self.body(bytes, now),
             Report::End(attempt) if self.is_live(attempt) => self.end(now),
             Report::Failed(attempt, io) if self.is_live(attempt) => self.failed(&fault_of(io), now),
-            Report::Head(..) | Report::Body(..) | Report::End(_) | Report::Failed(..) => {}
+            Report::Refused(attempt, fault) if self.is_live(attempt) => {
+                self.orders.push_back(Order::Cancel(attempt));
+                self.failed(&fault, now);
+            }
+            Report::Moved(attempt, moved) if self.is_live(attempt) => self.moved(moved),
+            Report::Head(..) | Report::Body(..) | Report::End(_) => {}
+            Report::Failed(..) | Report::Refused(..) | Report::Moved(..) => {}
         }
     }
 
@@ -95,6 +102,7 @@ impl Exchange {
         match self.render(key) {
             Ok(upstream) => {
                 self.trials.push(self.trial(&upstream));
+                self.asked_socket = upstream.socket;
                 self.orders.push_back(Order::Send(self.attempt(), Box::new(upstream)));
                 self.state = State::Asked { until: now.after(self.plan.timeouts.first_byte) };
             }
@@ -108,8 +116,11 @@ impl Exchange {
         let provider = self.plan.providers.get(aim.provider).ok_or_else(missing)?;
         match &mut self.task {
             Task::Refused(_) => Err(missing()),
-            Task::Pass { uri } => render::pass(provider, aim, uri.clone(), key, &self.inbound),
+            Task::Pass { uri, .. } => render::pass(provider, aim, uri.clone(), key, &self.inbound),
             Task::Call(call) => {
+                if let Some(sent) = relay::render(provider, aim, call, key, &self.inbound) {
+                    return sent;
+                }
                 let (upstream, losses) = render::call(provider, aim, call, key, &self.inbound)?;
                 if call.strict && !losses.is_empty() {
                     return Err(render::strict(&losses));
@@ -130,8 +141,14 @@ impl Exchange {
         if let Some(trial) = self.trials.last_mut() {
             trial.status = Some(head.status.as_u16());
         }
+        if head.status == StatusCode::SWITCHING_PROTOCOLS
+            && self.asked_socket
+            && headers::is_socket(&head.headers)
+        {
+            return self.shake(&head, now);
+        }
         if head.status.is_informational() {
-            // `Upgrade` never goes to a provider, and a 101 that nobody asked for cannot be passed on.
+            // Where `Upgrade` went to no provider, a 101 that nobody asked for cannot be passed on.
             self.orders.push_back(Order::Cancel(self.attempt()));
             let what = "the provider switched protocols unasked";
             return self.failed(&Fault::new(FaultKind::UpstreamInvalid, what), now);
@@ -146,7 +163,8 @@ impl Exchange {
                 let answering =
                     Answering { head, way, held: Vec::new(), held_len: 0, committed: false, until };
                 self.state = State::Answering(Box::new(answering));
-                if matches!(self.task, Task::Pass { .. }) {
+                // What is not understood says nothing of whether it is whole.
+                if self.is_relay() {
                     self.commit(false, now);
                 }
             }
@@ -182,6 +200,7 @@ impl Exchange {
         match &mut self.state {
             State::Asked { .. } => self.failed(&fault_of(Io::Broken), now),
             State::Refused { .. } => self.refused(now),
+            State::Socket { .. } => self.finish(Outcome::Whole, now),
             State::Answering(_) => {
                 let finished = self.pour(now, Pipe::finish);
                 match finished {
@@ -294,6 +313,9 @@ impl Exchange {
             let whole = answering.way.streamed && self.pour(now, Pipe::finish).is_ok();
             return if whole { self.complete(now) } else { self.break_off(fault, now) };
         }
+        if matches!(self.state, State::Socket { .. }) {
+            return self.break_off(fault, now);
+        }
         if self.goes_on(fault, now) {
             return self.begin(now);
         }
@@ -304,7 +326,10 @@ impl Exchange {
     fn goes_on(&mut self, fault: &Fault, now: Instant) -> bool {
         self.note(Some(fault.kind));
         let tried = u32::try_from(self.trials.len()).unwrap_or(u32::MAX);
-        fault.kind.meaning().next
+        // Only who could not be reached has taken nothing of a body that can be sent once.
+        let can_send = !self.inbound.more || fault.kind == FaultKind::UpstreamUnreachable;
+        can_send
+            && fault.kind.meaning().next
             && !self.aims.is_empty()
             && tried < self.plan.attempts
             && now < self.deadline
@@ -320,16 +345,16 @@ impl Exchange {
     /// connection where it has not.
     fn break_off(&mut self, fault: &Fault, now: Instant) {
         self.note(Some(fault.kind));
-        if let State::Answering(answering) = &mut self.state {
-            let mut out = Vec::new();
-            if answering.way.streamed {
-                answering.way.pipe.fault(fault, &mut out);
-            }
-            if out.is_empty() {
-                self.orders.push_back(Order::Abort);
-            }
-            self.orders.extend(out.into_iter().map(Order::Body));
+        let mut out = Vec::new();
+        if let State::Answering(answering) = &mut self.state
+            && answering.way.streamed
+        {
+            answering.way.pipe.fault(fault, &mut out);
         }
+        if out.is_empty() {
+            self.orders.push_back(Order::Abort);
+        }
+        self.orders.extend(out.into_iter().map(Order::Body));
         self.finish(Outcome::Fault(fault.kind), now);
     }
 
@@ -357,6 +382,8 @@ impl Exchange {
             "the exchange took longer than it may"
         } else if matches!(self.state, State::Asked { .. }) {
             "the provider did not answer in time"
+        } else if matches!(self.state, State::Socket { .. }) {
+            "neither side of the WebSocket said anything for longer than it may"
         } else {
             "the provider fell silent in the middle of its answer"
         };

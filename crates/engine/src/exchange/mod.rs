@@ -5,11 +5,13 @@
 //! the answer: a failed attempt returns to rendering with the next target.
 
 mod machine;
+mod relay;
 mod render;
 mod reply;
 
 use crate::{
     access::Caller,
+    form::Field,
     ledger::{Answer, Command},
     path::KeyChoice,
     plan::{Aim, PlanHandle},
@@ -20,7 +22,7 @@ use crate::{
 use bytes::Bytes;
 use dialect::{Carried, DialectId, Fault, Losses, canon, splice::Outline};
 use http::{HeaderMap, Method, StatusCode, Uri};
-use std::{collections::VecDeque, mem};
+use std::{collections::VecDeque, mem, ops::Range};
 
 /// A request as the door received it, its caller known and its body read.
 #[derive(Clone, Debug)]
@@ -33,8 +35,12 @@ pub struct Inbound {
     pub method: Method,
     /// The headers.
     pub headers: HeaderMap,
-    /// The whole body.
+    /// The body, or its beginning.
     pub body: Bytes,
+    /// More of the body comes behind that. Only the door has it, and it can be sent once.
+    pub more: bool,
+    /// Where the body names its model, where it is a form.
+    pub field: Option<Field>,
     /// What the path says of an operation whose dialect does not say it in the body.
     pub named: Option<Named>,
     /// Which of the provider's keys it wants.
@@ -98,12 +104,27 @@ pub enum Report {
     End(Attempt),
     /// The attempt failed.
     Failed(Attempt, Io),
+    /// The rest of the caller's body, of which the attempt has had a part, cannot be sent.
+    Refused(Attempt, Fault),
+    /// What the door carries by itself has moved: the rest of the body, or a WebSocket.
+    Moved(Attempt, Moved),
     /// It is the time that [`Order::Wait`] named.
     Woke,
     /// The caller has gone.
     ClientGone,
     /// The gateway shuts down and waits no longer.
     ShuttingDown,
+}
+
+/// What has been carried so far, past the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// When the last of it was.
+    pub at: Instant,
+    /// Bytes to the provider.
+    pub up: u64,
+    /// Bytes to the caller.
+    pub down: u64,
 }
 
 /// A request to a provider.
@@ -118,6 +139,11 @@ pub struct Upstream {
     pub headers: HeaderMap,
     /// The body, in pieces that share the caller's buffer.
     pub body: Vec<Bytes>,
+    /// The rest of the caller's body comes behind these.
+    pub more: bool,
+    /// The connection shall become a WebSocket, over HTTP/1.1. Where the answer's head is a 101, the door
+    /// carries bytes both ways until one side ends it ([`Report::End`]).
+    pub socket: bool,
 }
 
 /// The head of a provider's answer.
@@ -159,8 +185,8 @@ pub enum Io {
 enum Task {
     /// An operation that is understood.
     Call(Box<Call>),
-    /// A request that goes to one provider untouched.
-    Pass { uri: Uri },
+    /// A request that goes to one provider untouched; one that is `chosen` was not named by the path.
+    Pass { uri: Uri, chosen: bool },
     /// A request that is refused before anything is asked of anybody.
     Refused(DialectId),
 }
@@ -169,14 +195,31 @@ enum Task {
 struct Call {
     dialect: DialectId,
     operation: Operation,
-    /// The path at the provider, where the operation is not understood and only its model is read.
-    relayed: Option<String>,
+    /// The operation is not understood, only its model is read.
+    relayed: Option<Relayed>,
     outline: Outline<'static>,
     model: String,
     stream: bool,
     strict: bool,
     /// The body in canonical form, once a target needed it.
     canonical: Option<Carried<canon::Request>>,
+}
+
+/// What is relayed.
+struct Relayed {
+    /// The path at the provider, with its query.
+    path: String,
+    model: Place,
+}
+
+/// Where the model's name stands.
+enum Place {
+    /// In a body of JSON.
+    Json,
+    /// There in a body that is a form.
+    Form(Range<usize>),
+    /// There in the path.
+    Query(Range<usize>),
 }
 
 /// One request, from its arrival to its settlement.
@@ -197,6 +240,9 @@ pub struct Exchange {
     deadline: Instant,
     status: Option<u16>,
     first_byte: Option<Instant>,
+    carried: Option<(u64, u64)>,
+    /// The provider was asked for a WebSocket.
+    asked_socket: bool,
 }
 
 /// Where the machine stands.
@@ -211,6 +257,8 @@ enum State {
     Refused { head: UpstreamHead, body: Vec<u8>, until: Instant },
     /// A provider is answering.
     Answering(Box<Answering>),
+    /// The connections are a WebSocket, over which the door carries bytes.
+    Socket { until: Instant },
     /// It is over.
     Over,
 }
@@ -235,23 +283,20 @@ impl Exchange {
         Exchange::read(plan, dialect, inbound, read)
     }
 
-    /// A request for an operation of OpenAI's that is not understood: it goes to the same `path` of the
-    /// provider that its `model` names.
-    #[must_use]
-    pub fn relay(plan: PlanHandle, path: &str, inbound: Inbound) -> Self {
-        let dialect = DialectId::OpenaiChat;
-        let read = render::read_call(&plan, dialect, Operation::Generate, &inbound)
-            .map(|(call, aims)| (Call { relayed: Some(path.to_owned()), ..call }, aims));
-        Exchange::read(plan, dialect, inbound, read)
-    }
-
     /// A request that goes to `provider` untouched, at `path` (with its query) behind the provider's base.
     #[must_use]
     pub fn pass(plan: PlanHandle, provider: usize, path: &str, inbound: Inbound) -> Self {
+        Exchange::passing(plan, provider, path, inbound, false)
+    }
+
+    fn passing(plan: PlanHandle, provider: usize, path: &str, inbound: Inbound, chosen: bool) -> Self {
         let aim = Aim { provider, model: String::new() };
         let uri = plan.providers.get(provider).and_then(|p| p.address(path));
         match uri {
-            Some(uri) => Exchange::new(plan, inbound, Task::Pass { uri }, VecDeque::from([aim])),
+            Some(uri) => {
+                let task = Task::Pass { uri, chosen };
+                Exchange::new(plan, inbound, task, VecDeque::from([aim]))
+            }
             None => {
                 let fault = Fault::bad("", "the path cannot stand behind the provider's address");
                 Exchange::refuse(plan, DialectId::OpenaiChat, inbound, &fault)
@@ -283,6 +328,8 @@ impl Exchange {
             deadline,
             status: None,
             first_byte: None,
+            carried: None,
+            asked_socket: false,
         }
     }
 
@@ -310,7 +357,7 @@ impl Exchange {
     fn wait(&self) -> Option<Order> {
         let until = match &self.state {
             State::Admitting | State::Choosing { .. } | State::Over => return None,
-            State::Asked { until } | State::Refused { until, .. } => *until,
+            State::Asked { until } | State::Refused { until, .. } | State::Socket { until } => *until,
             State::Answering(answering) => answering.until,
         };
         Some(Order::Wait { pull: self.attempt(), until: until.min(self.deadline) })
@@ -341,6 +388,7 @@ impl Exchange {
             ttft: self.first_byte.map(|at| at.since(self.inbound.arrived)),
             took: now.since(self.inbound.arrived),
             losses: mem::take(&mut self.losses),
+            carried: self.carried,
         }
     }
 }

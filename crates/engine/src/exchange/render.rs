@@ -69,7 +69,12 @@ pub(super) fn pass(
     let mut headers = headers::forward(&inbound.headers);
     headers::credentials(&mut headers, provider, provider.auth_at(uri.path()), key)?;
     let body = if inbound.body.is_empty() { Vec::new() } else { vec![inbound.body.clone()] };
-    Ok(Upstream { provider: aim.provider, method: inbound.method.clone(), uri, headers, body })
+    let socket = headers::wants_socket(&inbound.method, &inbound.headers);
+    if socket {
+        headers::shake(&inbound.headers, &mut headers);
+    }
+    let (method, more) = (inbound.method.clone(), inbound.more);
+    Ok(Upstream { provider: aim.provider, method, uri, headers, body, more, socket })
 }
 
 /// An operation that is understood, for this provider, and what of it was lost.
@@ -85,7 +90,7 @@ pub(super) fn call(
     let dialect = speech.dialect;
     let same = dialect == call.dialect;
     let uri = match &call.relayed {
-        Some(path) if same => provider.address(path),
+        Some(relayed) if same => provider.address(&relayed.path),
         Some(_) => None,
         None => provider.url(call.operation, speech, &aim.model, call.stream),
     };
@@ -101,7 +106,9 @@ pub(super) fn call(
     // A compressed answer could not be metered or translated.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers::credentials(&mut headers, provider, speech.auth, key)?;
-    Ok((Upstream { provider: aim.provider, method: Method::POST, uri, headers, body }, losses))
+    let provider = aim.provider;
+    let sent = Upstream { provider, method: Method::POST, uri, headers, body, more: false, socket: false };
+    Ok((sent, losses))
 }
 
 /// The caller's own bytes with the provider's model, less what the provider refuses.

@@ -43,8 +43,14 @@ impl Exchange {
         let provider = self.provider_dialect();
         let raw = Way { pipe: Pipe::raw(), streamed: false, listed: false, relayed: true };
         let Task::Call(call) = &mut self.task else { return Ok(raw) };
-        if call.operation != Operation::Generate || call.relayed.is_some() {
+        if call.operation != Operation::Generate {
             return Ok(raw);
+        }
+        if call.relayed.is_some() {
+            let metered =
+                !is_compressed(&head.headers) && (is_events(&head.headers) || is_json(&head.headers));
+            let pipe = if metered { Pipe::aside(is_events(&head.headers)) } else { Pipe::raw() };
+            return Ok(Way { pipe, ..raw });
         }
         let same = provider == call.dialect;
         if is_compressed(&head.headers) {
@@ -86,6 +92,15 @@ pub(super) fn success(exchange: &Exchange, from: UpstreamHead, relayed: bool, st
     }
     ours(exchange, &mut headers);
     Reply { status: from.status, headers, length }
+}
+
+/// The head with which a caller's connection becomes a WebSocket.
+pub(super) fn socket(exchange: &Exchange, head: &UpstreamHead) -> Reply {
+    let mut headers = head.headers.clone();
+    headers::backward(&mut headers);
+    headers::shake(&head.headers, &mut headers);
+    ours(exchange, &mut headers);
+    Reply { status: head.status, headers, length: None }
 }
 
 /// The head and the body of an answer that no provider gave: how many tokens a prompt has, about.
@@ -132,8 +147,13 @@ fn ours(exchange: &Exchange, headers: &mut HeaderMap) {
     if let Ok(id) = HeaderValue::from_str(&exchange.inbound.id) {
         headers.insert(REQUEST_ID, id);
     }
-    let (Task::Call(_), Some(last)) = (&exchange.task, exchange.trials.last()) else { return };
-    headers.insert(TARGET, legible(&[last.provider.as_str(), last.model.as_str()].join("/")));
+    let chosen = matches!(exchange.task, Task::Call(_) | Task::Pass { chosen: true, .. });
+    let Some(last) = exchange.trials.last().filter(|_| chosen) else { return };
+    let target = match last.model.as_str() {
+        "" => last.provider.clone(),
+        model => [last.provider.as_str(), model].join("/"),
+    };
+    headers.insert(TARGET, legible(&target));
     headers.insert(ATTEMPTS, exchange.trials.len().into());
     if !exchange.losses.is_empty() {
         headers.insert(LOSS, loss_header(&exchange.losses));
@@ -169,8 +189,16 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 fn is_events(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    kind.get(..EVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENTS.as_bytes()))
+    is_of_kind(headers, &EVENTS)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    is_of_kind(headers, &JSON)
+}
+
+fn is_of_kind(headers: &HeaderMap, kind: &HeaderValue) -> bool {
+    let own = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    own.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind.as_bytes()))
 }
 
 fn is_compressed(headers: &HeaderMap) -> bool {

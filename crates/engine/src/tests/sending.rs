@@ -23,6 +23,8 @@ fn sent(caller: DialectId, body: &str) -> String {
         method: Method::POST,
         headers: HeaderMap::new(),
         body: Bytes::copy_from_slice(body.as_bytes()),
+        more: false,
+        field: None,
         named: None,
         key: KeyChoice::Next,
         roll: 0,
