@@ -1,5 +1,6 @@
 //! Tests of the table of providers, of names and of paths.
 
+mod forms;
 mod paths;
 mod providers;
 mod routes;

@@ -120,14 +120,19 @@ pub(super) async fn begin(
     let mut permit = Permit::none(worker);
     let began = Instant::now();
     let mut read = BytesMut::new();
-    while let Some(looked) = form.as_mut().filter(|form| form.model().is_none() && !body.is_end_stream()) {
+    // A small one is read whole: then it can be sent to a second target.
+    let small = body.size_hint().upper().is_some_and(|most| most <= BODY_COUNTED as u64);
+    let nameless = |form: &Option<Form>| form.as_ref().is_some_and(|form| form.model().is_none());
+    while !body.is_end_stream() && (small || nameless(&form)) {
         let Some(frame) = within(began, read.len(), body.frame()).await? else { break };
         let frame = frame.map_err(|_| Fault::bad("", "the body broke off before its end"))?;
         let Ok(data) = frame.into_data() else { continue };
-        looked.feed(&data)?;
+        if let Some(form) = &mut form {
+            form.feed(&data)?;
+        }
         permit.grow(read.len() + data.len())?;
         read.extend_from_slice(&data);
-        if looked.model().is_none() && read.len() > max {
+        if !small && nameless(&form) && read.len() > max {
             let fault = Fault::bad("model", format!("no `model` in the first {max} bytes of the form"));
             return Err(
                 fault.hint("send the field `model` before the file, or the header `x-sekisho-provider`")

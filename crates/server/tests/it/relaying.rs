@@ -1,0 +1,160 @@
+//! What is relayed goes to a provider that has it, and comes back as it was.
+
+use crate::support::{
+    client::{get, post, request},
+    eventually,
+    gateway::{Gateway, Setup},
+    upstream::Upstream,
+    world::World,
+};
+use serde_json::{Value, json};
+use std::{io::Write, sync::mpsc::channel};
+
+/// Three providers that echo, and none of them OpenAI.
+const THREE: &str = "providers:\n  one: {base_url: \"KIT/echo/one/v1\", keys: key-of-one-0123}\n  \
+                     two: {base_url: \"KIT/echo/two/v1\", keys: []}\n  claude: {dialect: anthropic, base_url: \"KIT/echo/claude\", keys: []}\n";
+
+fn target(answer: &Value) -> &str {
+    answer["target"].as_str().unwrap_or_default()
+}
+
+#[test]
+fn files_and_batches_go_to_the_provider_that_is_meant() {
+    let openai = "  openai: {base_url: \"KIT/echo/openai/v1\", keys: x}\n";
+    let only = "providers: {one: {base_url: \"KIT/echo/one/v1\", keys: []}}\n";
+    for (config, expected) in [
+        (THREE.to_owned() + openai, "openai"),
+        (THREE.to_owned() + openai + "default_provider: two\n", "two"),
+        (only.to_owned(), "one"),
+    ] {
+        let world = World::start(&config, Setup::default());
+        for (method, path, at) in [
+            ("GET", "/v1/files?purpose=batch", "/v1/files?purpose=batch"),
+            ("GET", "/files/file-1/content", "/v1/files/file-1/content"),
+            ("DELETE", "/v1/files/file-1", "/v1/files/file-1"),
+            ("POST", "/v1/batches/b-1/cancel", "/v1/batches/b-1/cancel"),
+            ("POST", "/batches", "/v1/batches"),
+        ] {
+            let answer = world.ask(&request(method, path));
+            assert_eq!(target(&answer.json()), format!("/echo/{expected}{at}"), "{method} {path}");
+            assert_eq!(answer.json()["method"], method);
+            assert_eq!(answer.header("x-sekisho-target"), expected);
+        }
+        // No model is needed where the provider has one of its own.
+        let answer = world.ask(&post("/v1/moderations", json!({"input": "x"})));
+        assert_eq!(target(&answer.json()), format!("/echo/{expected}/v1/moderations"));
+    }
+}
+
+#[test]
+fn among_several_providers_nothing_is_guessed() {
+    let world = World::start(THREE, Setup::default());
+    for ask in [get("/v1/files/file-1"), post("/v1/batches", json!({})), post("/v1/moderations", json!({}))] {
+        let answer = world.ask(&ask);
+        assert_eq!(answer.status, 400, "{}", ask.path);
+        for word in ["`one`, `two`", "x-sekisho-provider", "default_provider"] {
+            assert!(answer.text().contains(word), "{}: {}", ask.path, answer.text());
+        }
+        for (name, at) in [("two", "two/v1"), ("claude", "claude/v1")] {
+            let answer = world.ask(&ask.clone().header("x-sekisho-provider", name)).json();
+            assert!(target(&answer).starts_with(&format!("/echo/{at}")), "{answer}");
+            assert!(!answer["headers"].to_string().contains("x-sekisho"), "{answer}");
+        }
+    }
+    let none = World::start(
+        "providers: {claude: {dialect: anthropic, base_url: \"KIT\", keys: []}}\n",
+        Setup::default(),
+    );
+    let answer = none.ask(&get("/v1/files"));
+    assert_eq!((answer.status, answer.code().as_str()), (404, "not_found"));
+}
+
+#[test]
+fn what_is_relayed_needs_a_key_like_the_rest() {
+    let world = World::keyed();
+    for (method, path) in [
+        ("GET", "/v1/files"),
+        ("POST", "/files"),
+        ("DELETE", "/v1/batches/b"),
+        ("POST", "/v1/audio/transcriptions"),
+        ("POST", "/v1/images/edits"),
+    ] {
+        let answer = world.ask(&request(method, path));
+        assert_eq!((answer.status, answer.code().as_str()), (401, "invalid_api_key"), "{method} {path}");
+    }
+    assert_eq!(world.ask(&get("/v1/audio/speech")).header("allow"), "POST");
+}
+
+/// A gateway before a provider that answers with that head and those pieces, each when it is told.
+fn telling(kind: &'static str, pieces: Vec<Vec<u8>>) -> (Gateway, Upstream, std::sync::mpsc::Sender<()>) {
+    let (sender, next) = channel();
+    let next = std::sync::Mutex::new(next);
+    let upstream = Upstream::start(move |socket, _| {
+        let _ = socket.write_all(
+            format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n\r\n").as_bytes(),
+        );
+        for piece in &pieces {
+            if next.lock().expect("no panic").recv().is_err() {
+                return;
+            }
+            let _ = socket.write_all(piece);
+        }
+    });
+    let config = format!(
+        "log: {{format: json}}\nproviders: {{up: {{base_url: \"{}/v1\", keys: []}}}}\n",
+        upstream.url()
+    );
+    (Gateway::start(&Setup { config: Some(config), ..Setup::default() }), upstream, sender)
+}
+
+#[test]
+fn answers_of_any_kind_pass_as_they_come() {
+    let sse = |data: &str| format!("event: x\ndata: {data}\n\n").into_bytes();
+    let usage = r#"{"type":"transcript.text.done","text":"hi","usage":{"type":"tokens","input_tokens":14,"output_tokens":45,"total_tokens":59}}"#;
+    let picture = r#"{"created":1,"data":[{"b64_json":"AAAA"}],"usage":{"input_tokens":50,"output_tokens":272,"total_tokens":322}}"#;
+    let embedding = br#"{"data":[],"usage":{"prompt_tokens":8,"total_tokens":8}}"#;
+    let noise: Vec<u8> = (0..=255).cycle().take(9_999).collect();
+    #[rustfmt::skip]
+    let table: Vec<(&str, &str, Vec<Vec<u8>>, Option<(u64, u64)>)> = vec![
+        ("/v1/audio/speech", "audio/mpeg", vec![noise.clone(), b"\r\n\0".to_vec(), noise], None),
+        ("/v1/audio/transcriptions", "text/event-stream", vec![b"event: x\nda".to_vec(), b"ta: {}\n\n".to_vec(), sse(usage), sse("[DONE]")], Some((14, 45))),
+        ("/v1/images/generations", "application/json", vec![picture.as_bytes()[..9].to_vec(), picture.as_bytes()[9..].to_vec()], Some((50, 272))),
+        ("/v1/embeddings", "application/json", vec![embedding.to_vec()], Some((8, 0))),
+        ("/v1/moderations", "application/json", vec![b"{\"results\":".to_vec(), b"[]} not json".to_vec()], None),
+        ("/v1/rerank", "application/x-ndjson", vec![b"{}\n".to_vec(), b"{\"usage\":".to_vec(), b"{}}\n".to_vec()], None),
+    ];
+    for (path, kind, pieces, tokens) in table {
+        let (gateway, _upstream, next) = telling(kind, pieces.clone());
+        let mut client = gateway.connect();
+        client.send_request(&post(path, json!({"model": "up/m"})));
+        client.wait_for("\r\n\r\n");
+        let mut expected = Vec::new();
+        for piece in pieces {
+            // Each piece is there before the next one is sent.
+            expected.extend_from_slice(&piece);
+            next.send(()).expect("the provider waits");
+            let tail = &piece[piece.len().saturating_sub(3)..];
+            while memchr::memmem::rfind(&client.buffer, tail).is_none() {
+                client.fill();
+            }
+        }
+        let answer = client.answer();
+        assert_eq!(
+            (answer.status, answer.header("content-type").as_str(), answer.whole),
+            (200, kind, true),
+            "{path}"
+        );
+        assert!(answer.body == expected, "{path}: {}", answer.text());
+        eventually("it is logged", crate::support::client::PATIENCE, || {
+            gateway.err().contains("\"msg\":\"request\"")
+        });
+        let line: Value = gateway
+            .err()
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .find(|line: &Value| line["msg"] == "request")
+            .expect("a line");
+        let counted = line["tokens_in"].as_u64().zip(line["tokens_out"].as_u64());
+        assert_eq!((counted, &line["outcome"]), (tokens, &json!("ok")), "{path}: {line}");
+    }
+}
