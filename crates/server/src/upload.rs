@@ -122,9 +122,13 @@ impl Upload {
             }
             match ready!(polled) {
                 Some(Ok(frame)) => {
-                    if let Ok(piece) = frame.into_data() {
-                        return Poll::Ready(Some(self.pass(piece)));
+                    let Ok(piece) = frame.into_data() else { continue };
+                    let passed = self.pass(piece);
+                    // Who knows how much there is does not ask whether that was all.
+                    if self.0.body.borrow().as_ref().is_some_and(Body::is_end_stream) {
+                        self.close(End::Whole);
                     }
+                    return Poll::Ready(Some(passed));
                 }
                 Some(Err(_)) => self.close(End::Gone),
                 None => self.close(End::Whole),

@@ -88,7 +88,7 @@ fn taker() -> (Upstream, Receiver<Got>) {
 
 fn say(socket: &mut TcpStream, status: &str, body: &str) {
     let head = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     let _ = socket.write_all((head + body).as_bytes());
@@ -119,8 +119,8 @@ fn a_form_of_64_mib_passes_byte_for_byte_and_in_no_memory() {
     let file = noise(64 << 20);
     let send = |file: &[u8]| {
         let sent = form("hears", file);
+        let done = AtomicBool::new(false);
         let most = thread::scope(|scope| {
-            let done = AtomicBool::new(false);
             let watch = scope.spawn(|| {
                 let (before, mut most) = (gateway.resident(), 0);
                 while !done.load(Ordering::SeqCst) {
@@ -138,7 +138,10 @@ fn a_form_of_64_mib_passes_byte_for_byte_and_in_no_memory() {
         assert!(got.body == form("whisper-9", file), "the provider got other bytes");
         (most, got.head)
     };
-    send(&file[..4 << 20]);
+    // What it takes to serve at all, on each core, is not counted.
+    for _ in 0..4 {
+        send(&file[..4 << 20]);
+    }
     let began = Instant::now();
     let (most, head) = send(&file);
     println!("64 MiB in {:?}, {most} bytes of memory", began.elapsed());
@@ -153,13 +156,21 @@ fn a_form_of_64_mib_passes_byte_for_byte_and_in_no_memory() {
 fn a_provider_that_takes_nothing_holds_the_upload_back_and_sees_the_client_leave() {
     let (sender, ended) = channel();
     let upstream = Upstream::reading(move |socket| {
-        read_head(socket);
+        let head = read_head(socket);
+        if head.contains("/v1/images/edits") {
+            read_body(socket, &head, |_| {});
+            return say(socket, "200 OK", "{}");
+        }
         // Nothing is read until the other side has stopped.
         thread::sleep(Duration::from_secs(3));
         let (body, whole) = read_body(socket, "", |_| {});
         let _ = sender.send((body.len(), whole));
     });
     let gateway = gateway(&upstream, "");
+    let warm = upload("/v1/images/edits", form("hears", &noise(4 << 20)));
+    for _ in 0..4 {
+        assert_eq!(gateway.ask(&warm).status, 200);
+    }
     let before = gateway.resident();
     let mut client = gateway.connect();
     client.send(head("/v1/audio/transcriptions", 1 << 29));
@@ -294,7 +305,7 @@ fn what_cannot_be_sent_twice_goes_on_only_from_who_took_nothing() {
 fn a_form_goes_where_it_says_or_says_what_is_missing() {
     let (upstream, seen) = taker();
     let gateway = gateway(&upstream, "");
-    let file = noise(100_000);
+    let file = noise(300_000);
     let ask = |request: Request| gateway.ask(&request);
     let to = |body: &[u8]| upload("/v1/images/edits", body);
     // The file first: its model is looked for as far as a body may lie in memory.
