@@ -49,6 +49,11 @@ impl Exchange {
         }
     }
 
+    /// The provider was chosen, and not named by the path.
+    pub(super) fn is_routed(&self) -> bool {
+        matches!(self.task, Task::Call(_) | Task::Pass { chosen: true, .. })
+    }
+
     /// The provider has agreed to a WebSocket: from here on the door carries its bytes.
     pub(super) fn shake(&mut self, head: &UpstreamHead, now: Instant) {
         let reply = reply::socket(self, head);
@@ -125,10 +130,12 @@ fn is_form(inbound: &Inbound) -> bool {
 fn named_provider(plan: &Plan, headers: &HeaderMap) -> Result<Option<usize>, Fault> {
     let Some(value) = headers.get(PROVIDER) else { return Ok(None) };
     let name = value.to_str().unwrap_or_default();
-    if let Some(provider) = plan.provider(name) {
+    // What lives in this process has nothing that is not understood.
+    let on = plan.providers.iter().enumerate().filter(|(_, provider)| !provider.built_in);
+    if let Some((provider, _)) = on.clone().find(|(_, provider)| provider.is_called(name)) {
         return Ok(Some(provider));
     }
-    let names = plan.providers.iter().flat_map(|p| std::iter::once(&p.name).chain(&p.aka));
+    let names = on.flat_map(|(_, p)| std::iter::once(&p.name).chain(&p.aka));
     let near = hint::nearest(name, names.map(String::as_str));
     let shown: String = name.chars().filter(|c| !c.is_control()).collect();
     let fault = Fault::bad(PROVIDER, format!("no provider `{shown}` is on here"));
@@ -212,7 +219,9 @@ pub(super) fn render(
     };
     let none = || Fault::new(FaultKind::NotFound, format!("`{}` has no such operation", provider.name));
     let speaks = provider.speech(call.dialect, &aim.model).is_some_and(|own| own.dialect == call.dialect);
-    let Some(uri) = provider.address(&path).filter(|_| speaks) else { return Some(Err(none())) };
+    let Some(uri) = provider.address(&path).filter(|_| speaks && !provider.built_in) else {
+        return Some(Err(none()));
+    };
     Some(render::pass(provider, aim, uri, key, inbound).map(|mut upstream| {
         // A compressed answer could not be metered.
         upstream.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));

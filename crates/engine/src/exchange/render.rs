@@ -90,7 +90,7 @@ pub(super) fn call(
     let dialect = speech.dialect;
     let same = dialect == call.dialect;
     let uri = match &call.relayed {
-        Some(relayed) if same => provider.address(&relayed.path),
+        Some(relayed) if same && !provider.built_in => provider.address(&relayed.path),
         Some(_) => None,
         None => provider.url(call.operation, speech, &aim.model, call.stream),
     };

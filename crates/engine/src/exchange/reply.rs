@@ -26,6 +26,12 @@ pub(super) struct Way {
     pub(super) relayed: bool,
 }
 
+impl Way {
+    fn raw() -> Way {
+        Way { pipe: Pipe::raw(), streamed: false, listed: false, relayed: true }
+    }
+}
+
 impl Exchange {
     /// The dialect in which the provider was asked.
     pub(super) fn provider_dialect(&self) -> DialectId {
@@ -41,22 +47,21 @@ impl Exchange {
     /// Chooses the way of an answer whose head has come.
     pub(super) fn open(&mut self, head: &UpstreamHead) -> Result<Way, Fault> {
         let provider = self.provider_dialect();
-        let raw = Way { pipe: Pipe::raw(), streamed: false, listed: false, relayed: true };
-        let Task::Call(call) = &mut self.task else { return Ok(raw) };
-        if call.operation != Operation::Generate {
-            return Ok(raw);
+        if self.is_relay() {
+            let (events, plain) = (is_events(&head.headers), !is_compressed(&head.headers));
+            let metered = self.is_routed() && plain && (events || is_json(&head.headers));
+            let pipe = if metered { Pipe::aside(events) } else { Pipe::raw() };
+            return Ok(Way { pipe, ..Way::raw() });
         }
-        if call.relayed.is_some() {
-            let metered =
-                !is_compressed(&head.headers) && (is_events(&head.headers) || is_json(&head.headers));
-            let pipe = if metered { Pipe::aside(is_events(&head.headers)) } else { Pipe::raw() };
-            return Ok(Way { pipe, ..raw });
+        let Task::Call(call) = &mut self.task else { return Ok(Way::raw()) };
+        if call.operation != Operation::Generate {
+            return Ok(Way::raw());
         }
         let same = provider == call.dialect;
         if is_compressed(&head.headers) {
             // We asked for plain bytes. What cannot be read can still be relayed, but not translated.
             let fault = Fault::new(FaultKind::UpstreamInvalid, "the provider compressed its answer unasked");
-            return if same { Ok(raw) } else { Err(fault) };
+            return if same { Ok(Way::raw()) } else { Err(fault) };
         }
         let events = is_events(&head.headers);
         let relayed = same && events == call.stream;
@@ -147,8 +152,7 @@ fn ours(exchange: &Exchange, headers: &mut HeaderMap) {
     if let Ok(id) = HeaderValue::from_str(&exchange.inbound.id) {
         headers.insert(REQUEST_ID, id);
     }
-    let chosen = matches!(exchange.task, Task::Call(_) | Task::Pass { chosen: true, .. });
-    let Some(last) = exchange.trials.last().filter(|_| chosen) else { return };
+    let Some(last) = exchange.trials.last().filter(|_| exchange.is_routed()) else { return };
     let target = match last.model.as_str() {
         "" => last.provider.clone(),
         model => [last.provider.as_str(), model].join("/"),

@@ -351,9 +351,9 @@ fn who_leaves_is_seen_to_leave_by_the_other() {
         let mut socket = Socket::open(&gateway, &asking("/v1/realtime?model=voice"));
         socket.echo(TEXT, b"hi");
         if reset {
-            socket.client.vanish()
+            socket.client.vanish();
         } else {
-            socket.client.leave()
+            socket.client.leave();
         }
         eventually("the provider sees it", Duration::from_secs(2), || seen.ends() > ends);
     }

@@ -107,6 +107,9 @@ fn telling(kind: &'static str, pieces: Vec<Vec<u8>>) -> (Gateway, Upstream, std:
     (Gateway::start(&Setup { config: Some(config), ..Setup::default() }), upstream, sender)
 }
 
+/// A path, the kind of its answer, its pieces, and what they say that they cost.
+type Case = (&'static str, &'static str, Vec<Vec<u8>>, Option<(u64, u64)>);
+
 #[test]
 fn answers_of_any_kind_pass_as_they_come() {
     let sse = |data: &str| format!("event: x\ndata: {data}\n\n").into_bytes();
@@ -115,7 +118,7 @@ fn answers_of_any_kind_pass_as_they_come() {
     let embedding = br#"{"data":[],"usage":{"prompt_tokens":8,"total_tokens":8}}"#;
     let noise: Vec<u8> = (0..=255).cycle().take(9_999).collect();
     #[rustfmt::skip]
-    let table: Vec<(&str, &str, Vec<Vec<u8>>, Option<(u64, u64)>)> = vec![
+    let table: Vec<Case> = vec![
         ("/v1/audio/speech", "audio/mpeg", vec![noise.clone(), b"\r\n\0".to_vec(), noise], None),
         ("/v1/audio/transcriptions", "text/event-stream", vec![b"event: x\nda".to_vec(), b"ta: {}\n\n".to_vec(), sse(usage), sse("[DONE]")], Some((14, 45))),
         ("/v1/images/generations", "application/json", vec![picture.as_bytes()[..9].to_vec(), picture.as_bytes()[9..].to_vec()], Some((50, 272))),

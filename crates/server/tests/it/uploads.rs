@@ -239,9 +239,9 @@ fn a_client_that_stops_is_told_and_one_that_leaves_is_seen_to_leave() {
         client.send(&part);
         let left = Instant::now();
         if reset {
-            client.vanish()
+            client.vanish();
         } else {
-            client.leave()
+            client.leave();
         }
         assert!(!got(&seen).whole);
         assert!(left.elapsed() < Duration::from_millis(400), "{:?}", left.elapsed());
@@ -291,7 +291,7 @@ fn what_cannot_be_sent_twice_goes_on_only_from_who_took_nothing() {
     assert!(got(&seen).body == form("whisper-9", &large));
 
     let fails = Upstream::start(|socket, _| {
-        say(socket, "503 Service Unavailable", "{\"error\":{\"message\":\"busy\"}}")
+        say(socket, "503 Service Unavailable", "{\"error\":{\"message\":\"busy\"}}");
     });
     let gateway = self::gateway(&fails, "");
     for (file, attempts) in [(&large[..], "1"), (&large[..1_000], "2")] {
