@@ -4,6 +4,7 @@ use crate::support::{
     client::{Answer, Client, Fill, PATIENCE, Request, request},
     eventually,
     gateway::{Gateway, Setup},
+    h2::H2,
     upstream::{Upstream, read_head},
     world::World,
 };
@@ -375,4 +376,40 @@ fn a_pass_through_streams_forms_too_and_chunks_stay_chunks() {
     let sent = kit.saw(&tag);
     assert_eq!(sent.header("transfer-encoding"), "chunked");
     assert!(sent.body.expect("a body") == form("m", &[tag.as_bytes(), &noise(100_000)].concat()));
+}
+
+#[test]
+fn an_upload_over_http2_is_one_like_the_others() {
+    let (upstream, seen) = taker();
+    let gateway = gateway(&upstream, "");
+    let file = noise(8 << 20);
+    let client = H2::connect(gateway.addr);
+    let answer = client.ask(&upload("/v1/audio/transcriptions", form("hears", &file)));
+    assert_eq!((answer.status, answer.whole), (200, true), "{}", answer.text());
+    assert!(got(&seen).body == form("whisper-9", &file));
+
+    // One whose stream is reset while the provider takes nothing.
+    let (came, ended) = (Arc::<AtomicBool>::default(), channel());
+    let (noted, sender) = (came.clone(), ended.0);
+    let stalls = Upstream::reading(move |socket| {
+        let head = read_head(socket);
+        noted.store(true, Ordering::SeqCst);
+        thread::sleep(Duration::from_secs(1));
+        let (body, whole) = read_body(socket, &head, |_| {});
+        let _ = sender.send((body.len(), whole));
+    });
+    let gateway = self::gateway(&stalls, "");
+    let client = H2::connect(gateway.addr);
+    let started = client.start(&upload("/v1/audio/transcriptions", form("hears", &noise(32 << 20))));
+    assert!(client.work_until(|| came.load(Ordering::SeqCst)));
+    drop(started);
+    // What it reads then is what stood in the kernel's buffers.
+    let mut end = None;
+    client.work_until(|| {
+        end = end.or(ended.1.try_recv().ok());
+        end.is_some()
+    });
+    let (got, whole) = end.expect("the provider sees the end");
+    assert!(!whole && got < 24 << 20, "{got}");
+    assert_eq!(client.ask(&request("GET", "/health")).json()["in_flight"], 0);
 }
