@@ -87,6 +87,7 @@ pub fn shake(from: &HeaderMap, to: &mut HeaderMap) {
     to.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     to.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     for name in [header::SEC_WEBSOCKET_KEY, header::SEC_WEBSOCKET_VERSION, header::SEC_WEBSOCKET_EXTENSIONS] {
+        to.remove(&name);
         for value in from.get_all(&name) {
             to.append(name.clone(), value.clone());
         }

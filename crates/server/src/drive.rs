@@ -73,9 +73,9 @@ impl Drive {
         Drive { exchange, worker, client, live, alarm, upload, told, over: false, _permit: permit }
     }
 
-    /// More of the request's body may come.
+    /// The request's body has not come to its end.
     pub(crate) fn uploads(&self) -> bool {
-        self.upload.as_ref().is_some_and(Upload::is_open)
+        self.upload.as_ref().is_some_and(|upload| !matches!(upload.end(), End::Whole))
     }
 
     /// The next thing for the caller.

@@ -65,14 +65,18 @@ impl Exchange {
     }
 
     pub(super) fn moved(&mut self, moved: Moved) {
-        match &mut self.state {
-            State::Asked { until } => *until = moved.at.after(self.plan.timeouts.first_byte).max(*until),
+        let timeouts = self.plan.timeouts;
+        let (until, limit) = match &mut self.state {
+            State::Asked { until } => (until, timeouts.first_byte),
+            State::Refused { until, .. } => (until, timeouts.idle),
+            State::Answering(answering) => (&mut answering.until, timeouts.idle),
             State::Socket { until } => {
-                *until = moved.at.after(self.plan.timeouts.idle).max(*until);
                 self.carried = Some((moved.up, moved.down));
+                (until, timeouts.idle)
             }
-            _ => {}
-        }
+            State::Admitting | State::Choosing { .. } | State::Over => return,
+        };
+        *until = moved.at.after(limit).max(*until);
     }
 }
 

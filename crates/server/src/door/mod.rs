@@ -117,7 +117,7 @@ async fn serve(
     };
     serving.answered();
     cors::allow(plan.cors.as_ref(), origin.as_ref(), response.headers_mut());
-    if worker.stage() > Stage::Serving {
+    if worker.stage() > Stage::Serving && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)

@@ -119,7 +119,8 @@ fn serve(socket: &mut TcpStream, head: &str) {
     };
     let key = of("sec-websocket-key: ");
     let shaken = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: of-{key}\r\n{protocol}set-cookie: a=b\r\n\r\n"
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Extensions: x-none\r\nSec-WebSocket-Accept: of-{key}\r\n{protocol}set-cookie: a=b\r\n\r\n"
     );
     // The first frame comes with the head, as it may.
     let _ = socket.write_all(&[shaken.as_bytes(), &frame(TEXT, b"session.created", None)].concat());
@@ -162,7 +163,10 @@ struct Socket {
 
 impl Socket {
     fn open(gateway: &Gateway, request: &Request) -> Socket {
-        let mut client = gateway.connect();
+        Socket::over(gateway.connect(), request)
+    }
+
+    fn over(mut client: Client, request: &Request) -> Socket {
         client.send_request(request);
         client.wait_for("\r\n\r\n");
         let end = memchr::memmem::find(&client.buffer, b"\r\n\r\n").expect("a head") + 4;
@@ -215,6 +219,7 @@ fn frames_of_every_kind_and_size_go_both_ways_and_codes_of_closing_too() {
     );
     assert!(socket.answer.contains("x-sekisho-target: live/gpt-realtime"), "{}", socket.answer);
     assert!(!socket.answer.contains("set-cookie"), "{}", socket.answer);
+    assert_eq!(socket.answer.matches("x-none").count(), 1, "{}", socket.answer);
     let head = seen.head();
     assert!(head.starts_with("GET /v1/realtime?intent=x&model=gpt-realtime&z=%2B HTTP/1.1\r\n"), "{head}");
     for line in [
@@ -333,8 +338,10 @@ fn what_does_not_become_a_websocket_is_an_ordinary_error() {
     let body = asking("/v1/realtime?model=voice").header("content-length", "5").body("hello");
     assert_eq!(gateway.ask(&body).status, 400);
     assert_eq!(seen.heads.lock().expect("no panic").len(), heads);
-    // An alias's next target is asked as ever.
-    let spare = Socket::open(&gateway, &asking("/v1/realtime?model=spare"));
+    // An alias's next target is asked as ever, and a connection may have served other requests before.
+    let mut client = gateway.connect();
+    assert_eq!(client.ask(&get("/health")).status, 200);
+    let spare = Socket::over(client, &asking("/v1/realtime?model=spare"));
     assert!(spare.answer.contains("x-sekisho-attempts: 2"), "{}", spare.answer);
 }
 
@@ -384,8 +391,10 @@ fn a_shutdown_lets_a_websocket_go_on_and_then_ends_it() {
     let mut socket = Socket::open(&gateway, &asking("/v1/realtime?model=voice"));
     gateway.terminate();
     eventually("it knows", PATIENCE, || gateway.err().contains("SIGTERM"));
+    // As long as new requests are taken, new ones are too.
+    Socket::open(&gateway, &asking("/v1/realtime?model=voice")).echo(TEXT, b"hi");
     socket.echo(TEXT, b"still here");
     assert_eq!(socket.next(), None);
-    eventually("the provider sees it", PATIENCE, || seen.ends() == 1);
+    eventually("the provider sees it", PATIENCE, || seen.ends() == 2);
     assert_eq!(gateway.ending().code, Some(0));
 }
