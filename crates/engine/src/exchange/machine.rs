@@ -15,7 +15,7 @@ use crate::{
 };
 use bytes::Bytes;
 use dialect::{Fault, FaultKind, pipe::Pipe};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use std::mem;
 
 impl Exchange {
@@ -160,12 +160,20 @@ impl Exchange {
         }
         match self.open(&head) {
             Ok(way) => {
-                let answering =
-                    Answering { head, way, held: Vec::new(), held_len: 0, committed: false, until };
-                self.state = State::Answering(Box::new(answering));
+                self.state = State::Answering(Box::new(Answering {
+                    head,
+                    way,
+                    held: Vec::new(),
+                    held_len: 0,
+                    committed: false,
+                    sent: 0,
+                    length: None,
+                    until,
+                }));
                 // What is not understood says nothing of whether it is whole.
                 if self.is_relay() {
                     self.commit(false, now);
+                    self.end_if_sent(now);
                 }
             }
             Err(fault) => self.failed(&fault, now),
@@ -190,9 +198,22 @@ impl Exchange {
                 if let Err(fault) = fed {
                     self.orders.push_back(Order::Cancel(self.attempt()));
                     self.failed(&fault, now);
+                } else {
+                    self.end_if_sent(now);
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Once the caller has all that its head announced, nobody asks for more: this is the end.
+    fn end_if_sent(&mut self, now: Instant) {
+        let State::Answering(answering) = &self.state else { return };
+        let status = answering.head.status;
+        let bodiless = self.inbound.method == Method::HEAD
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        if answering.committed && (bodiless || answering.length == Some(answering.sent)) {
+            self.end(now);
         }
     }
 
@@ -222,6 +243,7 @@ impl Exchange {
         let before = answering.held.len();
         let poured = pipe(&mut answering.way.pipe, &mut answering.held);
         if answering.committed {
+            answering.sent += answering.held.iter().map(|piece| piece.len() as u64).sum::<u64>();
             self.orders.extend(answering.held.drain(..).map(Order::Body));
             return poured;
         }
@@ -249,6 +271,9 @@ impl Exchange {
         let mut reply = reply::success(self, head, relayed, streamed);
         if whole {
             reply.length = u64::try_from(held_len).ok();
+        }
+        if let State::Answering(answering) = &mut self.state {
+            (answering.sent, answering.length) = (held_len as u64, reply.length);
         }
         self.first_byte = Some(now);
         self.status = Some(reply.status.as_u16());

@@ -271,6 +271,9 @@ struct Answering {
     held: Vec<Bytes>,
     held_len: usize,
     committed: bool,
+    /// How much of the body the caller has been sent, and how much it has, where that was said.
+    sent: u64,
+    length: Option<u64>,
     until: Instant,
 }
 
