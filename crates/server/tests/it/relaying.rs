@@ -1,14 +1,20 @@
 //! What is relayed goes to a provider that has it, and comes back as it was.
 
 use crate::support::{
-    client::{get, post, request},
+    client::{PATIENCE, get, post, request},
     eventually,
     gateway::{Gateway, Setup},
     upstream::Upstream,
     world::World,
 };
 use serde_json::{Value, json};
-use std::{io::Write, sync::mpsc::channel};
+use std::{
+    io::Write,
+    sync::{
+        Mutex,
+        mpsc::{Sender, channel},
+    },
+};
 
 /// Three providers that echo, and none of them OpenAI.
 const THREE: &str = "providers:\n  one: {base_url: \"KIT/echo/one/v1\", keys: key-of-one-0123}\n  \
@@ -85,14 +91,18 @@ fn what_is_relayed_needs_a_key_like_the_rest() {
     assert_eq!(world.ask(&get("/v1/audio/speech")).header("allow"), "POST");
 }
 
-/// A gateway before a provider that answers with that head and those pieces, each when it is told.
-fn telling(kind: &'static str, pieces: Vec<Vec<u8>>) -> (Gateway, Upstream, std::sync::mpsc::Sender<()>) {
+/// A provider that answers with a body of that kind, each of its pieces when it is told. It says before how long
+/// that is (`framed`), or its connection ends it.
+fn telling(kind: &'static str, pieces: Vec<Vec<u8>>, framed: bool) -> (Upstream, Sender<()>) {
     let (sender, next) = channel();
-    let next = std::sync::Mutex::new(next);
+    let next = Mutex::new(next);
+    let end = match framed {
+        true => format!("content-length: {}", pieces.iter().map(Vec::len).sum::<usize>()),
+        false => "connection: close".to_owned(),
+    };
     let upstream = Upstream::start(move |socket, _| {
-        let _ = socket.write_all(
-            format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n\r\n").as_bytes(),
-        );
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\n{end}\r\n\r\n");
+        let _ = socket.write_all(head.as_bytes());
         for piece in &pieces {
             if next.lock().expect("no panic").recv().is_err() {
                 return;
@@ -100,11 +110,25 @@ fn telling(kind: &'static str, pieces: Vec<Vec<u8>>) -> (Gateway, Upstream, std:
             let _ = socket.write_all(piece);
         }
     });
-    let config = format!(
-        "log: {{format: json}}\nproviders: {{up: {{base_url: \"{}/v1\", keys: []}}}}\n",
-        upstream.url()
-    );
-    (Gateway::start(&Setup { config: Some(config), ..Setup::default() }), upstream, sender)
+    (upstream, sender)
+}
+
+/// A gateway before that provider, `up`.
+fn before(upstream: &Upstream) -> Gateway {
+    let provider = format!("{{base_url: \"{}/v1\", keys: []}}", upstream.url());
+    let config = Some(format!("log: {{format: json}}\nproviders: {{up: {provider}}}\n"));
+    Gateway::start(&Setup { config, ..Setup::default() })
+}
+
+/// The one request that was logged.
+fn logged(gateway: &Gateway) -> Value {
+    let line = || {
+        let said = gateway.err();
+        let mut lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.find(|line| line["msg"] == "request")
+    };
+    eventually("it is logged", PATIENCE, || line().is_some());
+    line().expect("it is there")
 }
 
 /// A path, the kind of its answer, its pieces, and what they say that they cost.
@@ -126,15 +150,15 @@ fn answers_of_any_kind_pass_as_they_come() {
         ("/v1/moderations", "application/json", vec![b"{\"results\":".to_vec(), b"[]} not json".to_vec()], None),
         ("/v1/rerank", "application/x-ndjson", vec![b"{}\n".to_vec(), b"{\"usage\":".to_vec(), b"{}}\n".to_vec()], None),
     ];
-    for (path, kind, pieces, tokens) in table {
-        let (gateway, _upstream, next) = telling(kind, pieces.clone());
+    let twice = table.into_iter().flat_map(|case| [(case.clone(), false), (case, true)]);
+    for ((path, kind, pieces, tokens), framed) in twice {
+        let (upstream, next) = telling(kind, pieces.clone(), framed);
+        let gateway = before(&upstream);
         let mut client = gateway.connect();
         client.send_request(&post(path, json!({"model": "up/m"})));
         client.wait_for("\r\n\r\n");
-        let mut expected = Vec::new();
-        for piece in pieces {
+        for piece in &pieces {
             // Each piece is there before the next one is sent.
-            expected.extend_from_slice(&piece);
             next.send(()).expect("the provider waits");
             let tail = &piece[piece.len().saturating_sub(3)..];
             while memchr::memmem::rfind(&client.buffer, tail).is_none() {
@@ -142,22 +166,29 @@ fn answers_of_any_kind_pass_as_they_come() {
             }
         }
         let answer = client.answer();
-        assert_eq!(
-            (answer.status, answer.header("content-type").as_str(), answer.whole),
-            (200, kind, true),
-            "{path}"
-        );
-        assert!(answer.body == expected, "{path}: {}", answer.text());
-        eventually("it is logged", crate::support::client::PATIENCE, || {
-            gateway.err().contains("\"msg\":\"request\"")
-        });
-        let line: Value = gateway
-            .err()
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .find(|line: &Value| line["msg"] == "request")
-            .expect("a line");
+        let kind_of = answer.header("content-type");
+        assert_eq!((answer.status, kind_of.as_str(), answer.whole), (200, kind, true), "{path}");
+        assert!(answer.body == pieces.concat(), "{path}: {}", answer.text());
+        let line = logged(&gateway);
         let counted = line["tokens_in"].as_u64().zip(line["tokens_out"].as_u64());
         assert_eq!((counted, &line["outcome"]), (tokens, &json!("ok")), "{path}: {line}");
+    }
+}
+
+#[test]
+fn an_answer_without_a_body_is_whole_too() {
+    let empty = |status: &str, length: u8| {
+        Upstream::saying(format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n"))
+    };
+    for (upstream, method, status) in [
+        (empty("200 OK", 0), "GET", 200),
+        (empty("204 No Content", 0), "DELETE", 204),
+        (empty("200 OK", 77), "HEAD", 200),
+    ] {
+        let gateway = before(&upstream);
+        let answer = gateway.connect().ask(&request(method, "/v1/files/x"));
+        assert_eq!((answer.status, answer.whole, answer.body.len()), (status, true, 0));
+        let line = logged(&gateway);
+        assert_eq!((&line["outcome"], &line["target"]), (&json!("ok"), &json!("up/")), "{method}: {line}");
     }
 }
