@@ -129,9 +129,7 @@ impl Form {
             self.place = Place::Data;
             return Ok(Some(2));
         }
-        let ends =
-            [memmem::find(bytes, b"\n\r\n").map(|at| at + 3), memmem::find(bytes, b"\n\n").map(|at| at + 2)];
-        let end = ends.into_iter().flatten().min();
+        let end = end_of_head(bytes);
         if end.unwrap_or(bytes.len()) > PART_HEAD_MAX {
             return Err(Fault::bad(
                 "",
@@ -147,6 +145,15 @@ impl Form {
         // The end of the line stays: a delimiter may follow at once.
         Ok(Some(if is_model { end } else { end - 1 }))
     }
+}
+
+/// Behind the first empty line. Nothing behind it is looked at: a form may have many parts.
+fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'\n', bytes).find_map(|at| match bytes.get(at + 1..)? {
+        [b'\n', ..] => Some(at + 2),
+        [b'\r', b'\n', ..] => Some(at + 3),
+        _ => None,
+    })
 }
 
 /// The model in `bytes`, which begin at `at` and end with the end of a line but for its last byte.

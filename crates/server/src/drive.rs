@@ -68,8 +68,7 @@ impl Drive {
         client: ClientIo,
         (permit, upload): (Permit, Option<Upload>),
     ) -> Self {
-        let told = worker.now();
-        let (live, alarm) = (None, None);
+        let (live, alarm, told) = (None, None, Instant::default());
         Drive { exchange, worker, client, live, alarm, upload, told, over: false, _permit: permit }
     }
 
@@ -124,7 +123,7 @@ impl Drive {
         if let Some((attempt, live)) = &mut self.live
             && let Poll::Ready(report) = live.poll(*attempt, &self.client, &self.worker, cx)
         {
-            let report = self.with_reason(report);
+            let report = if self.upload.is_some() { self.with_reason(report) } else { report };
             self.tell_moved();
             if matches!(report, Report::End(_) | Report::Failed(..)) {
                 self.live = None;

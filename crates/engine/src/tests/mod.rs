@@ -3,6 +3,7 @@
 mod forms;
 mod paths;
 mod providers;
+mod relays;
 mod routes;
 mod sending;
 
