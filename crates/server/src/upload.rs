@@ -190,6 +190,11 @@ impl Pieces {
     pub(crate) fn new(pieces: Vec<Bytes>, rest: Option<Upload>) -> Self {
         Pieces { pieces: pieces.into(), rest }
     }
+
+    /// A part of it comes from the caller, and can be sent once.
+    pub(crate) fn is_once(&self) -> bool {
+        self.rest.is_some()
+    }
 }
 
 impl Body for Pieces {

@@ -101,7 +101,7 @@ impl Pool {
         let host = Host::of(&uri)?;
         let mut request = request;
         loop {
-            let idle = if socket { None } else { self.idle(&host).await };
+            let idle = if socket { None } else { self.idle(&host, request.body().is_once()).await };
             let fresh = idle.is_none();
             let mut lease = match idle {
                 Some(lease) => lease,
@@ -124,10 +124,11 @@ impl Pool {
         }
     }
 
-    /// An open connection that can take a request.
-    async fn idle(&self, host: &Host) -> Option<Lease> {
+    /// An open connection that can take a request. One whose body can be sent only `once` must not meet a
+    /// connection that closes at that very moment, as an idle one of HTTP/1.1 may.
+    async fn idle(&self, host: &Host, once: bool) -> Option<Lease> {
         loop {
-            let taken = self.take(host)?;
+            let taken = self.take(host, once)?;
             match taken {
                 Lease::H1(mut sender) => {
                     if sender.ready().await.is_ok() {
@@ -139,7 +140,7 @@ impl Pool {
         }
     }
 
-    fn take(&self, host: &Host) -> Option<Lease> {
+    fn take(&self, host: &Host, once: bool) -> Option<Lease> {
         let mut hosts = self.hosts.borrow_mut();
         let (_, connections) = hosts.iter_mut().find(|(known, _)| known == host)?;
         connections.h2.retain(|h2| !h2.sender.is_closed());
@@ -147,7 +148,7 @@ impl Pool {
         if let Some(h2) = h2 {
             return Some(Lease::H2(h2.clone()));
         }
-        while let Some(sender) = connections.h1.pop() {
+        while !once && let Some(sender) = connections.h1.pop() {
             if !sender.is_closed() {
                 return Some(Lease::H1(sender));
             }

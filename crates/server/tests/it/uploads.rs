@@ -413,3 +413,27 @@ fn an_upload_over_http2_is_one_like_the_others() {
     assert!(!whole && got < 24 << 20, "{got}");
     assert_eq!(client.ask(&request("GET", "/health")).json()["in_flight"], 0);
 }
+
+#[test]
+fn an_upload_meets_no_connection_that_has_been_idle() {
+    let connections = Arc::<AtomicU64>::default();
+    let counted = connections.clone();
+    let upstream = Upstream::reading(move |socket| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        loop {
+            let head = read_head(socket);
+            if head.is_empty() || !read_body(socket, &head, |_| {}).1 {
+                return;
+            }
+            let _ = socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
+        }
+    });
+    let gateway = gateway(&upstream, "");
+    let (small, large) = (noise(1_000), noise(200_000));
+    let mut client = gateway.connect();
+    // What can be sent again takes the connection that is there.
+    for (file, expected) in [(&small, 1), (&small, 1), (&large, 2), (&small, 2), (&large, 3)] {
+        let answer = client.ask(&upload("/v1/audio/transcriptions", form("hears", file)));
+        assert_eq!((answer.status, connections.load(Ordering::SeqCst)), (200, expected));
+    }
+}
