@@ -168,7 +168,8 @@ fn field(bytes: &[u8], at: usize) -> Result<Field, Fault> {
 /// A part with these headers is the field `model`.
 fn is_model(head: &[u8]) -> Result<bool, Fault> {
     let refused = |what: &str| Err(Fault::bad("", format!("a part of the form has {what}")));
-    let Ok(head) = std::str::from_utf8(head) else { return refused("headers that are not UTF-8") };
+    // A file's name may be in any encoding.
+    let head = String::from_utf8_lossy(head);
     // What stands on the line of the delimiter is padding.
     let lines = head.split('\n').skip(1).map(|line| line.strip_suffix('\r').unwrap_or(line));
     let (mut names, mut encoded) = (Vec::new(), false);

@@ -82,6 +82,17 @@ fn a_model_that_can_be_read_in_two_ways_is_refused() {
 }
 
 #[test]
+fn a_file_may_have_a_name_in_any_encoding() {
+    let mut form = form("multipart/form-data; boundary=b-1").expect("it is good").expect("a form");
+    let file =
+        b"--b-1\r\nContent-Disposition: form-data; name=\"file\"; filename=\"Gr\xfc\xdfe.wav\"\r\n\r\nx\r\n";
+    form.feed(file).expect("it is read");
+    form.feed(b"--b-1\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm\r\n--b-1--")
+        .expect("it is read");
+    assert_eq!(form.model().map(|field| field.name.as_str()), Some("m"));
+}
+
+#[test]
 fn only_a_form_with_one_boundary_is_one() {
     for kind in ["application/json", "text/plain; boundary=b", "multipart/mixed; boundary=b", ""] {
         assert!(matches!(form(kind), Ok(None)), "{kind}");
