@@ -144,13 +144,12 @@ impl Draft<'_> {
 
     /// Nothing proves who we are.
     fn off(&mut self, row: &Row, variable: Option<String>, written: bool, path: Path<'_>) {
-        let Some(key) = row.key_vars.first() else { return };
+        let Some((key, cloud)) = row.key_vars.first().zip(row.cloud) else { return };
         if written && !self.is_reported(path) {
             let problem = Problem::new(format!("provider `{}` has no key and no credentials", row.name));
-            self.wrong(
-                path,
-                problem.hint(format!("set `{key}`, or `keys` here; `keys: []` where it wants none")),
-            );
+            let others = cloud.switches().join("`, `");
+            let hint = format!("set `{key}`, or one of `{others}`; `keys: []` where it wants none");
+            self.wrong(path, problem.hint(hint));
         } else if let Some(variable) = variable {
             self.note(format!("`{variable}` is set but `{key}` is not: provider `{}` is off", row.name));
         }
