@@ -19,6 +19,16 @@ pub enum Cloud {
 }
 
 impl Cloud {
+    /// Members of the file that mean something to it and to no other provider.
+    #[must_use]
+    pub fn members(self) -> &'static [&'static str] {
+        match self {
+            Cloud::Azure => &["api_version"],
+            Cloud::Bedrock => &["region"],
+            Cloud::Vertex => &["project", "region"],
+        }
+    }
+
     /// Variables that switch it on without a key.
     #[must_use]
     pub fn switches(self) -> &'static [&'static str] {

@@ -17,7 +17,7 @@ use crate::{
     provider::Provider as Row,
     speech::{Spoken, place},
 };
-use http::Uri;
+use http::{HeaderName, HeaderValue, Uri};
 use std::{collections::HashMap, sync::Arc};
 
 /// What the environment says of clouds. All of it is read, so that it is plain what can be said.
@@ -43,6 +43,7 @@ struct Place {
     /// What lies between the version and the models in its paths.
     inner: String,
     models: Option<String>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Why a cloud cannot be on.
@@ -191,9 +192,14 @@ impl Question<'_> {
 }
 
 impl Place {
+    fn at(base: String, speaks: &'static [Spoken], inner: &str) -> Place {
+        Place { base, speaks, inner: inner.to_owned(), models: None, headers: Vec::new() }
+    }
+
     /// The provider with its paths complete.
     fn put_in(self, mut provider: Provider) -> Provider {
         provider.speaks.iter_mut().for_each(|speech| speech.place(&self.inner));
+        provider.default_headers.extend(self.headers);
         let models = self.models.map(|path| place(&path, &self.inner));
         if let (Some((path, _)), Some(models)) = (&mut provider.models, models) {
             *path = models;

@@ -192,7 +192,7 @@ fn a_user_s_login_is_renewed_and_a_given_token_is_taken() {
     let cloud = Cloud::of_tokens(3_600);
     let url = cloud.url();
     let login = json!({"type": "authorized_user", "client_id": "c", "client_secret": "s3cret-0123456789",
-        "refresh_token": "r-0123456789", "token_uri": format!("{url}/token")});
+        "refresh_token": "r-0123456789", "quota_project_id": "payer", "token_uri": format!("{url}/token")});
     let file = File::holding(&login.to_string());
     let path = file.path();
     let environment = [
@@ -211,6 +211,7 @@ fn a_user_s_login_is_renewed_and_a_given_token_is_taken() {
         (asked.form("grant_type"), asked.form("refresh_token")),
         ("refresh_token".into(), "r-0123456789".into())
     );
+    assert_eq!(cloud.asked_once("generateContent").header("x-goog-user-project"), "payer");
     let classic = cloud.asked_once("/openai/deployments/my-gpt/chat/completions?api-version=2024-10-21");
     assert_eq!(classic.header("authorization"), "Bearer given-0123456789");
 }
