@@ -48,8 +48,8 @@ struct Place {
 
 /// Why a cloud cannot be on.
 enum Trouble {
-    /// One of these variables must be set.
-    Missing(&'static str),
+    /// This variable must be set, or this member of the file.
+    Missing(&'static str, &'static str),
     /// This variable is wrong.
     Wrong(&'static str, String),
     /// This member of the file is wrong.
@@ -160,12 +160,12 @@ impl Draft<'_> {
         match trouble {
             Trouble::Wrong(variable, why) => self.wrong_variable(variable, why),
             Trouble::Member(member, why) => self.wrong(&[path, &[member]].concat(), Problem::new(*why)),
-            Trouble::Missing(variables) if written => {
-                let problem = Problem::new(format!("provider `{}` needs {variables}", row.name));
-                self.wrong(path, problem.hint("set that variable, or `base_url` here"));
+            Trouble::Missing(variable, member) if written => {
+                let problem = Problem::new(format!("provider `{}` needs `{variable}`", row.name));
+                self.wrong(path, problem.hint(format!("set that variable, or `{member}` here")));
             }
-            Trouble::Missing(variables) => {
-                self.note(format!("{variables} is not set: provider `{}` is off", row.name));
+            Trouble::Missing(variable, _) => {
+                self.note(format!("`{variable}` is not set: provider `{}` is off", row.name));
             }
         }
     }

@@ -158,6 +158,8 @@ fn an_address_takes_the_place_of_the_base_as_in_the_sdks() {
     }
 }
 
+type Variables<'a> = &'a [(&'a str, &'a str)];
+
 #[test]
 fn clouds_put_their_place_into_every_path() {
     let azure = [("AZURE_API_KEY", "KEY"), ("AZURE_API_BASE", "https://openai-r.openai.azure.com/openai/")];
@@ -170,7 +172,7 @@ fn clouds_put_their_place_into_every_path() {
     let bedrock = [("AWS_BEARER_TOKEN_BEDROCK", "KEY"), ("AWS_REGION_NAME", "us-west-2")];
     let place = "/projects/p/locations/global/";
     #[rustfmt::skip]
-    let table: &[(&[(&str, &str)], &str, &str, _, &str, &str)] = &[
+    let table: &[(Variables<'_>, &str, &str, _, &str, &str)] = &[
         (&azure, "", "azure-openai", OpenaiChat, "d", "https://openai-r.openai.azure.com/openai/v1/chat/completions"),
         (&preview, "", "azure", OpenaiResponses, "d", "https://openai-r.openai.azure.com/openai/v1/responses"),
         (&classic, "", "azure", OpenaiChat, "my d", "https://openai-r.openai.azure.com/openai/deployments/my%20d/chat/completions?api-version=2024-10-21"),

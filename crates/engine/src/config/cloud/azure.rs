@@ -31,7 +31,7 @@ impl Question<'_> {
                 let why = "this is not the name of a resource".to_owned();
                 return Err(Trouble::Wrong(RESOURCES[0], why));
             }
-            (None, None) => return Err(Trouble::Missing("`AZURE_OPENAI_ENDPOINT`")),
+            (None, None) => return Err(Trouble::Missing("AZURE_OPENAI_ENDPOINT", "base_url")),
         };
         let version = self.said.api_version.as_deref().or_else(|| self.facts.first(&VARIABLES));
         let Some(version) = version.filter(|version| version.starts_with(|c: char| c.is_ascii_digit()))

@@ -26,7 +26,7 @@ impl Question<'_> {
         let (base, models) = match &self.base {
             Some(base) => (base.clone(), None),
             None => {
-                let region = self.region()?.ok_or(Trouble::Missing("`AWS_REGION`"))?;
+                let region = self.region()?.ok_or(Trouble::Missing(REGIONS[0], "region"))?;
                 // The list of models is another service's.
                 let models = row.models.map(|(path, _)| host("bedrock", &region) + path);
                 (host("bedrock-runtime", &region), models)
@@ -70,7 +70,7 @@ impl Question<'_> {
         };
         let Some(source) = source else { return Ok(None) };
         let region = self.region()?.or_else(|| self.base.as_deref().and_then(region_in));
-        let region = region.ok_or(Trouble::Missing("`AWS_REGION`"))?;
+        let region = region.ok_or(Trouble::Missing(REGIONS[0], "region"))?;
         Ok(Some(Signer { provider: "bedrock", scheme: Scheme::SigV4 { region, service: "bedrock" }, source }))
     }
 

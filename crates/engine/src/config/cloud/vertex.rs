@@ -52,7 +52,7 @@ impl Question<'_> {
         let inner = match self.vertex_project() {
             // An API key belongs to a project.
             None if self.keyed => String::new(),
-            None => return Err(Trouble::Missing("`GOOGLE_CLOUD_PROJECT`")),
+            None => return Err(Trouble::Missing("GOOGLE_CLOUD_PROJECT", "project")),
             Some(project) if is_word(&project) => format!("projects/{project}/locations/{location}"),
             Some(_) if self.said.project.is_some() => {
                 return Err(Trouble::Member("project", "this is not the id of a project"));
