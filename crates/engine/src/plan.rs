@@ -3,6 +3,7 @@
 use crate::{
     cloud::Signer,
     limits,
+    models::{self, Facts},
     provider::{Auth, ModelList, Operation, Quirk},
     secret::Secret,
     speech::{self, Speech},
@@ -11,6 +12,7 @@ use crate::{
 use dialect::DialectId;
 use http::{HeaderName, HeaderValue, Uri};
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     rc::Rc,
@@ -40,6 +42,8 @@ pub struct Plan {
     pub timeouts: Timeouts,
     /// Attempts in all for one request.
     pub attempts: u32,
+    /// What is done about targets that fail.
+    pub failover: Failover,
     /// Whom CORS answers, if anybody.
     pub cors: Option<Cors>,
     /// Largest request body, in bytes.
@@ -99,6 +103,8 @@ pub struct Provider {
     pub models: Option<(String, ModelList)>,
     /// Models that the operator listed by hand; then the provider is not asked.
     pub listed: Vec<String>,
+    /// What the operator says of its models, by name; `*` stands for those that are not named.
+    pub facts: BTreeMap<String, Facts>,
     /// Members of a request that it refuses.
     pub drops: Vec<String>,
     /// Members of a request that it calls otherwise: ours, then its own.
@@ -115,7 +121,12 @@ pub struct Provider {
 #[derive(Default)]
 pub struct Memo {
     credentials: OnceLock<Vec<Option<(HeaderName, HeaderValue)>>>,
+    /// Of the models that names lead to.
+    facts: BTreeMap<String, Facts>,
 }
+
+/// The name in [`Provider::facts`] for models that are not named there.
+const ANY_MODEL: &str = "*";
 
 /// A name with one star, such as `openai/*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,10 +155,51 @@ pub struct Timeouts {
     pub connect: Span,
     /// Until the first byte of the answer's head.
     pub first_byte: Span,
+    /// Until the first content of a stream.
+    pub first_token: Span,
     /// Between two pieces of the answer.
     pub idle: Span,
     /// The whole exchange.
     pub total: Span,
+}
+
+/// What is done about targets that fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failover {
+    /// Retries at the same target with the same key, while others are left.
+    pub retries: u32,
+    /// How long a stream's first token may take before the next target is asked beside the slow one; zero for
+    /// never.
+    pub race: Span,
+    /// What becomes of a stream that breaks off.
+    pub streams: Streams,
+    /// With [`Streams::Hold`]: so many bytes of a stream are held back at its beginning, or for so long.
+    pub hold: (usize, Span),
+    /// What a provider's content filter refuses is asked of the next target.
+    pub content_filter: bool,
+}
+
+/// What becomes of a stream that breaks off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Streams {
+    /// It ends with an error.
+    Off,
+    /// The same, but its beginning is held back, and as long as it is another target may be asked.
+    Hold,
+    /// The next target goes on with it, where that can be done truthfully.
+    Recover,
+}
+
+impl Default for Failover {
+    fn default() -> Self {
+        Failover {
+            retries: limits::RETRIES,
+            race: limits::PATIENCE,
+            streams: Streams::Recover,
+            hold: limits::HOLD,
+            content_filter: false,
+        }
+    }
 }
 
 /// Whom CORS answers.
@@ -173,6 +225,7 @@ impl Default for Plan {
             spare_upstreams: Vec::new(),
             timeouts: Timeouts::default(),
             attempts: limits::ATTEMPTS_MAX,
+            failover: Failover::default(),
             cors: None,
             body_max: limits::BODY_MAX,
             strict: false,
@@ -187,6 +240,7 @@ impl Default for Timeouts {
         Timeouts {
             connect: limits::CONNECT,
             first_byte: limits::FIRST_BYTE,
+            first_token: limits::FIRST_TOKEN,
             idle: limits::IDLE,
             total: limits::TOTAL,
         }
@@ -198,6 +252,15 @@ pub const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), limits::DEFAULT_PORT);
 
 impl Plan {
+    /// Looks up what is known of the models that names lead to, so that no request has to.
+    pub(crate) fn look_up_facts(&mut self) {
+        for aim in self.aliases.values().flatten() {
+            let Some(provider) = self.providers.get_mut(aim.provider) else { continue };
+            let facts = provider.facts(&aim.model).into_owned();
+            provider.memo.facts.insert(aim.model.clone(), facts);
+        }
+    }
+
     /// The provider of that name or other spelling: its index.
     #[must_use]
     pub fn provider(&self, name: &str) -> Option<usize> {
@@ -221,6 +284,17 @@ impl Provider {
         let fit = |speech: &&Speech| if narrow { named(speech) } else { speech.only.is_empty() };
         let own = self.speaks.iter().filter(fit).find(|speech| speech.dialect == caller);
         own.or_else(|| self.speaks.iter().find(fit))
+    }
+
+    /// What is known of one of its models: as the operator says, else as the table does.
+    #[must_use]
+    pub fn facts(&self, model: &str) -> Cow<'_, Facts> {
+        if let Some(facts) = self.memo.facts.get(model) {
+            return Cow::Borrowed(facts);
+        }
+        let said = [model, ANY_MODEL].into_iter().filter_map(|name| self.facts.get(name).cloned());
+        let all = said.chain(models::find(&self.name, model));
+        Cow::Owned(all.fold(Facts::default(), |facts, other| facts.or(&other)))
     }
 
     /// The address of `operation` for `model`, asked as `speech` says.

@@ -8,10 +8,12 @@
 
 mod corpus;
 mod job;
+mod models;
 mod supply;
 mod test;
 mod tidy;
 mod tools;
+mod usages;
 mod wasm;
 
 use std::{
@@ -26,6 +28,10 @@ usage: cargo xtask CHORE
                  the whole test run with its own set-up; ends with `N passed, N failed, N skipped`
   corpus DIR [--json]
                  replays recorded exchanges through every reader and writer and checks the laws
+  models DIR [YYYY-MM-DD]
+                 writes the table of facts about models from its sources, with the prices of that day
+  usages FILE [--json]
+                 reads recorded usages through the dialects and compares them and their prices
   tidy           the rules of the house, without building anything
 ";
 
@@ -35,6 +41,8 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["test", options @ ..] => test::main(&root(), options),
         ["corpus", options @ ..] => corpus::main(options),
+        ["models", options @ ..] => models::main(&root(), options),
+        ["usages", options @ ..] => usages::main(options),
         ["tidy"] => tidy::main(&root()),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -91,7 +91,6 @@ fn turn(message: Value, index: u32, pointer: String) -> Result<Turn, Fault> {
     let role = match message.need_string("role")?.as_str() {
         "user" => Role::User,
         "assistant" => Role::Assistant,
-        "system" => Role::System,
         other => {
             let fault = Fault::bad(message.at("role"), format!("`{other}` is no role"));
             return Err(fault.hint("roles are `user` and `assistant`; instructions stand in `system`"));

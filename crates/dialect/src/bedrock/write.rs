@@ -134,11 +134,7 @@ impl Pen {
                 body.insert("system".to_owned(), blocks.into());
                 continue;
             }
-            let role = match turn.role {
-                Role::Assistant => "assistant",
-                Role::System | Role::Developer => "system",
-                Role::User | Role::Tool => "user",
-            };
+            let role = if turn.role == Role::Assistant { "assistant" } else { "user" };
             let mut message = told(json!({"role": role, "content": blocks}));
             json::add(&mut message, turn.extra.of(ME));
             messages.push(message);
@@ -151,8 +147,11 @@ impl Pen {
     pub(super) fn blocks(&mut self, blocks: &[Block], place: Place) -> Vec<Value> {
         let mut written = Vec::new();
         for block in blocks {
-            if let Some(seal) = block.seal.as_ref().filter(|_| !self.own) {
-                written.extend(self.seal(block, seal).map(Value::Object));
+            match &block.seal {
+                // Thoughts without words, for a client who brings the seal back.
+                Some(seal) if self.answer => written.push(Value::Object(thought("", Some(seal)))),
+                Some(_) => self.losses.note(self.pointer(block, "signature"), "another API's seal"),
+                None => {}
             }
             let Some(json) = self.block(block, place) else { continue };
             written.push(Value::Object(json));
@@ -172,15 +171,6 @@ impl Pen {
             self.losses.note(pointer, "the model is none of those that cache");
         }
         caches
-    }
-
-    /// Another API's seal on words or a call: thoughts without words, for a client who brings them back.
-    fn seal(&mut self, block: &Block, seal: &Seal) -> Option<Members> {
-        if !self.answer {
-            self.losses.note(self.pointer(block, "signature"), "another API's seal");
-            return None;
-        }
-        Some(thought("", Some(seal)))
     }
 
     /// Writes a block; `None` where nothing is left of it.

@@ -6,16 +6,20 @@ use crate::{
     limits::ANSWER_MAX,
 };
 use bytes::Bytes;
-use std::mem;
+use std::{collections::BTreeSet, mem};
 
 pub(super) struct Translate {
     provider: &'static dyn Dialect,
+    /// The model's name as the caller wrote it, for answers that name none.
+    model: String,
     source: Source,
     target: Target,
     /// Bytes of the provider's answer so far.
     size: usize,
     /// Something of the answer itself has been written.
     content: bool,
+    /// The choices that have begun, and those of them that have not finished.
+    choices: (BTreeSet<u32>, BTreeSet<u32>),
     usage: Option<Usage>,
     losses: Losses,
 }
@@ -43,7 +47,19 @@ impl Translate {
         } else {
             Target::Whole(caller, Fold::new(provider.id()))
         };
-        Translate { provider, source, target, size: 0, content: false, usage: None, losses: Losses::new() }
+        let model = request.model.clone();
+        let choices = (BTreeSet::new(), BTreeSet::new());
+        Translate {
+            provider,
+            model,
+            source,
+            target,
+            size: 0,
+            content: false,
+            choices,
+            usage: None,
+            losses: Losses::new(),
+        }
     }
 
     pub(super) fn feed(&mut self, chunk: &Bytes, out: &mut Vec<Bytes>) -> Result<(), Fault> {
@@ -98,6 +114,11 @@ impl Translate {
         self.content
     }
 
+    /// Every alternative that has begun has finished.
+    pub(super) fn ended(&self) -> bool {
+        !self.choices.0.is_empty() && self.choices.1.is_empty()
+    }
+
     pub(super) fn usage(&self) -> Option<&Usage> {
         self.usage.as_ref()
     }
@@ -111,12 +132,29 @@ impl Translate {
     fn pass(
         &mut self,
         read: Result<(), Fault>,
-        events: Vec<Event>,
+        mut events: Vec<Event>,
         out: &mut Vec<Bytes>,
     ) -> Result<(), Fault> {
+        for event in &mut events {
+            if let Event::Start { model, .. } = event {
+                self.name(model);
+            }
+        }
         if let Some(Event::Usage(usage)) = events.iter().rev().find(|event| matches!(event, Event::Usage(_)))
         {
             self.usage = Some(usage.clone());
+        }
+        for event in &events {
+            match event {
+                Event::BlockStart { choice, .. } if self.choices.0.insert(*choice) => {
+                    self.choices.1.insert(*choice);
+                }
+                Event::Finish { choice, .. } => {
+                    self.choices.0.insert(*choice);
+                    self.choices.1.remove(choice);
+                }
+                _ => {}
+            }
         }
         match &mut self.target {
             Target::Whole(_, fold) => events.into_iter().for_each(|event| fold.take(event)),
@@ -142,8 +180,16 @@ impl Translate {
             return self.pass(Ok(()), unfold(&message), out);
         }
         self.usage = message.usage.clone();
+        let mut message = message;
+        self.name(&mut message.model);
         self.write_whole(&message, out);
         Ok(())
+    }
+
+    fn name(&self, model: &mut String) {
+        if model.is_empty() {
+            model.clone_from(&self.model);
+        }
     }
 
     fn write_whole(&mut self, message: &Message, out: &mut Vec<Bytes>) {

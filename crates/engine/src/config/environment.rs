@@ -20,7 +20,6 @@ pub const LATER: &[(&str, &str)] = &[
     ("GATEWAY_MAX_CONCURRENT", "queues are not built yet"),
     ("GATEWAY_MAX_QUEUE", "queues are not built yet"),
     ("LLM_SERVER_MAX_CONCURRENT", "queues are not built yet"),
-    ("REPLICATE_API_KEY", "Replicate is not built yet"),
 ];
 
 /// Variables from which the address and the credentials of a cloud follow, with what they say, sorted by name.

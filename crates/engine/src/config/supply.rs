@@ -199,6 +199,7 @@ impl Draft<'_> {
                 Err(why) => self.wrong(&[path, &["headers", name]].concat(), Problem::new(why)),
             }
         }
+        provider.facts = self.facts(path, &said.facts);
         for (member, text) in [("generate_path", &said.generate_path), ("models_path", &said.models_path)] {
             if text.as_ref().is_some_and(|text| !text.starts_with('/') || provider.address(text).is_none()) {
                 self.wrong(
@@ -339,6 +340,7 @@ pub(super) fn shape(row: &Row, said: &file::Provider, base: &str) -> Provider {
         default_headers: like.headers.iter().filter_map(|(name, value)| header(name, value).ok()).collect(),
         models: path.zip(list_shape.or(Some(crate::provider::ModelList::Openai))),
         listed,
+        facts: BTreeMap::new(),
         drops: said.drops.as_ref().map_or_else(|| list(like.drops), |names| names.0.clone()),
         renames,
         quirks: like.quirks,
