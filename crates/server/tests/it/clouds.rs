@@ -284,6 +284,9 @@ fn oracle(asked: &Asked, url: &str, session: Option<&str>) -> String {
     let authorization = asked.header("authorization");
     let (_, names) = authorization.split_once("SignedHeaders=").expect("names");
     let names: Vec<&str> = names.split(',').next().expect("names").split(';').collect();
+    // AWS demands its own headers under the signature.
+    let of_aws = asked.headers.iter().filter(|(name, _)| name.starts_with("x-amz"));
+    of_aws.for_each(|(name, _)| assert!(names.contains(&name.as_str()), "`{name}` is not signed"));
     let own = ["host", "x-amz-date", "x-amz-security-token"];
     let covered = names.iter().filter(|name| !own.contains(name)).map(|name| (*name, asked.header(name)));
     let text = format!("{url}{}", asked.target);
