@@ -22,6 +22,7 @@ mod openai_chat;
 mod openai_responses;
 pub mod pipe;
 pub mod schema;
+mod shape;
 pub mod splice;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use super::wire::{self, ID};
 use crate::{
-    Carried, Fault, FaultKind,
+    Fault, FaultKind,
     canon::{
         At, Block, Cache, Choice, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role,
         Sampling, Seal, Source, Stop, Tool, Turn,
@@ -14,9 +14,9 @@ use crate::{
 use serde_json::{Map, Value};
 
 /// Reads a request for an answer.
-pub(super) fn request(body: &[u8]) -> Result<Carried<Request>, Fault> {
+pub(super) fn request(body: &[u8]) -> Result<Request, Fault> {
     let request = count_request(body)?;
-    if request.value.limit.is_none() {
+    if request.limit.is_none() {
         let fault = Fault::bad("/max_tokens", "`max_tokens` is missing");
         return Err(fault.hint("the Messages API demands it; 4096 is a good start"));
     }
@@ -24,7 +24,7 @@ pub(super) fn request(body: &[u8]) -> Result<Carried<Request>, Fault> {
 }
 
 /// Reads a request to count tokens: the same, but it needs no `max_tokens`.
-pub(super) fn count_request(body: &[u8]) -> Result<Carried<Request>, Fault> {
+pub(super) fn count_request(body: &[u8]) -> Result<Request, Fault> {
     let mut body = Object::new(json::parse(body)?, "")?;
     let mut form = empty_lists(&mut body);
     let mut request = Request::new(ID, body.need_string("model")?);
@@ -46,7 +46,7 @@ pub(super) fn count_request(body: &[u8]) -> Result<Carried<Request>, Fault> {
     request.stream = body.boolean("stream")?;
     request.user = nested(&mut body, "metadata", |metadata| metadata.string("user_id"))?;
     request.extra = Extra::with_form(ID, body.rest(), form);
-    Ok(Carried::whole(request))
+    Ok(request)
 }
 
 /// Empty lists, which mean the same as none.
@@ -368,13 +368,13 @@ fn format(parent: &mut Object, member: &str) -> Result<Option<Format>, Fault> {
 }
 
 /// Reads a whole answer.
-pub(super) fn response(body: &[u8]) -> Result<Carried<Message>, Fault> {
+pub(super) fn response(body: &[u8]) -> Result<Message, Fault> {
     let invalid = |fault: Fault| Fault { kind: FaultKind::UpstreamInvalid, ..fault };
     let value = json::parse(body).map_err(invalid)?;
     if value.get("content").is_none() && value.get("error").is_some() {
         return Err(error_body::read(200, body));
     }
-    message(value).map(Carried::whole).map_err(invalid)
+    message(value).map_err(invalid)
 }
 
 fn message(value: Value) -> Result<Message, Fault> {

@@ -6,12 +6,13 @@ use super::{
     write::{self, Pen},
 };
 use crate::{
-    Fault, FaultKind, Glance, Losses, Reader, Seen, Sink, Writer,
+    Fault, Glance, Losses, Seen, Sink, Writer,
     canon::{Block, BlockStart, Delta, Event, Extra, Kind, Request, Seal, Stop, StopReason, Usage},
     error_body,
-    frame::sse::{Frame, Frames},
+    frame::sse::Frame,
     json,
     limits::{PARTS_MAX, STREAM_HELD_MAX},
+    shape::{Framed, Reading, cut, event_name, invalid},
 };
 use memchr::memmem;
 use serde_json::{Map, Value, json};
@@ -23,28 +24,10 @@ use std::{
 type Members = Map<String, Value>;
 
 /// Reads a provider's stream.
-#[derive(Debug, Default)]
-pub(super) struct EventReader {
-    frames: Frames,
-    state: Reading,
-}
-
-impl Reader for EventReader {
-    fn feed(&mut self, bytes: &[u8], sink: &mut Sink) -> Result<(), Fault> {
-        let EventReader { frames, state } = self;
-        frames.feed(bytes, &mut |frame| state.frame(&frame, sink))
-    }
-
-    fn finish(&mut self, sink: &mut Sink) -> Result<(), Fault> {
-        let EventReader { frames, state } = self;
-        frames.finish(&mut |frame| state.frame(&frame, sink))?;
-        let words = "the provider's stream ended before `message_stop`";
-        if state.ended { Ok(()) } else { Err(Fault::new(FaultKind::UpstreamTruncated, words)) }
-    }
-}
+pub(super) type StreamReader = Framed<ReadState>;
 
 #[derive(Debug, Default)]
-struct Reading {
+pub(super) struct ReadState {
     started: bool,
     finished: bool,
     ended: bool,
@@ -66,9 +49,9 @@ enum Open {
     Whole { block: Members, input: String },
 }
 
-impl Reading {
-    fn frame(&mut self, frame: &Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
-        let kind = name(frame);
+impl Reading for ReadState {
+    fn frame(&mut self, frame: Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
+        let kind = name(&frame);
         let mut data = match serde_json::from_slice(frame.data) {
             _ if self.ended => return Ok(()),
             _ if kind == "error" => return Err(error_body::read(200, frame.data)),
@@ -88,16 +71,22 @@ impl Reading {
             "content_block_delta" => self.delta(index, inner(&mut data, "delta"), sink),
             "content_block_stop" => self.block_stop(index, sink),
             "message_delta" => self.message_delta(data, sink),
-            "message_stop" => self.end(sink),
+            "message_stop" => self.stop(sink),
             "ping" => {}
             _ => sink.events.push(Event::Opaque { dialect: ID, json: Value::Object(data) }),
         }
         if self.held > STREAM_HELD_MAX || self.open.len() > PARTS_MAX {
-            return Err(invalid("holds more in open blocks"));
+            return Err(too_much("holds more in open blocks"));
         }
         Ok(())
     }
 
+    fn end(&mut self, _sink: &mut Sink) -> Result<(), Fault> {
+        if self.ended { Ok(()) } else { Err(cut("`message_stop`")) }
+    }
+}
+
+impl ReadState {
     /// Tells the start once; a stream whose first event was lost has an empty one.
     fn start(&mut self, mut message: Members, sink: &mut Sink) {
         let usage = self.usage.take(message.remove("usage").as_ref());
@@ -241,16 +230,15 @@ impl Reading {
         }
     }
 
-    fn end(&mut self, sink: &mut Sink) {
+    fn stop(&mut self, sink: &mut Sink) {
         self.finish(Stop::new(StopReason::Other, ""), sink);
         self.ended = true;
         sink.events.push(Event::End);
     }
 }
 
-fn invalid(what: &str) -> Fault {
-    let words = format!("the provider's stream {what} than {STREAM_HELD_MAX} bytes or {PARTS_MAX} blocks");
-    Fault::new(FaultKind::UpstreamInvalid, words)
+fn too_much(what: &str) -> Fault {
+    invalid(format!("the provider's stream {what} than {STREAM_HELD_MAX} bytes or {PARTS_MAX} blocks"))
 }
 
 fn inner(data: &mut Members, name: &str) -> Members {
@@ -291,7 +279,7 @@ fn grow(block: &mut Members, delta: Members) {
 /// Writes a stream for a caller. Its clients know one open block at a time, so what comes of another
 /// block meanwhile is held back.
 #[derive(Debug, Default)]
-pub(super) struct EventWriter {
+pub(super) struct StreamWriter {
     /// The model that the caller named, for streams that do not name one.
     model: String,
     /// `message_start`, held until the next event, as usage may come right behind it.
@@ -329,14 +317,14 @@ fn held(start: BlockStart, stopped: bool) -> Held {
     Held { start, index: None, pieces: VecDeque::new(), seal: None, stopped }
 }
 
-impl EventWriter {
+impl StreamWriter {
     /// For the caller who sent `request`.
     pub(super) fn new(request: &Request) -> Self {
-        EventWriter { model: request.model.clone(), ..EventWriter::default() }
+        StreamWriter { model: request.model.clone(), ..StreamWriter::default() }
     }
 }
 
-impl Writer for EventWriter {
+impl Writer for StreamWriter {
     fn write(&mut self, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
         match event {
             _ if self.ended => return,
@@ -368,7 +356,7 @@ impl Writer for EventWriter {
         }
         self.write_blocks(out, losses);
         if self.held > STREAM_HELD_MAX || self.blocks.len() > PARTS_MAX {
-            self.fault(&invalid("overlaps more"), out);
+            self.fault(&too_much("overlaps more"), out);
         } else if *event == Event::End {
             self.end(out);
         }
@@ -377,12 +365,12 @@ impl Writer for EventWriter {
     fn fault(&mut self, fault: &Fault, out: &mut Vec<u8>) {
         if !self.ended {
             self.ended = true;
-            out.extend(fault_event(fault));
+            out.extend(self::fault(fault));
         }
     }
 }
 
-impl EventWriter {
+impl StreamWriter {
     fn begin(&mut self, id: &str, model: &str, extra: &Extra, losses: &mut Losses) {
         let model = if model.is_empty() { &self.model } else { model };
         let mut message = members(json!({
@@ -533,20 +521,20 @@ fn frame(out: &mut Vec<u8>, name: &str, data: &[&[u8]]) {
 }
 
 /// The last event of a broken stream.
-pub(super) fn fault_event(fault: &Fault) -> Vec<u8> {
+pub(super) fn fault(fault: &Fault) -> Vec<u8> {
     let mut out = Vec::new();
-    frame(&mut out, "error", &[&write::fault(fault)]);
+    frame(&mut out, "error", &[&json::bytes(&write::fault(fault))]);
     out
 }
 
 /// Looks at a stream that is relayed. Pieces of blocks, which are nearly all of it, cost one comparison.
 #[derive(Debug, Default)]
-pub(super) struct EventGlance {
+pub(super) struct StreamGlance {
     seen: Seen,
     usage: UsageSoFar,
 }
 
-impl Glance for EventGlance {
+impl Glance for StreamGlance {
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Fault> {
         match &*name(frame) {
             "content_block_delta" => self.seen.content = true,
@@ -569,7 +557,7 @@ impl Glance for EventGlance {
     }
 }
 
-impl EventGlance {
+impl StreamGlance {
     fn usage(&mut self, data: &[u8]) {
         let data = serde_json::from_slice::<Value>(data).unwrap_or_default();
         if let Some(usage) = self.usage.take(data.pointer("/message/usage").or_else(|| data.get("usage"))) {
@@ -578,20 +566,7 @@ impl EventGlance {
     }
 }
 
-/// The event's name. Some servers leave the `event` line out, and the data tells it, most often first; an
-/// error may tell nothing but itself.
+/// The event's name.
 fn name<'a>(frame: &Frame<'a>) -> Cow<'a, str> {
-    if !frame.event.is_empty() {
-        return String::from_utf8_lossy(frame.event);
-    }
-    let told =
-        frame.data.strip_prefix(b"{\"type\":\"").and_then(|rest| rest.split(|byte| *byte == b'"').next());
-    if let Some(told) = told {
-        return String::from_utf8_lossy(told);
-    }
-    let data = serde_json::from_slice::<Value>(frame.data).unwrap_or_default();
-    match data.get("type").and_then(Value::as_str) {
-        None if data.get("error").is_some() => Cow::Borrowed("error"),
-        told => Cow::Owned(told.unwrap_or_default().to_owned()),
-    }
+    event_name(frame, |told| !told.is_empty())
 }

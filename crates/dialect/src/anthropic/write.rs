@@ -591,10 +591,10 @@ pub(super) fn stopped(stop: Option<&Stop>, called: bool, refused: bool) -> Membe
 }
 
 /// Writes an error: <https://docs.anthropic.com/en/api/errors>. The request's id is in the header.
-pub(super) fn fault(fault: &Fault) -> Vec<u8> {
+pub(super) fn fault(fault: &Fault) -> Value {
     let text = fault.text();
     let told = fault.kind != FaultKind::ContextTooLong || text.to_ascii_lowercase().contains(wire::TOO_LONG);
     let message = if told { text } else { format!("{}: {text}", wire::TOO_LONG) };
     let error = json!({ "type": fault.kind.meaning().anthropic_type, "message": message });
-    json::bytes(&json!({ "type": "error", "error": error }))
+    json!({ "type": "error", "error": error })
 }

@@ -8,7 +8,7 @@ use super::{
     write,
 };
 use crate::{
-    Fault, FaultKind,
+    Fault,
     canon::{
         At, Block, Choice, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role, Sampling,
         Seal, Source, Stop, StopReason, Tool, Turn,
@@ -16,7 +16,7 @@ use crate::{
     error_body,
     json::{self, Object, put, wrong},
     limits::{CHOICES_MAX, PARTS_MAX, TOOLS_MAX, TURNS_MAX},
-    schema,
+    schema, shape,
 };
 use serde_json::{Map, Value};
 
@@ -344,16 +344,7 @@ fn format(config: &mut Object) -> Option<Format> {
 
 /// Reads a whole answer: <https://ai.google.dev/api/generate-content#generatecontentresponse>
 pub(super) fn response(body: &[u8]) -> Result<Message, Fault> {
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|error| invalid(format!("the provider's answer is not valid JSON: {error}")))?;
-    if let Some(fault) = fault_in(&value) {
-        return Err(fault);
-    }
-    message(value).map_err(|fault| invalid(format!("the provider's answer is not readable: {fault}")))
-}
-
-pub(super) fn invalid(message: String) -> Fault {
-    Fault::new(FaultKind::UpstreamInvalid, message)
+    shape::answer(body, fault_in, message)
 }
 
 fn message(value: Value) -> Result<Message, Fault> {

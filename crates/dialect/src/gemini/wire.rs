@@ -3,7 +3,7 @@
 use crate::{
     DialectId,
     canon::{Effort, Extra, Stop, StopReason, Usage},
-    json::put,
+    json::{self, put},
 };
 use serde_json::{Map, Value, json};
 
@@ -104,6 +104,17 @@ pub(super) fn read_usage(native: Map<String, Value>) -> Usage {
         native: Extra::new(ME, native),
         ..Usage::default()
     }
+}
+
+/// The usage of an answer or a piece of one.
+pub(super) fn usage_of(chunk: &mut Map<String, Value>) -> Option<Usage> {
+    let usage = chunk.shift_remove("usageMetadata");
+    if let Some(Value::Object(usage)) = usage { Some(read_usage(usage)) } else { None }
+}
+
+/// Reads nothing but the usage of a whole answer.
+pub(super) fn meter(body: &[u8]) -> Option<Usage> {
+    usage_of(&mut json::members(body, &["usageMetadata"])?)
 }
 
 /// Writes usage, or gives back what was read.

@@ -13,6 +13,7 @@ use crate::{
     error_body,
     json::{self, Object, put, wrong},
     limits::{CHOICES_MAX, PARTS_MAX, TOOLS_MAX, TURNS_MAX},
+    shape,
 };
 use serde_json::{Map, Value};
 
@@ -43,15 +44,7 @@ pub(super) fn request(body: &[u8]) -> Result<Request, Fault> {
 
 /// Reads a whole answer: <https://platform.openai.com/docs/api-reference/chat/object>
 pub(super) fn response(body: &[u8]) -> Result<Message, Fault> {
-    let invalid = |what: String| Fault::new(FaultKind::UpstreamInvalid, what);
-    let value = serde_json::from_slice(body)
-        .map_err(|error| invalid(format!("the provider's answer is not valid JSON: {error}")))?;
-    match fault_in(&value) {
-        Some(fault) => Err(fault),
-        None => {
-            message(value).map_err(|fault| invalid(format!("the provider's answer is unreadable: {fault}")))
-        }
-    }
+    shape::answer(body, fault_in, message)
 }
 
 /// The error inside an answer or a chunk that came under the status 200, if it is one.

@@ -7,12 +7,13 @@ use super::{
     write,
 };
 use crate::{
-    Fault, FaultKind, Glance, Losses, Reader, Seen, Sink, Writer,
-    canon::{BlockStart, Delta, Event, Extra, Teller, Usage},
+    Fault, Glance, Losses, Seen, Sink, Writer,
+    canon::{BlockStart, Delta, Event, Extra, Request, Teller, Usage},
     error_body,
-    frame::sse::{Frame, Frames},
+    frame::sse::Frame,
     json,
     limits::{CHOICES_MAX, STREAM_HELD_MAX, TOOLS_MAX},
+    shape::{Framed, Reading, cut, over},
 };
 use memchr::memchr_iter;
 use serde_json::{Map, Value, json};
@@ -21,27 +22,10 @@ use std::{collections::BTreeMap, fmt::Display, mem};
 const DONE: &[u8] = b"[DONE]";
 
 /// Reads a provider's stream.
-#[derive(Default)]
-pub(super) struct ChunkReader {
-    frames: Frames,
-    state: ReadState,
-}
-
-impl Reader for ChunkReader {
-    fn feed(&mut self, bytes: &[u8], sink: &mut Sink) -> Result<(), Fault> {
-        let state = &mut self.state;
-        self.frames.feed(bytes, &mut |frame| state.frame(frame, sink))
-    }
-
-    fn finish(&mut self, sink: &mut Sink) -> Result<(), Fault> {
-        let state = &mut self.state;
-        self.frames.finish(&mut |frame| state.frame(frame, sink))?;
-        self.state.end(sink)
-    }
-}
+pub(super) type StreamReader = Framed<ReadState>;
 
 #[derive(Default)]
-struct ReadState {
+pub(super) struct ReadState {
     id: String,
     started: bool,
     ended: bool,
@@ -66,7 +50,7 @@ struct ReadCall {
     block: u32,
 }
 
-impl ReadState {
+impl Reading for ReadState {
     fn frame(&mut self, frame: Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
         let data = frame.data.trim_ascii();
         if self.ended || data.is_empty() {
@@ -82,6 +66,22 @@ impl ReadState {
         Ok(())
     }
 
+    /// The stream is whole when every choice that was seen has finished: `[DONE]` alone proves nothing,
+    /// and some providers never send it.
+    fn end(&mut self, sink: &mut Sink) -> Result<(), Fault> {
+        if self.ended {
+            return Ok(());
+        }
+        if self.choices.is_empty() || !self.choices.values().all(|choice| choice.finished) {
+            return Err(cut("its `finish_reason`"));
+        }
+        self.ended = true;
+        sink.events.push(Event::End);
+        Ok(())
+    }
+}
+
+impl ReadState {
     fn chunk(&mut self, mut chunk: Map<String, Value>, sink: &mut Sink) -> Result<(), Fault> {
         let choices = match chunk.shift_remove("choices") {
             Some(Value::Array(choices)) => choices,
@@ -148,21 +148,6 @@ impl ReadState {
         }
         Ok(())
     }
-
-    /// The stream is whole when every choice that was seen has finished: `[DONE]` alone proves nothing,
-    /// and some providers never send it.
-    fn end(&mut self, sink: &mut Sink) -> Result<(), Fault> {
-        if self.ended {
-            return Ok(());
-        }
-        if self.choices.is_empty() || !self.choices.values().all(|choice| choice.finished) {
-            let message = "the provider's stream ended before its `finish_reason`";
-            return Err(Fault::new(FaultKind::UpstreamTruncated, message));
-        }
-        self.ended = true;
-        sink.events.push(Event::End);
-        Ok(())
-    }
 }
 
 /// A frame's JSON, unless it is an error. `None` where it is no JSON.
@@ -173,10 +158,6 @@ fn parsed(frame: Frame<'_>) -> Result<Option<Value>, Fault> {
         None if frame.event == b"error" => Err(error_body::read(200, frame.data)),
         None => Ok(chunk),
     }
-}
-
-fn over(what: &str, max: usize) -> Fault {
-    Fault::new(FaultKind::UpstreamInvalid, format!("the provider's answer holds more than {max} {what}"))
 }
 
 impl ReadChoice {
@@ -313,7 +294,7 @@ fn is_content(name: &str, value: &Value) -> bool {
 
 /// Writes a stream for a caller.
 #[derive(Default)]
-pub(super) struct ChunkWriter {
+pub(super) struct StreamWriter {
     with_usage: bool,
     /// The events come from this dialect, so its own words may stand.
     own: bool,
@@ -346,7 +327,7 @@ enum WriteBlock {
     Lost,
 }
 
-impl Writer for ChunkWriter {
+impl Writer for StreamWriter {
     fn write(&mut self, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
         if let Some((choice, mut call)) = self.call.take() {
             if let (Event::Delta { delta: Delta::Seal(seal), .. }, Some(call)) = (event, call.as_object_mut())
@@ -386,14 +367,15 @@ impl Writer for ChunkWriter {
 
     fn fault(&mut self, fault: &Fault, out: &mut Vec<u8>) {
         if !mem::replace(&mut self.ended, true) {
-            out.extend(fault_frame(fault));
+            out.extend(self::fault(fault));
         }
     }
 }
 
-impl ChunkWriter {
-    pub(super) fn new(with_usage: bool) -> Self {
-        ChunkWriter { with_usage, ..Default::default() }
+impl StreamWriter {
+    /// For the caller who sent `request`.
+    pub(super) fn new(request: &Request) -> Self {
+        StreamWriter { with_usage: request.stream_usage == Some(true), ..Default::default() }
     }
 
     fn chunk(&self, choice: impl Display, out: &mut Vec<u8>) {
@@ -489,21 +471,21 @@ fn head(id: &str, model: &str, created: u64, extra: &Extra) -> String {
 }
 
 /// A fault as the last event of a broken stream; no `[DONE]` comes behind it.
-pub(super) fn fault_frame(fault: &Fault) -> Vec<u8> {
+pub(super) fn fault(fault: &Fault) -> Vec<u8> {
     format!("data: {}\n\n", write::fault(fault)).into_bytes()
 }
 
 /// Looks at relayed chunks. Once content has been seen, a chunk is only parsed when one of a few members
 /// is there and says something.
 #[derive(Default)]
-pub(super) struct ChunkGlance {
+pub(super) struct StreamGlance {
     seen: Seen,
     done: bool,
     /// The choices that were seen, and whether each has finished.
     choices: BTreeMap<u64, bool>,
 }
 
-impl Glance for ChunkGlance {
+impl Glance for StreamGlance {
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Fault> {
         if frame.data == DONE {
             self.done = true;
@@ -523,7 +505,7 @@ impl Glance for ChunkGlance {
     }
 }
 
-impl ChunkGlance {
+impl StreamGlance {
     fn look(&mut self, chunk: &Value) {
         let choices = chunk.get("choices").and_then(Value::as_array).map_or(&[] as &[Value], Vec::as_slice);
         for choice in choices.iter().take(CHOICES_MAX as usize) {

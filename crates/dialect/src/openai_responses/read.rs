@@ -5,16 +5,16 @@ use super::{
     write,
 };
 use crate::{
-    Fault, FaultKind,
+    Fault,
     canon::{
         At, Block, Choice, Choose, Extra, Format, Kind, Media, Message, Request, Role, Seal, Source, Tool,
-        Turn, Usage,
+        Turn,
     },
     error_body,
     json::{self, Object, wrong},
     limits::{PARTS_MAX, TOOLS_MAX, TURNS_MAX},
+    shape,
 };
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 type Members = Map<String, Value>;
@@ -352,18 +352,12 @@ fn format(value: Value) -> Format {
 
 /// Reads a whole answer: <https://platform.openai.com/docs/api-reference/responses/object>
 pub(super) fn response(body: &[u8]) -> Result<Message, Fault> {
-    let invalid = |why: String| {
-        Fault::new(FaultKind::UpstreamInvalid, format!("the provider's answer is not readable: {why}"))
+    let failed = |value: &Value| {
+        let said = |name: &&str| value.get(*name).is_some_and(|said| !said.is_null());
+        let is_error = value.get("output").is_none() && ["message", "detail", "code"].iter().any(said);
+        if is_error { Some(error_body::told(200, value)) } else { failure("", value) }
     };
-    let value: Value = serde_json::from_slice(body).map_err(|error| invalid(error.to_string()))?;
-    let said = |name: &str| value.get(name).is_some_and(|said| !said.is_null());
-    if value.get("output").is_none() && ["message", "detail", "code"].iter().any(|name| said(name)) {
-        return Err(error_body::told(200, &value));
-    }
-    match failure("", &value) {
-        Some(fault) => Err(fault),
-        None => message(value).map_err(|fault| invalid(fault.to_string())),
-    }
+    shape::answer(body, failed, message)
 }
 
 fn message(value: Value) -> Result<Message, Fault> {
@@ -401,15 +395,6 @@ pub(super) fn head(response: Value) -> Message {
     let (form, extra) = members.into_iter().partition(|(name, _)| is_echo(name));
     let extra = Extra::with_form(ME, extra, form);
     Message { from: ME, id, model, created, choices: Vec::new(), usage: None, extra }
-}
-
-/// Reads nothing but the usage of a whole answer.
-pub(super) fn usage(body: &[u8]) -> Option<Usage> {
-    #[derive(Deserialize)]
-    struct Metered {
-        usage: Option<Value>,
-    }
-    wire::read_usage(&serde_json::from_slice::<Metered>(body).ok()?.usage?)
 }
 
 /// The error that an answer or the event `named` is, under the status 200.

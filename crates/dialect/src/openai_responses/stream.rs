@@ -6,64 +6,29 @@ use super::{
     write::{self, Pen, object},
 };
 use crate::{
-    Fault, FaultKind, Glance, Losses, Reader, Seen, Sink, Writer,
+    Fault, Glance, Losses, Seen, Sink, Writer,
     canon::{At, BlockStart, Delta, Event, Extra, Fold, Kind, Message, Request},
     error_body,
-    frame::sse::{Frame, Frames},
+    frame::sse::Frame,
     limits::{ANSWER_MAX, PARTS_MAX},
+    shape::{Framed, Reading, cut, event_name, invalid, over},
 };
-use memchr::{memchr, memmem};
-use serde::{Deserialize, de::IgnoredAny};
+use memchr::memmem;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
 type Members = Map<String, Value>;
 
-/// The event's name: that of its line where there is one (OpenRouter, Azure and Bedrock leave it out), else
-/// the type in its data.
+/// The event's name.
 fn name<'a>(frame: &Frame<'a>) -> Cow<'a, str> {
-    #[derive(Deserialize)]
-    struct Typed {
-        #[serde(rename = "type")]
-        kind: Option<String>,
-        error: Option<IgnoredAny>,
-    }
-    if frame.event == b"error" || frame.event.starts_with(b"response.") {
-        return String::from_utf8_lossy(frame.event);
-    }
-    if let Some(rest) = frame.data.strip_prefix(b"{\"type\":\"")
-        && let Some((named, _)) = memchr(b'"', rest).and_then(|end| rest.split_at_checked(end))
-    {
-        return String::from_utf8_lossy(named);
-    }
-    let typed = serde_json::from_slice::<Typed>(frame.data).ok();
-    let named = typed.and_then(|typed| typed.kind.or(typed.error.map(|_| "error".to_owned())));
-    Cow::Owned(named.unwrap_or_default())
+    event_name(frame, |told| told == b"error" || told.starts_with(b"response."))
 }
 
 /// Reads a provider's stream.
-#[derive(Default)]
-pub(super) struct EventReader {
-    frames: Frames,
-    state: Reading,
-}
-
-impl Reader for EventReader {
-    fn feed(&mut self, bytes: &[u8], sink: &mut Sink) -> Result<(), Fault> {
-        let EventReader { frames, state } = self;
-        frames.feed(bytes, &mut |frame| state.frame(&frame, sink))
-    }
-
-    fn finish(&mut self, sink: &mut Sink) -> Result<(), Fault> {
-        let EventReader { frames, state } = self;
-        frames.finish(&mut |frame| state.frame(&frame, sink))?;
-        let words = "the provider's stream ended before `response.completed`";
-        if state.ended { Ok(()) } else { Err(Fault::new(FaultKind::UpstreamTruncated, words)) }
-    }
-}
+pub(super) type StreamReader = Framed<ReadState>;
 
 #[derive(Default)]
-struct Reading {
+pub(super) struct ReadState {
     started: bool,
     ended: bool,
     called: bool,
@@ -121,9 +86,9 @@ const PIECES: &[(&str, What)] = &[
     ("function_call_arguments", What::Input),
 ];
 
-impl Reading {
-    fn frame(&mut self, frame: &Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
-        let named = name(frame);
+impl Reading for ReadState {
+    fn frame(&mut self, frame: Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
+        let named = name(&frame);
         let mut data: Value = match serde_json::from_slice(frame.data) {
             _ if self.ended || frame.data == b"[DONE]" => return Ok(()),
             Ok(data @ Value::Object(_)) => data,
@@ -146,7 +111,7 @@ impl Reading {
         }
         let (word, end) = event.rsplit_once('.').unwrap_or_default();
         match (event, PIECES.iter().find(|row| row.0 == word && matches!(end, "delta" | "done"))) {
-            ("completed" | "incomplete", _) => self.end(event, response, sink),
+            ("completed" | "incomplete", _) => self.stop(event, response, sink),
             ("output_item.added", _) => self.added(&data, &item, sink),
             ("output_item.done", _) => {
                 let place = self.place(&data, &item);
@@ -162,10 +127,15 @@ impl Reading {
         if self.items.len() <= PARTS_MAX {
             return Ok(());
         }
-        let words = format!("the provider's answer holds more than {PARTS_MAX} items");
-        Err(Fault::new(FaultKind::UpstreamInvalid, words))
+        Err(over("items", PARTS_MAX))
     }
 
+    fn end(&mut self, _sink: &mut Sink) -> Result<(), Fault> {
+        if self.ended { Ok(()) } else { Err(cut("`response.completed`")) }
+    }
+}
+
+impl ReadState {
     /// Where in `items` an event belongs: by its index, which is surer than its id (some gateways change the
     /// ids from event to event); without one (llama.cpp) by its id, or to the item that is open.
     fn place(&mut self, data: &Value, item: &Value) -> usize {
@@ -298,7 +268,7 @@ impl Reading {
         open.iter_mut().for_each(|open| open.stop(sink));
     }
 
-    fn end(&mut self, event: &str, mut response: Value, sink: &mut Sink) {
+    fn stop(&mut self, event: &str, mut response: Value, sink: &mut Sink) {
         let output = response.get_mut("output").and_then(Value::as_array_mut).map(std::mem::take);
         // Where nothing has been told, all of it stands here.
         for item in output.into_iter().flatten().take(if self.next == 0 { PARTS_MAX } else { 0 }) {
@@ -330,7 +300,7 @@ fn say(block: u32, what: What, text: String, sink: &mut Sink) {
 
 /// Writes a stream for a caller: every event that strict clients wait for. Each block is an item of its own,
 /// and the last event repeats the whole answer.
-pub(super) struct EventWriter {
+pub(super) struct StreamWriter {
     echo: Members,
     sequence: u64,
     answer: Fold,
@@ -363,7 +333,7 @@ const SHAPES: [Shape; 4] = [
     Shape("", "response.function_call_arguments", "", "", "arguments", "fc"),
 ];
 
-impl Writer for EventWriter {
+impl Writer for StreamWriter {
     fn write(&mut self, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
         if self.ended {
             return;
@@ -395,8 +365,7 @@ impl Writer for EventWriter {
             _ => {}
         }
         if self.held > ANSWER_MAX {
-            let words = format!("the provider's answer is over {ANSWER_MAX} bytes");
-            self.fault(&Fault::new(FaultKind::UpstreamInvalid, words), out);
+            self.fault(&invalid(format!("the provider's answer is over {ANSWER_MAX} bytes")), out);
         }
     }
 
@@ -419,11 +388,11 @@ impl Writer for EventWriter {
     }
 }
 
-impl EventWriter {
+impl StreamWriter {
     /// For the caller who sent `request`.
     pub(super) fn new(request: &Request) -> Self {
         let (echo, answer) = (write::echo(request), Fold::new(ME));
-        EventWriter { echo, sequence: 0, answer, held: 0, blocks: Vec::new(), items: 0, ended: false }
+        StreamWriter { echo, sequence: 0, answer, held: 0, blocks: Vec::new(), items: 0, ended: false }
     }
 
     fn event(&mut self, mut event: Members, out: &mut Vec<u8>) {
@@ -532,19 +501,19 @@ impl EventWriter {
 }
 
 /// The last events of a broken stream.
-pub(super) fn fault_events(fault: &Fault) -> Vec<u8> {
+pub(super) fn fault(fault: &Fault) -> Vec<u8> {
     let mut out = Vec::new();
-    EventWriter::new(&Request::new(ME, "")).fault(fault, &mut out);
+    StreamWriter::new(&Request::new(ME, "")).fault(fault, &mut out);
     out
 }
 
 /// Looks at a stream that is relayed. Pieces, which are nearly all of it, cost a look at their name.
 #[derive(Default)]
-pub(super) struct EventGlance {
+pub(super) struct StreamGlance {
     seen: Seen,
 }
 
-impl Glance for EventGlance {
+impl Glance for StreamGlance {
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Fault> {
         if self.seen.ended {
             return Ok(());

@@ -4,6 +4,7 @@
 use crate::{
     DialectId,
     canon::{Effort, Extra, Reasoning, Source, Stop, StopReason, Usage},
+    json,
 };
 use serde_json::{Map, Value, json};
 
@@ -194,6 +195,11 @@ pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
         native: Extra::new(ME, native.clone()),
         ..Usage::default()
     })
+}
+
+/// Reads nothing but the usage of a whole answer.
+pub(super) fn meter(body: &[u8]) -> Option<Usage> {
+    read_usage(&json::members(body, &["usage"])?.remove("usage")?)
 }
 
 /// Writes a usage object, or gives back the one that was read. It is never absent: clients fail without it.
