@@ -58,7 +58,7 @@ impl Object {
     /// Where a member stands.
     #[must_use]
     pub fn at(&self, name: &str) -> String {
-        format!("{}/{}", self.pointer, name.replace('~', "~0").replace('/', "~1"))
+        format!("{}/{}", self.pointer, escaped(name))
     }
 
     /// Where the object stands.
@@ -197,8 +197,9 @@ impl Object {
         take: impl FnOnce(&mut Object) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let Some(mut inner) = self.object(name)? else { return Ok(T::default()) };
+        let was_empty = inner.members.is_empty();
         let taken = take(&mut inner)?;
-        if inner.members.values().any(|value| !value.is_null()) {
+        if was_empty || !inner.members.is_empty() {
             self.put(name, Value::Object(inner.members));
         }
         Ok(taken)
@@ -250,6 +251,12 @@ pub fn place<'a>(mut value: &'a mut Value, path: &str) -> Option<&'a mut Value> 
     Some(value)
 }
 
+/// A name as a step of a JSON pointer.
+#[must_use]
+pub fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
 /// The snake case spelling of a name in camel case.
 #[must_use]
 pub fn snake(name: &str) -> String {
@@ -261,6 +268,17 @@ pub fn snake(name: &str) -> String {
         written.push(letter.to_ascii_lowercase());
     }
     written
+}
+
+/// Refuses what holds more than `max`.
+///
+/// # Errors
+/// A fault at `pointer`.
+pub fn bounded(pointer: &str, found: usize, max: usize) -> Result<(), Fault> {
+    if found <= max {
+        return Ok(());
+    }
+    Err(Fault::bad(pointer, format!("`{pointer}` holds {found}, and at most {max} are taken")))
 }
 
 /// The fault for a value of the wrong type.
@@ -279,6 +297,13 @@ fn name(value: &Value) -> &'static str {
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     }
+}
+
+/// An object of the members that are not `null`.
+#[must_use]
+pub fn object<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
+    let there = members.into_iter().filter(|(_, value)| !value.is_null());
+    there.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Adds members to an object that is being written; a member that is already there stays as it is.

@@ -2,8 +2,9 @@
 
 use crate::{
     Fault, FaultKind, Reader, Sink,
-    canon::Message,
+    canon::{At, Block, Kind, Message, Role},
     frame::sse::{Frame, Frames},
+    json,
 };
 use memchr::memchr;
 use serde::{Deserialize, de::IgnoredAny};
@@ -141,6 +142,40 @@ pub(crate) fn answer(
         None => {
             message(value).map_err(|fault| invalid(format!("the provider's answer is not readable: {fault}")))
         }
+    }
+}
+
+/// Reads the speaker of a message, one of these.
+pub(crate) fn role(word: &str, roles: &[Role], pointer: String) -> Result<Role, Fault> {
+    let known = roles.iter().find(|role| role.word() == word);
+    known.copied().ok_or_else(|| {
+        let words: Vec<String> = roles.iter().map(|role| format!("`{}`", role.word())).collect();
+        let words = words.join(", ");
+        let (before, last) = words.rsplit_once(", ").unwrap_or_default();
+        Fault::bad(pointer, format!("`{word}` is not a role")).hint(format!("roles are {before} and {last}"))
+    })
+}
+
+/// Reads a string or a list of parts, each with `part`, and tells which it was.
+pub(crate) fn content(
+    value: Value,
+    pointer: &str,
+    at: At,
+    mut part: impl FnMut(Value, &str) -> Result<Block, Fault>,
+) -> Result<(Vec<Block>, bool), Fault> {
+    match value {
+        Value::String(text) => {
+            let at = At { part: None, ..at };
+            Ok((vec![Block { at, ..Block::new(Kind::Text(text)) }], true))
+        }
+        Value::Array(list) => {
+            let numbered = (0..).zip(list).map(|(index, value)| {
+                let at = At { part: Some(index), ..at };
+                Ok(Block { at, ..part(value, &format!("{pointer}/{index}"))? })
+            });
+            Ok((numbered.collect::<Result<_, _>>()?, false))
+        }
+        other => Err(json::wrong(pointer, "a string or a list of parts", &other)),
     }
 }
 

@@ -180,3 +180,24 @@ pub enum Source {
     /// Uploaded before, at this provider.
     FileId(String),
 }
+
+impl Source {
+    /// Where the bytes are that a URL names: one may hold them.
+    #[must_use]
+    pub fn of_url(url: &str) -> Source {
+        match url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
+            Some((kind, data)) => Source::Base64 { media_type: kind.to_owned(), data: data.to_owned() },
+            None => Source::Url(url.to_owned()),
+        }
+    }
+
+    /// The URL that names the bytes, or holds them.
+    #[must_use]
+    pub fn url(&self) -> Option<String> {
+        match self {
+            Source::Base64 { media_type, data } => Some(format!("data:{media_type};base64,{data}")),
+            Source::Url(url) => Some(url.clone()),
+            Source::Text { .. } | Source::FileId(_) => None,
+        }
+    }
+}

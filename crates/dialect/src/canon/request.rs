@@ -115,6 +115,20 @@ pub enum Role {
     Tool,
 }
 
+impl Role {
+    /// The word for it in most dialects.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::System => "system",
+            Role::Developer => "developer",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+            Role::Tool => "tool",
+        }
+    }
+}
+
 /// One message of the conversation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Turn {
@@ -131,6 +145,14 @@ pub struct Turn {
     pub name: Option<String>,
     /// Members that only the sender's dialect knows.
     pub extra: Extra,
+}
+
+impl Turn {
+    /// A turn in which nothing has been said.
+    #[must_use]
+    pub fn new(role: Role, at: At) -> Self {
+        Turn { role, blocks: Vec::new(), plain: false, at, name: None, extra: Extra::NONE }
+    }
 }
 
 /// A tool that the model may call.

@@ -18,7 +18,7 @@ use crate::{
     limits::{CHOICES_MAX, PARTS_MAX, TOOLS_MAX, TURNS_MAX},
     schema, shape,
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 type Members = Map<String, Value>;
 
@@ -398,6 +398,9 @@ fn candidate(value: Value, position: usize, id: &str) -> Result<Choice, Fault> {
         let parts = content.list("parts")?.into_iter().flatten().enumerate();
         parts.map(|(number, value)| part(value, &format!("{pointer}/{number}"), &mut ids)).collect()
     })?;
+    // A content without anything says nothing.
+    let _ = object.peek("content").is_some_and(|content| *content == json!({}))
+        && object.take("content").is_some();
     let called = blocks.iter().any(|block| matches!(block.kind, Kind::ToolUse { .. }));
     let stop = Some(wire::read_stop(&object.string("finishReason")?.unwrap_or_default(), called));
     Ok(Choice { index, blocks, stop, logprobs: None, extra: extra(object.rest()) })

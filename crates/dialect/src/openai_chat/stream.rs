@@ -13,6 +13,8 @@ use crate::{
     frame::sse::Frame,
     json,
     limits::{CHOICES_MAX, STREAM_HELD_MAX, TOOLS_MAX},
+    openai,
+    pen::{FOREIGN, NO_MEMBER},
     shape::{Framed, Reading, cut, over},
 };
 use memchr::memchr_iter;
@@ -341,7 +343,7 @@ impl Writer for StreamWriter {
             Event::Start { id, model, created, extra } => {
                 self.own = extra.form(ME).is_some();
                 self.head = head(id, model, created.unwrap_or(0), extra);
-                extra.lost_to(ME).for_each(|name| losses.note(format!("/{name}"), write::UNKNOWN));
+                extra.lost_to(ME).for_each(|name| losses.note(format!("/{name}"), NO_MEMBER));
             }
             Event::BlockStart { choice, block, start } => self.block(*choice, *block, start, out, losses),
             Event::Delta { choice, block, delta } => self.more(*choice, *block, delta, out, losses),
@@ -411,7 +413,7 @@ impl StreamWriter {
                 let call = json!({"index": call, "id": id, "type": "function", "function": function});
                 self.call = Some((index, call));
             }
-            BlockStart::Whole(_) => losses.note(format!("/content/{block}"), write::NO_BLOCK),
+            BlockStart::Whole(_) => losses.note(format!("/content/{block}"), FOREIGN),
             _ => {}
         }
     }
@@ -472,7 +474,7 @@ fn head(id: &str, model: &str, created: u64, extra: &Extra) -> String {
 
 /// A fault as the last event of a broken stream; no `[DONE]` comes behind it.
 pub(super) fn fault(fault: &Fault) -> Vec<u8> {
-    format!("data: {}\n\n", write::fault(fault)).into_bytes()
+    format!("data: {}\n\n", openai::fault(fault)).into_bytes()
 }
 
 /// Looks at relayed chunks. Once content has been seen, a chunk is only parsed when one of a few members

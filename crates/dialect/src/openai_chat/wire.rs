@@ -2,7 +2,7 @@
 
 use crate::{
     DialectId,
-    canon::{Effort, Extra, Seal, Stop, StopReason, Usage},
+    canon::{Extra, Role, Seal, Stop, StopReason, Usage},
     json::Counts,
 };
 use serde_json::{Map, Value, json};
@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 pub(super) const ME: DialectId = DialectId::OpenaiChat;
 /// Most stop sequences: <https://platform.openai.com/docs/api-reference/chat/create#chat-create-stop>
 pub(super) const STOPS_MAX: usize = 4;
-/// Longest id of an end user, in bytes: longer ones get `string_above_max_length`.
-pub(super) const USER_MAX: usize = 64;
+/// Who speaks in a request.
+pub(super) const ROLES: &[Role] = &[Role::System, Role::Developer, Role::User, Role::Assistant, Role::Tool];
 /// The object of a whole answer.
 pub(super) const WHOLE: &str = "chat.completion";
 
@@ -44,19 +44,9 @@ const FINISH: &[(&str, StopReason)] = &[
     ("model_length", StopReason::ContextWindow),
 ];
 
-const EFFORTS: &[(&str, Effort)] = &[
-    ("minimal", Effort::Minimal),
-    ("low", Effort::Low),
-    ("medium", Effort::Medium),
-    ("high", Effort::High),
-    ("xhigh", Effort::Max),
-    ("max", Effort::Max),
-];
-
 /// Reads a `finish_reason`.
 pub(super) fn read_stop(word: &str) -> Stop {
-    let known = FINISH.iter().find(|(name, _)| *name == word);
-    Stop::new(known.map_or(StopReason::Other, |(_, reason)| *reason), word)
+    Stop::new(StopReason::of_word(FINISH, word), word)
 }
 
 /// The `finish_reason` for a stop: the provider's own word where it is of this dialect, else a documented
@@ -68,20 +58,6 @@ pub(super) fn write_stop(stop: &Stop, own: bool) -> &str {
         StopReason::MaxTokens | StopReason::ContextWindow => "length",
         StopReason::ToolUse => "tool_calls",
         StopReason::ContentFilter | StopReason::Refusal => "content_filter",
-    }
-}
-
-/// Reads a `reasoning_effort` other than `none`.
-pub(super) fn read_effort(word: &str) -> Effort {
-    let known = EFFORTS.iter().find(|(name, _)| *name == word);
-    known.map_or_else(|| Effort::Other(word.to_owned()), |(_, effort)| effort.clone())
-}
-
-/// Writes a `reasoning_effort`.
-pub(super) fn write_effort(effort: &Effort) -> &str {
-    match effort {
-        Effort::Other(word) => word,
-        known => EFFORTS.iter().find(|(_, effort)| effort == known).map_or("medium", |(name, _)| name),
     }
 }
 

@@ -3,14 +3,16 @@
 use super::{
     read,
     wire::{self, ME},
-    write::{self, Pen, object},
+    write::{self, Pen},
 };
 use crate::{
     Fault, Glance, Losses, Seen, Sink, Writer,
     canon::{At, BlockStart, Delta, Event, Extra, Fold, Kind, Message, Request},
     error_body,
     frame::sse::Frame,
+    json::object,
     limits::{ANSWER_MAX, PARTS_MAX},
+    pen::Notes,
     shape::{Framed, Reading, cut, event_name, invalid, over},
 };
 use memchr::memmem;
@@ -412,7 +414,7 @@ impl StreamWriter {
     fn item(&self, number: usize, index: usize) -> Option<Value> {
         let answer = self.answer.so_far();
         let block = answer.choices.iter().find(|choice| choice.index == 0)?.blocks.get(number)?;
-        Pen::new(write::is_own(answer)).answer_item(block, number, &answer.id, index)
+        Pen(Notes::answer(ME, write::is_own(answer))).answer_item(block, number, &answer.id, index)
     }
 
     fn item_event(&mut self, name: &str, index: usize, item: Value, out: &mut Vec<u8>) {

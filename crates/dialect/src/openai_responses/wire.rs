@@ -3,7 +3,7 @@
 
 use crate::{
     DialectId,
-    canon::{Effort, Extra, Reasoning, Source, Stop, StopReason, Usage},
+    canon::{Extra, Role, Stop, StopReason, Usage},
     json,
 };
 use serde_json::{Map, Value, json};
@@ -25,6 +25,9 @@ pub(super) const NAMES: &[(&str, &str)] = &[
 /// provider of another dialect can serve it. An `item_reference` in `input` does the same.
 /// <https://platform.openai.com/docs/guides/conversation-state>
 pub(super) const STATEFUL: &[&str] = &["previous_response_id", "conversation", "prompt", "background"];
+
+/// Who speaks in a message.
+pub(super) const ROLES: &[Role] = &[Role::User, Role::Assistant, Role::System, Role::Developer];
 
 /// Items that canonical form knows, with the members that it carries or that name nothing but the item.
 /// All others are carried whole and opaque: what the provider's own tools did, custom tools, references,
@@ -54,10 +57,10 @@ pub(super) const SEALS: &str = "reasoning.encrypted_content";
 /// Log probabilities shall come.
 pub(super) const LOGPROBS: &str = "message.output_text.logprobs";
 
+/// Wishes that this dialect has no member for.
+pub(super) const UNKNOWN: &[&str] = &["stop", "top_k", "frequency_penalty", "presence_penalty", "seed", "n"];
 /// Smallest limit that OpenAI takes, in tokens.
 pub(super) const LIMIT_MIN: u64 = 16;
-/// Longest id of an end user that OpenAI takes, in bytes.
-pub(super) const USER_MAX: usize = 64;
 /// Longest part of an item's id that is made of the answer's, in characters: OpenAI takes ids of 64.
 const ID_MAX: usize = 40;
 
@@ -67,7 +70,7 @@ pub(super) fn is_mute(name: &str, value: &Value) -> bool {
         "store" | "background" => value == false,
         "truncation" => value == "disabled",
         "detail" | "service_tier" => value == "auto",
-        _ => value.is_null() || value.as_array().is_some_and(Vec::is_empty),
+        _ => value.is_null() || *value == json!([]) || *value == json!({}),
     }
 }
 
@@ -95,51 +98,6 @@ pub(super) const ALSO_ECHO: &[&str] = &[
     "prompt_cache_retention",
     "tool_usage",
 ];
-
-const EFFORTS: &[(&str, Effort)] = &[
-    ("minimal", Effort::Minimal),
-    ("low", Effort::Low),
-    ("medium", Effort::Medium),
-    ("high", Effort::High),
-    ("xhigh", Effort::Max),
-    ("max", Effort::Max),
-];
-
-/// Reads an effort.
-pub(super) fn read_effort(word: &str) -> Reasoning {
-    let known = EFFORTS.iter().find(|(name, _)| *name == word);
-    match known {
-        _ if word == "none" => Reasoning::Off,
-        Some((_, effort)) => Reasoning::Effort(effort.clone()),
-        None => Reasoning::Effort(Effort::Other(word.to_owned())),
-    }
-}
-
-/// Writes an effort. A budget of tokens becomes the effort that comes nearest; "as long as you like" is what
-/// a model does anyway.
-pub(super) fn write_effort(wish: &Reasoning) -> Option<&str> {
-    match wish {
-        Reasoning::Off => Some("none"),
-        Reasoning::Adaptive(None) => None,
-        Reasoning::Adaptive(Some(Effort::Other(word))) | Reasoning::Effort(Effort::Other(word)) => Some(word),
-        Reasoning::Adaptive(Some(known)) | Reasoning::Effort(known) => {
-            EFFORTS.iter().find(|(_, effort)| effort == known).map(|(name, _)| *name)
-        }
-        Reasoning::Budget(0..4_096) => Some("low"),
-        Reasoning::Budget(4_096..16_384) => Some("medium"),
-        Reasoning::Budget(_) => Some("high"),
-    }
-}
-
-/// Where the bytes of a medium are, by its URL.
-pub(super) fn source(url: &str) -> Source {
-    match url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
-        Some((media_type, data)) => {
-            Source::Base64 { media_type: media_type.to_owned(), data: data.to_owned() }
-        }
-        None => Source::Url(url.to_owned()),
-    }
-}
 
 /// Why an answer stopped, by its status and the reason in `incomplete_details`:
 /// <https://platform.openai.com/docs/api-reference/responses/object>

@@ -1,0 +1,195 @@
+//! What OpenAI's two dialects have in common, though each writes it in a shape of its own: errors, efforts,
+//! functions, the form of an answer and media.
+
+use crate::{
+    DialectId, Fault, FaultKind,
+    canon::{Choose, Effort, Format, Kind, Media, Reasoning, Request, Source, Tool},
+    json::{Object, object, put},
+    pen::Notes,
+};
+use serde_json::{Map, Value, json};
+
+/// Longest id of an end user, in bytes: longer ones get `string_above_max_length`.
+const USER_MAX: usize = 64;
+
+const EFFORTS: &[(&str, Effort)] = &[
+    ("minimal", Effort::Minimal),
+    ("low", Effort::Low),
+    ("medium", Effort::Medium),
+    ("high", Effort::High),
+    ("xhigh", Effort::Max),
+    ("max", Effort::Max),
+];
+
+/// Writes an error: <https://platform.openai.com/docs/guides/error-codes>
+///
+/// Where the provider refused the request itself, its own type and code say more than ours.
+pub(crate) fn fault(fault: &Fault) -> Value {
+    let meaning = fault.kind.meaning();
+    let upstream = fault.upstream.as_deref().filter(|_| fault.kind == FaultKind::BadRequest);
+    let kind = upstream.and_then(|upstream| upstream.kind.as_deref()).unwrap_or(meaning.openai_type);
+    let ours = Some(meaning.openai_code).filter(|code| !code.is_empty());
+    let code = upstream.and_then(|upstream| upstream.code.as_deref()).or(ours);
+    json!({"error": {"message": fault.text(), "type": kind, "param": fault.param, "code": code}})
+}
+
+/// Reads an effort.
+pub(crate) fn read_effort(word: &str) -> Reasoning {
+    let known = EFFORTS.iter().find(|(name, _)| *name == word);
+    match known {
+        _ if word == "none" => Reasoning::Off,
+        Some((_, effort)) => Reasoning::Effort(effort.clone()),
+        None => Reasoning::Effort(Effort::Other(word.to_owned())),
+    }
+}
+
+/// Writes an effort. A budget of tokens becomes the effort that comes nearest; "as long as you like" is what
+/// a model does anyway.
+pub(crate) fn write_effort(wish: &Reasoning) -> Option<&str> {
+    match wish {
+        Reasoning::Off => Some("none"),
+        Reasoning::Adaptive(None) => None,
+        Reasoning::Adaptive(Some(Effort::Other(word))) | Reasoning::Effort(Effort::Other(word)) => Some(word),
+        Reasoning::Adaptive(Some(known)) | Reasoning::Effort(known) => {
+            EFFORTS.iter().find(|(_, effort)| effort == known).map(|(name, _)| *name)
+        }
+        Reasoning::Budget(0..4_096) => Some("low"),
+        Reasoning::Budget(4_096..16_384) => Some("medium"),
+        Reasoning::Budget(_) => Some("high"),
+    }
+}
+
+/// Reads a small member, and keeps its form where it would not be written back the same.
+pub(crate) fn small<T>(
+    object: &mut Object,
+    kept: &mut Map<String, Value>,
+    name: &str,
+    read: impl FnOnce(&Value) -> T,
+    write: impl FnOnce(&T) -> Option<Value>,
+) -> Option<T> {
+    let value = object.take(name)?;
+    let found = read(&value);
+    let is_canonical = write(&found).as_ref() == Some(&value);
+    put(kept, name, (!is_canonical).then_some(value));
+    Some(found)
+}
+
+/// Reads a `tool_choice`; `name` is where it names a function.
+pub(crate) fn read_choice(me: DialectId, value: &Value, name: &str) -> Choose {
+    let is_function = value.get("type").is_some_and(|kind| kind == "function");
+    let named = value.pointer(name).and_then(Value::as_str).filter(|_| is_function);
+    match (value.as_str(), named) {
+        (Some("auto"), _) => Choose::Auto,
+        (Some("none"), _) => Choose::None,
+        // `any` is Mistral's word.
+        (Some("required" | "any"), _) => Choose::Required,
+        (_, Some(name)) => Choose::Tool(name.to_owned()),
+        _ => Choose::Native(me, value.clone()),
+    }
+}
+
+/// Writes a `tool_choice`; `named` writes one that names a function.
+pub(crate) fn write_choice(me: DialectId, wish: &Choose, named: impl FnOnce(&str) -> Value) -> Option<Value> {
+    Some(match wish {
+        Choose::Auto => "auto".into(),
+        Choose::None => "none".into(),
+        Choose::Required => "required".into(),
+        Choose::Tool(name) => named(name),
+        Choose::Native(dialect, value) => return (*dialect == me).then(|| value.clone()),
+    })
+}
+
+/// Reads the form of an answer, whose schema stands in `held`:
+/// <https://platform.openai.com/docs/guides/structured-outputs>
+pub(crate) fn read_format(me: DialectId, value: &Value, held: Option<&Value>) -> Format {
+    let member = |name: &str| held.and_then(|held| held.get(name));
+    let text = |name: &str| member(name).and_then(Value::as_str).map(str::to_owned);
+    match (value.get("type").and_then(Value::as_str), member("schema")) {
+        (Some("text"), _) => Format::Text,
+        (Some("json_object"), _) => Format::Json,
+        (Some("json_schema"), Some(schema)) => Format::Schema {
+            name: text("name"),
+            description: text("description"),
+            schema: schema.clone(),
+            strict: member("strict").and_then(Value::as_bool),
+        },
+        _ => Format::Native(me, value.clone()),
+    }
+}
+
+/// Writes the form of an answer, with the schema where `place` puts it. OpenAI demands a name for it, so one
+/// that is not our `own` gets one.
+pub(crate) fn write_format(
+    me: DialectId,
+    wish: &Format,
+    own: bool,
+    place: impl FnOnce(Map<String, Value>) -> Map<String, Value>,
+) -> Option<Value> {
+    let (kind, held) = match wish {
+        Format::Native(dialect, value) => return (*dialect == me).then(|| value.clone()),
+        Format::Text => ("text", Map::new()),
+        Format::Json => ("json_object", Map::new()),
+        Format::Schema { name, description, schema, strict } => {
+            let name = name.as_deref().or((!own).then_some("answer"));
+            let held = object([
+                ("name", json!(name)),
+                ("description", json!(description)),
+                ("schema", schema.clone()),
+                ("strict", json!(strict)),
+            ]);
+            ("json_schema", place(held))
+        }
+    };
+    let mut written = object([("type", kind.into())]);
+    written.extend(held);
+    Some(Value::Object(written))
+}
+
+/// Takes a function apart.
+///
+/// # Errors
+/// A fault when a member has the wrong type.
+pub(crate) fn read_function(function: &mut Object) -> Result<Tool, Fault> {
+    Ok(Tool {
+        name: function.need_string("name")?,
+        description: function.string("description")?,
+        schema: function.take("parameters"),
+        strict: function.boolean("strict")?,
+        ..Tool::default()
+    })
+}
+
+/// The members of a function; `unsaid` is the schema of one that has none.
+pub(crate) fn write_function(tool: &Tool, unsaid: Value) -> Map<String, Value> {
+    object([
+        ("name", json!(tool.name)),
+        ("description", json!(tool.description)),
+        ("parameters", tool.schema.clone().unwrap_or(unsaid)),
+        ("strict", json!(tool.strict)),
+    ])
+}
+
+/// The id of the end user. Anthropic's clients send ids that OpenAI refuses the whole request for.
+pub(crate) fn user<'a>(request: &'a Request, notes: &mut Notes) -> Option<&'a str> {
+    let user = request.user.as_deref()?;
+    if notes.own || user.len() <= USER_MAX {
+        return Some(user);
+    }
+    notes.losses.note("/metadata/user_id", "OpenAI takes 64 characters at most");
+    None
+}
+
+/// Reads the `input_audio` of a part that holds nothing else.
+pub(crate) fn read_audio(held: &Value) -> Option<Kind> {
+    let text = |name: &str| held.get(name).and_then(Value::as_str);
+    let media_type = format!("audio/{}", text("format")?);
+    let source = Source::Base64 { media_type, data: text("data")?.to_owned() };
+    (held.as_object()?.len() == 2).then_some(Kind::Audio(Media { source, name: None }))
+}
+
+/// Writes a part of sound.
+pub(crate) fn write_audio(media_type: &str, data: &str, own: bool) -> Value {
+    let format = media_type.strip_prefix("audio/").unwrap_or(media_type);
+    let format = if !own && format == "mpeg" { "mp3" } else { format };
+    json!({"type": "input_audio", "input_audio": {"data": data, "format": format}})
+}
