@@ -187,7 +187,8 @@ impl Object {
         Ok(Some(Object { lenient: self.lenient, ..Object::new(value, pointer)? }))
     }
 
-    /// Takes an object apart with `take`. What `take` leaves of it stays under the same name.
+    /// Takes an object apart with `take`. What `take` leaves of it stays under the same name, and so does one
+    /// that holds nothing.
     ///
     /// # Errors
     /// A fault when the member is there and not an object, and what `take` says.
@@ -196,10 +197,12 @@ impl Object {
         name: &str,
         take: impl FnOnce(&mut Object) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
+        if self.peek(name).and_then(Value::as_object).is_some_and(Map::is_empty) {
+            return Ok(T::default());
+        }
         let Some(mut inner) = self.object(name)? else { return Ok(T::default()) };
-        let was_empty = inner.members.is_empty();
         let taken = take(&mut inner)?;
-        if was_empty || !inner.members.is_empty() {
+        if !inner.members.is_empty() {
             self.put(name, Value::Object(inner.members));
         }
         Ok(taken)

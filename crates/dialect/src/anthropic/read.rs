@@ -8,8 +8,9 @@ use crate::{
         Sampling, Seal, Source, Stop, Tool, Turn,
     },
     error_body,
-    json::{self, Object, wrong},
+    json::{self, Object, bounded, wrong},
     limits::{PARTS_MAX, TOOLS_MAX, TURNS_MAX},
+    shape,
 };
 use serde_json::{Map, Value};
 
@@ -30,11 +31,11 @@ pub(super) fn count_request(body: &[u8]) -> Result<Request, Fault> {
     let mut request = Request::new(ID, body.need_string("model")?);
     request.turns = turns(&mut body)?;
     request.tools = tools(&mut body)?;
-    (request.choice, request.parallel) = nested(&mut body, "tool_choice", tool_choice)?;
+    (request.choice, request.parallel) = body.nested("tool_choice", tool_choice)?;
     request.sampling = sampling(&mut body)?;
     request.limit = body.whole("max_tokens")?;
-    request.reasoning = nested(&mut body, "thinking", thinking)?;
-    nested(&mut body, "output_config", |config| output_config(config, &mut request))?;
+    request.reasoning = body.nested("thinking", thinking)?;
+    body.nested("output_config", |config| output_config(config, &mut request))?;
     if request.format.is_none() {
         // The older name of `output_config.format`.
         let older = body.peek("output_format").cloned();
@@ -44,7 +45,7 @@ pub(super) fn count_request(body: &[u8]) -> Result<Request, Fault> {
         );
     }
     request.stream = body.boolean("stream")?;
-    request.user = nested(&mut body, "metadata", |metadata| metadata.string("user_id"))?;
+    request.user = body.nested("metadata", |metadata| metadata.string("user_id"))?;
     request.extra = Extra::with_form(ID, body.rest(), form);
     Ok(request)
 }
@@ -60,25 +61,6 @@ fn empty_lists(body: &mut Object) -> Map<String, Value> {
     form
 }
 
-/// Takes the inner object `name` apart. What `take` leaves of it stays in `parent` under the same name,
-/// and so the writer finds it in `extra` and puts it back in its place.
-fn nested<T: Default>(
-    parent: &mut Object,
-    name: &str,
-    take: impl FnOnce(&mut Object) -> Result<T, Fault>,
-) -> Result<T, Fault> {
-    if parent.peek(name).and_then(Value::as_object).is_some_and(Map::is_empty) {
-        return Ok(T::default());
-    }
-    let Some(mut inner) = parent.object(name)? else { return Ok(T::default()) };
-    let taken = take(&mut inner)?;
-    let rest = inner.rest();
-    if !rest.is_empty() {
-        parent.put(name, Value::Object(rest));
-    }
-    Ok(taken)
-}
-
 /// The `type` of an object that is being taken apart.
 fn kind(object: &Object) -> Option<&str> {
     object.peek("type").and_then(Value::as_str)
@@ -87,24 +69,17 @@ fn kind(object: &Object) -> Option<&str> {
 fn turns(body: &mut Object) -> Result<Vec<Turn>, Fault> {
     let mut turns = Vec::new();
     if let Some(system) = body.take("system") {
-        let (blocks, plain) = content(system, "/system", |part| At { turn: None, part: Some(part) })?;
-        turns.push(Turn {
-            role: Role::System,
-            blocks,
-            plain,
-            at: At::default(),
-            name: None,
-            extra: Extra::NONE,
-        });
+        let (blocks, plain) = content(system, "/system", At::default())?;
+        turns.push(Turn { blocks, plain, ..Turn::new(Role::System, At::default()) });
     }
     let Some(messages) = body.list("messages")? else {
         return Err(Fault::bad("/messages", "`messages` is missing"));
     };
-    at_most(TURNS_MAX, messages.len(), "/messages", "messages")?;
+    bounded("/messages", messages.len(), TURNS_MAX)?;
     for (index, message) in (0..).zip(messages) {
         turns.push(turn(message, index)?);
     }
-    at_most(PARTS_MAX, turns.iter().map(|turn| parts(&turn.blocks)).sum(), "/messages", "content blocks")?;
+    bounded("/messages", turns.iter().map(|turn| parts(&turn.blocks)).sum(), PARTS_MAX)?;
     Ok(turns)
 }
 
@@ -116,46 +91,21 @@ fn parts(blocks: &[Block]) -> usize {
     blocks.iter().map(|block| 1 + inside(block)).sum()
 }
 
-fn at_most(max: usize, found: usize, pointer: &str, what: &str) -> Result<(), Fault> {
-    if found <= max {
-        return Ok(());
-    }
-    Err(Fault::bad(pointer, format!("`{pointer}` holds {found} {what}, and at most {max} are taken")))
-}
-
 fn turn(message: Value, index: u32) -> Result<Turn, Fault> {
     let at = At { turn: Some(index), part: None };
     let mut message = Object::new(message, format!("/messages/{index}"))?;
-    let role = match message.need_string("role")?.as_str() {
-        "user" => Role::User,
-        "assistant" => Role::Assistant,
-        "system" => Role::System,
-        other => {
-            let words = format!("`{other}` is no role; it must be `user`, `assistant` or `system`");
-            return Err(Fault::bad(message.at("role"), words));
-        }
-    };
+    let role = shape::role(&message.need_string("role")?, wire::ROLES, message.at("role"))?;
     let pointer = message.at("content");
     let Some(said) = message.take("content") else {
         return Err(Fault::bad(pointer, "`content` is missing"));
     };
-    let (blocks, plain) = content(said, &pointer, |part| At { part: Some(part), ..at })?;
-    Ok(Turn { role, blocks, plain, at, name: None, extra: message.extra(ID) })
+    let (blocks, plain) = content(said, &pointer, at)?;
+    Ok(Turn { blocks, plain, extra: message.extra(ID), ..Turn::new(role, at) })
 }
 
 /// A string or a list of blocks; tells which it was.
-fn content(value: Value, pointer: &str, at: impl Fn(u32) -> At) -> Result<(Vec<Block>, bool), Fault> {
-    match value {
-        Value::String(text) => {
-            let at = At { part: None, ..at(0) };
-            Ok((vec![Block { at, ..Block::new(Kind::Text(text)) }], true))
-        }
-        Value::Array(list) => {
-            let each = |(part, value)| block(value, at(part), &format!("{pointer}/{part}"));
-            Ok(((0..).zip(list).map(each).collect::<Result<_, _>>()?, false))
-        }
-        other => Err(wrong(pointer, "a string or a list of content blocks", &other)),
-    }
+fn content(value: Value, pointer: &str, at: At) -> Result<(Vec<Block>, bool), Fault> {
+    shape::content(value, pointer, at, |value, pointer| block(value, at, pointer))
 }
 
 /// Reads one content block of a request or an answer.
@@ -213,7 +163,7 @@ pub(super) fn seal(signature: String) -> Option<Seal> {
 
 fn source(block: &mut Object) -> Result<Source, Fault> {
     let pointer = block.at("source");
-    let source = nested(block, "source", |source| {
+    let source = block.nested("source", |source| {
         let kind = source.need_string("type")?;
         Ok(Some(match kind.as_str() {
             "url" => Source::Url(source.need_string("url")?),
@@ -247,7 +197,7 @@ fn tool_result(block: &mut Object, at: At) -> Result<Kind, Fault> {
     let pointer = block.at("content");
     // No content at all is told from an empty list by `plain`.
     let (mut content, plain) = match block.take("content") {
-        Some(value) => content(value, &pointer, |_| at)?,
+        Some(value) => content(value, &pointer, at)?,
         None => (Vec::new(), true),
     };
     content.iter_mut().for_each(|block| block.at = at);
@@ -255,7 +205,7 @@ fn tool_result(block: &mut Object, at: At) -> Result<Kind, Fault> {
 }
 
 fn cache(object: &mut Object) -> Result<Option<Cache>, Fault> {
-    nested(object, "cache_control", |cache| {
+    object.nested("cache_control", |cache| {
         if kind(cache) != Some("ephemeral") {
             return Ok(None);
         }
@@ -266,7 +216,7 @@ fn cache(object: &mut Object) -> Result<Option<Cache>, Fault> {
 
 fn tools(body: &mut Object) -> Result<Vec<Tool>, Fault> {
     let list = body.list("tools")?.unwrap_or_default();
-    at_most(TOOLS_MAX, list.len(), "/tools", "tools")?;
+    bounded("/tools", list.len(), TOOLS_MAX)?;
     list.into_iter().enumerate().map(|(index, value)| tool(value, index)).collect()
 }
 
@@ -274,28 +224,20 @@ fn tools(body: &mut Object) -> Result<Vec<Tool>, Fault> {
 /// tool of Anthropic's.
 fn tool(value: Value, index: usize) -> Result<Tool, Fault> {
     let typed = value.get("type").and_then(Value::as_str).is_some_and(|word| word != "custom");
-    let mut tool = Tool {
-        name: String::new(),
-        description: None,
-        schema: None,
-        strict: None,
-        cache: None,
-        native: None,
-        extra: Extra::NONE,
-    };
     if typed {
-        tool.native = Some((ID, value));
-        return Ok(tool);
+        return Ok(Tool { native: Some((ID, value)), ..Tool::default() });
     }
     let mut object = Object::new(value, format!("/tools/{index}"))?;
     let form = object.string("type")?.map(|custom| ("type".to_owned(), Value::String(custom)));
-    tool.name = object.need_string("name")?;
-    tool.description = object.string("description")?;
-    tool.schema = object.take("input_schema");
-    tool.strict = object.boolean("strict")?;
-    tool.cache = cache(&mut object)?;
-    tool.extra = Extra::with_form(ID, object.rest(), form.into_iter().collect());
-    Ok(tool)
+    let tool = Tool {
+        name: object.need_string("name")?,
+        description: object.string("description")?,
+        schema: object.take("input_schema"),
+        strict: object.boolean("strict")?,
+        cache: cache(&mut object)?,
+        ..Tool::default()
+    };
+    Ok(Tool { extra: Extra::with_form(ID, object.rest(), form.into_iter().collect()), ..tool })
 }
 
 fn tool_choice(choice: &mut Object) -> Result<(Option<Choose>, Option<bool>), Fault> {
@@ -312,18 +254,11 @@ fn tool_choice(choice: &mut Object) -> Result<(Option<Choose>, Option<bool>), Fa
 }
 
 fn sampling(body: &mut Object) -> Result<Sampling, Fault> {
-    let mut stop = Vec::new();
-    for (index, word) in body.list("stop_sequences")?.into_iter().flatten().enumerate() {
-        match word {
-            Value::String(word) => stop.push(word),
-            other => return Err(wrong(&format!("/stop_sequences/{index}"), "a string", &other)),
-        }
-    }
     Ok(Sampling {
         temperature: body.number("temperature")?,
         top_p: body.number("top_p")?,
         top_k: body.number("top_k")?,
-        stop,
+        stop: body.strings("stop_sequences")?,
         ..Sampling::default()
     })
 }
@@ -357,7 +292,7 @@ fn output_config(config: &mut Object, request: &mut Request) -> Result<(), Fault
 }
 
 fn format(parent: &mut Object, member: &str) -> Result<Option<Format>, Fault> {
-    nested(parent, member, |format| {
+    parent.nested(member, |format| {
         if kind(format) != Some("json_schema") || format.peek("schema").is_none_or(Value::is_null) {
             return Ok(None);
         }
@@ -392,13 +327,12 @@ fn message(value: Value) -> Result<Message, Fault> {
         _ => None,
     };
     Ok(Message {
-        from: ID,
         id: body.string("id")?.unwrap_or_default(),
         model: body.string("model")?.unwrap_or_default(),
-        created: None,
-        choices: vec![Choice { index: 0, blocks, stop, logprobs: None, extra: Extra::NONE }],
+        choices: vec![Choice { blocks, stop, ..Choice::new(0) }],
         usage,
         extra: body.extra(ID),
+        ..Message::new(ID)
     })
 }
 

@@ -12,6 +12,7 @@ use crate::{
     frame::sse::Frame,
     json,
     limits::{PARTS_MAX, STREAM_HELD_MAX},
+    pen::Notes,
     shape::{Framed, Reading, cut, event_name, invalid},
 };
 use memchr::memmem;
@@ -481,9 +482,10 @@ impl StreamWriter {
                 json!({ "type": "tool_use", "id": id, "name": name, "input": {} })
             }
             BlockStart::Whole(whole) => {
-                let mut pen = Pen::answer(false, usize::try_from(self.first).unwrap_or_default());
+                let mut pen = Pen::new(Notes::answer(ID, false));
+                pen.notes.number = usize::try_from(self.first).ok();
                 let json = pen.answer_block(whole);
-                losses.absorb(pen.losses);
+                losses.absorb(pen.notes.losses);
                 let Some(json) = json else { return };
                 json
             }

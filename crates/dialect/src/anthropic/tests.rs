@@ -1,9 +1,9 @@
 //! What no case can tell: limits, the glance, and properties of ids and usage. The rest is in `cases/`.
 
-use super::wire::{self, ToolIds};
+use super::wire;
 use crate::{
     DialectId, FaultKind, Losses, Seen,
-    canon::{BlockStart, Delta, Event, Extra, Request, Usage},
+    canon::{BlockStart, Delta, Event, Extra, Request, ToolIds, Usage},
     frame::sse::{Frame, Frames},
     json,
     laws::read_stream,

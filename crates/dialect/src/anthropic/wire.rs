@@ -2,14 +2,16 @@
 
 use crate::{
     DialectId,
-    canon::{Effort, Extra, Stop, StopReason, Usage},
+    canon::{Effort, Extra, Role, Stop, StopReason, Usage},
     json::{self, Counts},
 };
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// This dialect.
 pub(super) const ID: DialectId = DialectId::Anthropic;
+
+/// Who speaks in a request.
+pub(super) const ROLES: &[Role] = &[Role::User, Role::Assistant, Role::System];
 
 /// Blocks that canonical form knows. All others are carried whole and opaque: server tools with their
 /// results, search results, container uploads, MCP calls, and those that are yet to come.
@@ -32,6 +34,11 @@ const STOPS: &[(&str, StopReason)] = &[
     ("refusal", StopReason::ContentFilter),
     ("model_context_window_exceeded", StopReason::ContextWindow),
 ];
+
+/// Wishes that this dialect has no member for.
+#[rustfmt::skip]
+pub(super) const UNKNOWN: &[&str] =
+    &["frequency_penalty", "presence_penalty", "seed", "n", "logprobs", "top_logprobs"];
 
 /// Words by which Claude Code knows that it must compact the conversation.
 pub(super) const TOO_LONG: &str = "prompt is too long";
@@ -67,8 +74,7 @@ pub(super) fn effort_budget(effort: &Effort) -> Option<u64> {
 
 /// The stop that a word and a sequence mean.
 pub(super) fn stop(word: &str, sequence: Option<String>) -> Stop {
-    let reason =
-        STOPS.iter().find(|(name, _)| *name == word).map_or(StopReason::Other, |(_, reason)| *reason);
+    let reason = StopReason::of_word(STOPS, word);
     Stop { reason, sequence: sequence.filter(|sequence| !sequence.is_empty()), native: word.to_owned() }
 }
 
@@ -171,40 +177,4 @@ impl UsageSoFar {
         }
         Some(usage(self.0.clone()))
     }
-}
-
-/// Ids of tool calls as the API takes them: letters, digits, `_` and `-`, each once in a conversation.
-/// Others write `functions.weather:0`, or `call_0` in every turn.
-#[derive(Default)]
-pub(super) struct ToolIds {
-    /// For every id of the sender's: what it was last written as, and how often it has been.
-    given: BTreeMap<String, (String, u32)>,
-    used: BTreeSet<String>,
-}
-
-impl ToolIds {
-    /// How a call is written.
-    pub(super) fn call(&mut self, id: &str) -> String {
-        let plain = plain_id(id);
-        let before = self.given.get(id).map_or(0, |(_, count)| *count);
-        // Every number that is tried in vain was given to another call, so this ends.
-        for count in before.saturating_add(1).. {
-            let written = if count == 1 { plain.clone() } else { format!("{plain}_{count}") };
-            if self.used.insert(written.clone()) {
-                self.given.insert(id.to_owned(), (written.clone(), count));
-                return written;
-            }
-        }
-        plain
-    }
-
-    /// How the result of a call is written.
-    pub(super) fn result(&self, id: &str) -> String {
-        self.given.get(id).map_or_else(|| plain_id(id), |(written, _)| written.clone())
-    }
-}
-
-fn plain_id(id: &str) -> String {
-    let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
-    if id.is_empty() { "call".to_owned() } else { id.chars().map(plain).collect() }
 }

@@ -17,6 +17,7 @@ use crate::{
     },
     json,
     limits::{CHOICES_MAX, PARTS_MAX, STREAM_HELD_MAX},
+    pen::{NO_MEMBER, Notes},
     shape::{cut, invalid, over},
 };
 use serde_json::{Map, Value, json};
@@ -277,7 +278,7 @@ impl Writer for StreamWriter {
             Event::Start { id, model, extra, .. } => {
                 self.own = extra.form(ME).is_some();
                 self.head = write::head(id, model);
-                extra.lost_to(ME).for_each(|name| losses.note(format!("/{name}"), write::NO_MEMBER));
+                extra.lost_to(ME).for_each(|name| losses.note(format!("/{name}"), NO_MEMBER));
             }
             Event::BlockStart { choice, start: BlockStart::Whole(whole), .. } => {
                 self.part(*choice, whole, out, losses);
@@ -295,7 +296,7 @@ impl Writer for StreamWriter {
                     }
                 }
             }
-            Event::Logprobs { .. } => losses.note("/logprobs", write::NO_MEMBER),
+            Event::Logprobs { .. } => losses.note("/logprobs", NO_MEMBER),
             Event::Finish { choice, stop } => {
                 let word = wire::write_stop(stop, self.own);
                 let content = json!({"parts": [{"text": ""}], "role": "model"});
@@ -345,12 +346,12 @@ impl StreamWriter {
     }
 
     fn part(&mut self, choice: u32, block: &Block, out: &mut Vec<u8>, losses: &mut Losses) {
-        let mut pen = Pen::new(self.own, true);
+        let mut pen = Pen::new(Notes::answer(ME, self.own));
         if let Some(part) = pen.part(block) {
             let content = json!({"parts": [part], "role": "model"});
             self.chunk(Some(json!([{"content": content, "index": choice}])), None, out);
         }
-        losses.absorb(pen.losses);
+        losses.absorb(pen.notes.losses);
     }
 
     fn chunk(&self, candidates: Option<Value>, usage: Option<Value>, out: &mut Vec<u8>) {
