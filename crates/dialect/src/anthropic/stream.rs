@@ -7,20 +7,17 @@ use super::{
 };
 use crate::{
     Fault, Glance, Losses, Seen, Sink, Writer,
-    canon::{Block, BlockStart, Delta, Event, Extra, Kind, Request, Seal, Stop, StopReason, Usage},
+    canon::{Block, BlockStart, Delta, Event, Extra, InOrder, Kind, Request, Stop, StopReason, Usage},
     error_body,
     frame::sse::Frame,
     json,
     limits::{PARTS_MAX, STREAM_HELD_MAX},
-    pen::Notes,
+    pen::{NO_MEMBER, Notes},
     shape::{Framed, Reading, cut, event_name, invalid},
 };
 use memchr::memmem;
 use serde_json::{Map, Value, json};
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, VecDeque},
-};
+use std::{borrow::Cow, collections::BTreeMap};
 
 type Members = Map<String, Value>;
 
@@ -277,8 +274,7 @@ fn grow(block: &mut Members, delta: Members) {
     }
 }
 
-/// Writes a stream for a caller. Its clients know one open block at a time, so what comes of another
-/// block meanwhile is held back.
+/// Writes a stream for a caller. Its clients know one open block at a time.
 #[derive(Debug, Default)]
 pub(super) struct StreamWriter {
     /// The model that the caller named, for streams that do not name one.
@@ -286,14 +282,11 @@ pub(super) struct StreamWriter {
     /// `message_start`, held until the next event, as usage may come right behind it.
     start: Option<Members>,
     usage: Option<Usage>,
-    /// Blocks of which something is still to be written; the first of them is open for the caller.
-    blocks: VecDeque<Held>,
-    /// Number of the first of `blocks`.
-    first: u32,
+    order: InOrder,
+    /// The block that is being told.
+    open: Option<Telling>,
     /// Index of the next block in the caller's stream.
     next: u32,
-    /// Bytes held back.
-    held: usize,
     called: bool,
     refused: bool,
     stop: Option<Stop>,
@@ -303,19 +296,11 @@ pub(super) struct StreamWriter {
 }
 
 #[derive(Debug)]
-struct Held {
+struct Telling {
+    number: u32,
     start: BlockStart,
     /// Its index in the caller's stream, once its start is written.
     index: Option<u32>,
-    /// The `delta` members that are to be written.
-    pieces: VecDeque<Vec<u8>>,
-    /// Another dialect's seal on words or a call, written before them.
-    seal: Option<Seal>,
-    stopped: bool,
-}
-
-fn held(start: BlockStart, stopped: bool) -> Held {
-    Held { start, index: None, pieces: VecDeque::new(), seal: None, stopped }
 }
 
 impl StreamWriter {
@@ -333,20 +318,22 @@ impl Writer for StreamWriter {
             Event::Usage(usage) => return self.usage = Some(usage.clone()),
             _ => self.message_start(out),
         }
+        let mut block = None;
         match event {
-            Event::BlockStart { choice: 0, start, .. } => {
+            Event::BlockStart { choice: 0, block: number, start } => {
                 self.called |= matches!(start, BlockStart::ToolUse { .. });
                 self.refused |= *start == BlockStart::Refusal;
-                self.blocks.push_back(held(start.clone(), false));
+                block = Some(*number);
             }
-            Event::Delta { choice: 0, block, delta } => self.delta(*block, delta),
-            Event::BlockStop { choice: 0, block } => {
-                self.block(*block).into_iter().for_each(|held| held.stopped = true);
+            Event::Delta { choice: 0, block: number, .. } | Event::BlockStop { choice: 0, block: number } => {
+                block = Some(*number);
             }
             Event::Finish { choice: 0, stop } => self.stop = Some(stop.clone()),
-            Event::Opaque { dialect, json: Value::Object(data) } if *dialect == ID => self.opaque(data, out),
+            Event::Opaque { dialect, json: Value::Object(data) } if *dialect == ID => {
+                block = self.opaque(data, out);
+            }
             Event::Opaque { .. } => losses.note("/opaque", "only another API knows this event"),
-            Event::Logprobs { .. } => losses.note("/logprobs", "the Messages API has no such member"),
+            Event::Logprobs { .. } => losses.note("/logprobs", NO_MEMBER),
             Event::BlockStart { choice, .. }
             | Event::Delta { choice, .. }
             | Event::BlockStop { choice, .. }
@@ -355,8 +342,12 @@ impl Writer for StreamWriter {
             }
             Event::Start { .. } | Event::Usage(_) | Event::End => {}
         }
-        self.write_blocks(out, losses);
-        if self.held > STREAM_HELD_MAX || self.blocks.len() > PARTS_MAX {
+        if let Some(block) = block {
+            for event in self.order.take(block, event.clone()) {
+                self.tell(event, out, losses);
+            }
+        }
+        if self.order.held() > STREAM_HELD_MAX || self.order.waiting() > PARTS_MAX {
             self.fault(&too_much("overlaps more"), out);
         } else if *event == Event::End {
             self.end(out);
@@ -379,9 +370,7 @@ impl StreamWriter {
             "stop_reason": null, "stop_sequence": null,
         }));
         json::add(&mut message, extra.of(ID));
-        for name in extra.lost_to(ID) {
-            losses.note(format!("/{name}"), "the Messages API has no such member");
-        }
+        extra.lost_to(ID).for_each(|name| losses.note(format!("/{name}"), NO_MEMBER));
         self.start = Some(message);
     }
 
@@ -392,90 +381,77 @@ impl StreamWriter {
         }
     }
 
-    fn block(&mut self, number: u32) -> Option<&mut Held> {
-        let place = number.checked_sub(self.first)?;
-        self.blocks.get_mut(usize::try_from(place).ok()?)
-    }
-
-    fn delta(&mut self, number: u32, delta: &Delta) {
-        let Some(held) = self.block(number) else { return };
-        let json = match delta {
-            Delta::Input(text) => json!({ "type": "input_json_delta", "partial_json": text }),
-            Delta::Text(text) if held.start == BlockStart::Reasoning => {
-                json!({ "type": "thinking_delta", "thinking": text })
-            }
-            Delta::Text(text) => json!({ "type": "text_delta", "text": text }),
-            Delta::Seal(seal) if held.start != BlockStart::Reasoning => {
-                return held.seal = Some(seal.clone());
-            }
-            Delta::Seal(seal) if seal.redacted && held.index.is_none() && held.pieces.is_empty() => {
-                let hidden = Kind::Reasoning { text: String::new(), seal: Some(seal.clone()) };
-                held.start = BlockStart::Whole(Box::new(Block::new(hidden)));
-                return;
-            }
-            Delta::Seal(seal) => json!({ "type": "signature_delta", "signature": seal.kept(ID) }),
-        };
-        self.piece(number, &json);
-    }
-
-    fn piece(&mut self, number: u32, delta: &Value) {
-        if let Some(held) = self.block(number) {
-            let bytes = json::bytes(delta);
-            let size = bytes.len();
-            held.pieces.push_back(bytes);
-            self.held += size;
-        }
-    }
-
-    /// Writes an event of our own dialect: a piece of a block, more of the last event, or as it stands.
-    fn opaque(&mut self, data: &Members, out: &mut Vec<u8>) {
-        match (data.get("type").and_then(Value::as_str).unwrap_or_default(), data.get("delta")) {
-            ("content_block_delta", Some(delta)) => {
-                self.piece(u32::try_from(index(data)).unwrap_or(u32::MAX), delta);
-            }
-            ("message_delta", _) => write::merge(&mut self.last, data),
-            (name, _) if name.bytes().all(|byte| byte.is_ascii_graphic()) => event(out, name, data.clone()),
+    /// Writes an event of our own dialect: more of the last event, or as it stands. A piece of a block waits
+    /// for its turn.
+    fn opaque(&mut self, data: &Members, out: &mut Vec<u8>) -> Option<u32> {
+        match data.get("type").and_then(Value::as_str).unwrap_or_default() {
+            "content_block_delta" => return u32::try_from(index(data)).ok(),
+            "message_delta" => write::merge(&mut self.last, data),
+            name if name.bytes().all(|byte| byte.is_ascii_graphic()) => event(out, name, data.clone()),
             _ => {}
         }
+        None
     }
 
-    /// Writes what can be written: all of the first block, and of the next ones as blocks stop.
-    fn write_blocks(&mut self, out: &mut Vec<u8>, losses: &mut Losses) {
-        while let Some(mut block) = self.blocks.pop_front() {
-            if let Some(seal) = block.seal.take() {
-                self.first = self.first.wrapping_sub(1);
-                self.blocks.push_front(block);
-                self.blocks.push_front(held(BlockStart::Reasoning, true));
-                self.delta(self.first, &Delta::Seal(seal));
-                continue;
-            }
-            self.block_start(&mut block, out, losses);
-            while let Some(piece) = block.pieces.pop_front() {
-                self.held = self.held.saturating_sub(piece.len());
-                if let Some(index) = block.index {
-                    let head = format!("{{\"type\":\"content_block_delta\",\"index\":{index},\"delta\":");
-                    frame(out, "content_block_delta", &[head.as_bytes(), &piece, b"}"]);
+    /// Writes what has its turn. Words begin with their first piece (a client that sends an empty block of
+    /// text back would be refused), calls with theirs or with their end, as a seal may come first.
+    fn tell(&mut self, told: Event, out: &mut Vec<u8>, losses: &mut Losses) {
+        match told {
+            Event::BlockStart { block: number, start, .. } => {
+                let is_whole = matches!(start, BlockStart::Whole(_));
+                self.open = Some(Telling { number, start, index: None });
+                if is_whole {
+                    self.block_start(out, losses);
                 }
             }
-            if !block.stopped {
-                return self.blocks.push_front(block);
+            Event::Delta { delta, .. } => self.delta(delta, out, losses),
+            Event::Opaque { mut json, .. } => {
+                self.piece(&json.get_mut("delta").map(Value::take).unwrap_or_default(), out, losses);
             }
-            if let Some(index) = block.index {
-                event(out, "content_block_stop", members(json!({ "index": index })));
-            }
-            self.first = self.first.wrapping_add(1);
+            _ => self.block_stop(out, losses),
         }
     }
 
-    /// Writes the start of a block once. Words begin with their first piece (a client that sends an empty
-    /// block of text back would be refused), calls with theirs or with their end, as a seal may come first.
-    fn block_start(&mut self, block: &mut Held, out: &mut Vec<u8>, losses: &mut Losses) {
-        let is_call = matches!(block.start, BlockStart::ToolUse { .. });
-        let is_whole = matches!(block.start, BlockStart::Whole(_)) || (is_call && block.stopped);
-        if block.index.is_some() || (!is_whole && block.pieces.is_empty()) {
-            return;
+    fn delta(&mut self, delta: Delta, out: &mut Vec<u8>, losses: &mut Losses) {
+        let Some(open) = &mut self.open else { return };
+        let json = match (delta, &open.start) {
+            (Delta::Input(text), _) => json!({ "type": "input_json_delta", "partial_json": text }),
+            (Delta::Text(text), BlockStart::Reasoning) => {
+                json!({ "type": "thinking_delta", "thinking": text })
+            }
+            (Delta::Text(text), _) => json!({ "type": "text_delta", "text": text }),
+            (Delta::Seal(seal), BlockStart::Reasoning) if seal.redacted && open.index.is_none() => {
+                let hidden = Kind::Reasoning { text: String::new(), seal: Some(seal) };
+                open.start = BlockStart::Whole(Box::new(Block::new(hidden)));
+                return self.block_start(out, losses);
+            }
+            (Delta::Seal(seal), BlockStart::Reasoning) => {
+                json!({ "type": "signature_delta", "signature": seal.kept(ID) })
+            }
+            // Another dialect's seal on words or a call stands before them, as thoughts.
+            (seal, _) => {
+                let aside = Telling { number: open.number, start: BlockStart::Reasoning, index: None };
+                let covered = self.open.replace(aside);
+                self.delta(seal, out, losses);
+                self.block_stop(out, losses);
+                return self.open = covered;
+            }
+        };
+        self.piece(&json, out, losses);
+    }
+
+    fn piece(&mut self, delta: &Value, out: &mut Vec<u8>, losses: &mut Losses) {
+        self.block_start(out, losses);
+        if let Some(index) = self.open.as_ref().and_then(|open| open.index) {
+            let head = format!("{{\"type\":\"content_block_delta\",\"index\":{index},\"delta\":");
+            frame(out, "content_block_delta", &[head.as_bytes(), &json::bytes(delta), b"}"]);
         }
-        let json = match &block.start {
+    }
+
+    /// Writes the start of a block, once.
+    fn block_start(&mut self, out: &mut Vec<u8>, losses: &mut Losses) {
+        let Some(open) = self.open.as_mut().filter(|open| open.index.is_none()) else { return };
+        let json = match &open.start {
             BlockStart::Text | BlockStart::Refusal => json!({ "type": "text", "text": "" }),
             BlockStart::Reasoning => json!({ "type": "thinking", "thinking": "", "signature": "" }),
             BlockStart::ToolUse { id, name } => {
@@ -483,16 +459,25 @@ impl StreamWriter {
             }
             BlockStart::Whole(whole) => {
                 let mut pen = Pen::new(Notes::answer(ID, false));
-                pen.notes.number = usize::try_from(self.first).ok();
+                pen.notes.number = usize::try_from(open.number).ok();
                 let json = pen.answer_block(whole);
                 losses.absorb(pen.notes.losses);
                 let Some(json) = json else { return };
                 json
             }
         };
-        block.index = Some(self.next);
+        open.index = Some(self.next);
         event(out, "content_block_start", members(json!({ "index": self.next, "content_block": json })));
         self.next = self.next.saturating_add(1);
+    }
+
+    fn block_stop(&mut self, out: &mut Vec<u8>, losses: &mut Losses) {
+        if self.open.as_ref().is_some_and(|open| matches!(open.start, BlockStart::ToolUse { .. })) {
+            self.block_start(out, losses);
+        }
+        if let Some(index) = self.open.take().and_then(|open| open.index) {
+            event(out, "content_block_stop", members(json!({ "index": index })));
+        }
     }
 
     /// The last two events. Usage is held until here, because it may come after the stop reason.
