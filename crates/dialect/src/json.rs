@@ -309,12 +309,23 @@ pub fn object<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value>
     there.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// Adds members to an object that is being written; a member that is already there stays as it is.
+/// Adds members to an object that is being written, into inner objects too; what is already there stays as
+/// it is.
 pub fn add(object: &mut Map<String, Value>, extra: Option<&Map<String, Value>>) {
     for (name, value) in extra.into_iter().flatten() {
-        if !object.contains_key(name) {
-            object.insert(name.clone(), value.clone());
+        match (object.get_mut(name), value) {
+            (Some(Value::Object(inner)), Value::Object(more)) => add(inner, Some(more)),
+            (Some(_), _) => {}
+            (None, value) => drop(object.insert(name.clone(), value.clone())),
         }
+    }
+}
+
+/// Takes a string out of an object; what is none goes too, and is empty.
+pub fn take_text(members: &mut Map<String, Value>, name: &str) -> String {
+    match members.shift_remove(name) {
+        Some(Value::String(text)) => text,
+        _ => String::new(),
     }
 }
 

@@ -1,10 +1,10 @@
 //! What OpenAI's two dialects have in common, though each writes it in a shape of its own: errors, efforts,
-//! functions, the form of an answer and media.
+//! functions, the form of an answer, usage and media.
 
 use crate::{
     DialectId, Fault, FaultKind,
-    canon::{Choose, Effort, Format, Kind, Media, Reasoning, Request, Source, Tool},
-    json::{Object, object, put},
+    canon::{Choose, Effort, Extra, Format, Kind, Media, Reasoning, Request, Source, Tool, Usage},
+    json::{Counts, Object, object, put},
     pen::Notes,
 };
 use serde_json::{Map, Value, json};
@@ -177,6 +177,64 @@ pub(crate) fn user<'a>(request: &'a Request, notes: &mut Notes) -> Option<&'a st
     }
     notes.losses.note("/metadata/user_id", "OpenAI takes 64 characters at most");
     None
+}
+
+/// What a dialect calls all input, all output, and the details of each.
+pub(crate) struct UsageNames([&'static str; 4]);
+
+/// The names of chat and of completions.
+pub(crate) const PROMPT: UsageNames =
+    UsageNames(["prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details"]);
+/// The names of the Responses API.
+pub(crate) const INPUT: UsageNames =
+    UsageNames(["input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details"]);
+
+/// Reads a usage object.
+pub(crate) fn read_usage(me: DialectId, usage: &Value, names: &UsageNames) -> Option<Usage> {
+    let members = usage.as_object()?;
+    Some(Usage { native: Extra::new(me, members.clone()), ..buckets(&Counts::of_map(members), names) })
+}
+
+/// The counts of a usage object in buckets. OpenAI counts cached and audio tokens within the input and
+/// thoughts within the output. xAI counts thoughts beside them (<https://docs.x.ai/docs/guides/reasoning>),
+/// Mistral sound: there the total tells.
+pub(crate) fn buckets(counts: &Counts<'_>, names: &UsageNames) -> Usage {
+    let UsageNames([input, output, of_input, of_output]) = *names;
+    let first = |places: &[(&str, &str)]| {
+        places.iter().find_map(|(inside, name)| counts.find(inside, name)).unwrap_or(0)
+    };
+    let (prompt, completion) = (counts.get("", input), counts.get("", output));
+    let cache_read = first(&[
+        (of_input, "cached_tokens"),
+        ("", "prompt_cache_hit_tokens"),
+        ("", "cached_tokens"),
+        ("", "cache_read_input_tokens"),
+    ]);
+    let cache_write = first(&[(of_input, "cache_write_tokens"), ("", "cache_creation_input_tokens")]);
+    let audio_in = counts.get(of_input, "audio_tokens");
+    let audio_out = counts.get(of_output, "audio_tokens");
+    let thought = counts.get(of_output, "reasoning_tokens");
+    let beside = counts.get("", "total_tokens").saturating_sub(prompt.saturating_add(completion));
+    let is_beside = |tokens: u64| {
+        beside > 0 && tokens > 0 && (beside == tokens || beside == audio_in.saturating_add(thought))
+    };
+    let (audio_within, thought_within) = (!is_beside(audio_in), !is_beside(thought));
+    // OpenRouter has reported more thoughts than it reported output in all.
+    let reasoning = if thought_within { thought.min(completion) } else { thought };
+    let within = |tokens: u64, is_within: bool| if is_within { tokens } else { 0 };
+    Usage {
+        input: [cache_read, cache_write, within(audio_in, audio_within)]
+            .into_iter()
+            .fold(prompt, u64::saturating_sub),
+        // Grok on Azure has reported more cached tokens than its prompt had; the totals are without them.
+        cache_read: cache_read.min(prompt),
+        cache_write: cache_write.min(prompt.saturating_sub(cache_read)),
+        audio_in,
+        output: completion.saturating_sub(within(reasoning, thought_within)).saturating_sub(audio_out),
+        reasoning,
+        audio_out,
+        ..Usage::default()
+    }
 }
 
 /// Reads the `input_audio` of a part that holds nothing else.

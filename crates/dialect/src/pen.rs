@@ -2,7 +2,7 @@
 
 use crate::{
     Carried, DialectId, Losses,
-    canon::{At, Block, Extra, Request, Tool, Turn},
+    canon::{At, Block, Extra, Request, Role, Tool, Turn},
     json,
 };
 use serde_json::{Map, Value};
@@ -87,6 +87,36 @@ impl Notes {
     pub(crate) fn late_instructions(&mut self, turn: &Turn) {
         let pointer = At { part: None, ..turn.at }.pointer("messages", "content", "role");
         self.losses.note(pointer, "only the first messages can be instructions");
+    }
+
+    /// Another dialect's turns that are instructions (they lead, and `leads` agrees), and the others.
+    /// Instructions alone are asked as the user's, because every API wants something said.
+    pub(crate) fn instructions<'a>(
+        &self,
+        turns: &'a [Turn],
+        leads: impl Fn(&Turn) -> bool,
+    ) -> (&'a [Turn], &'a [Turn]) {
+        let is_role = |turn: &Turn| matches!(turn.role, Role::System | Role::Developer);
+        let count = turns.iter().take_while(|turn| is_role(turn) && leads(turn)).count();
+        turns.split_at(if count == turns.len() && !self.own { 0 } else { count })
+    }
+
+    /// The input of a call as an object. What the model wrote wrongly (cut off, most often) becomes an empty
+    /// one: a wrapper of our own would teach it a parameter that the tool lacks.
+    pub(crate) fn input(&mut self, block: &Block, input: &str) -> Map<String, Value> {
+        let read = serde_json::from_str(input);
+        if read.is_err() && !input.trim().is_empty() {
+            self.lose(block, "input", "the call's arguments are not a JSON object");
+        }
+        read.unwrap_or_default()
+    }
+
+    /// What could be written of a member, whose loss is noted where it could not.
+    pub(crate) fn or_lose(&mut self, written: Option<Value>, pointer: &str) -> Option<Value> {
+        if written.is_none() {
+            self.losses.note(pointer, FOREIGN);
+        }
+        written
     }
 
     /// What only one dialect knows, if it is this one.

@@ -12,10 +12,12 @@ use serde_json::Value;
 use std::borrow::Cow;
 
 /// Makes a dialect of its rooms: `read` has `request` and `response`, `write` has those and `fault`, `wire`
-/// has `meter`, `stream` has `StreamReader`, `StreamWriter`, `StreamGlance` and `fault`. What deviates from
-/// the trait's own ways stands behind the name.
+/// has `meter`, `stream` has `StreamReader`, `StreamWriter`, `StreamGlance` and `fault`. Where `names`
+/// are given, things are called otherwise here; `counts` says how a request to count tokens is read and how
+/// it is answered.
 macro_rules! dialect {
-    ($(#[$doc:meta])* $name:ident = $id:path; $($more:tt)*) => {
+    ($(#[$doc:meta])* $name:ident = $id:path; $(names = $names:path;)?
+        $(counts = $count:path, $answer:literal;)?) => {
         $(#[$doc])*
         pub(crate) struct $name;
 
@@ -72,7 +74,22 @@ macro_rules! dialect {
                 stream::fault(fault)
             }
 
-            $($more)*
+            $(
+                fn read_count_request(
+                    &self,
+                    body: &[u8],
+                ) -> Result<crate::Carried<crate::canon::Request>, crate::Fault> {
+                    $count(body).map(crate::Carried::whole)
+                }
+
+                fn write_count(&self, tokens: u64) -> Vec<u8> {
+                    format!($answer, tokens).into_bytes()
+                }
+            )?
+
+            $(fn names(&self) -> &'static [(&'static str, &'static str)] {
+                $names
+            })?
         }
     };
 }

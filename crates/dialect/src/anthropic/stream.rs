@@ -64,9 +64,13 @@ impl Reading for ReadState {
         }
         let index = index(&data);
         match &*kind {
-            "message_start" => self.start(inner(&mut data, "message"), sink),
-            "content_block_start" => self.block_start(index, inner(&mut data, "content_block"), sink),
-            "content_block_delta" => self.delta(index, inner(&mut data, "delta"), sink),
+            "message_start" => self.start(data.remove("message").map(members).unwrap_or_default(), sink),
+            "content_block_start" => {
+                self.block_start(index, data.remove("content_block").map(members).unwrap_or_default(), sink)
+            }
+            "content_block_delta" => {
+                self.delta(index, data.remove("delta").map(members).unwrap_or_default(), sink)
+            }
             "content_block_stop" => self.block_stop(index, sink),
             "message_delta" => self.message_delta(data, sink),
             "message_stop" => self.stop(sink),
@@ -90,7 +94,7 @@ impl ReadState {
         let usage = self.usage.take(message.remove("usage").as_ref());
         if !self.started {
             self.started = true;
-            let [id, model] = ["id", "model"].map(|name| text(&mut message, name));
+            let [id, model] = ["id", "model"].map(|name| json::take_text(&mut message, name));
             for known in ["type", "role", "content", "stop_reason", "stop_sequence"] {
                 message.remove(known);
             }
@@ -148,12 +152,14 @@ impl ReadState {
         };
         match open {
             Open::Told { number, kind, last } => match (kind.as_str(), word.as_str()) {
-                ("text", "text_delta") => say(*number, Delta::Text(text(&mut delta, "text")), sink),
+                ("text", "text_delta") => {
+                    say(*number, Delta::Text(json::take_text(&mut delta, "text")), sink)
+                }
                 ("thinking", "thinking_delta") => {
-                    say(*number, Delta::Text(text(&mut delta, "thinking")), sink);
+                    say(*number, Delta::Text(json::take_text(&mut delta, "thinking")), sink);
                 }
                 ("thinking", "signature_delta") => {
-                    let more = text(&mut delta, "signature");
+                    let more = json::take_text(&mut delta, "signature");
                     self.held += more.len();
                     match last {
                         Some(Delta::Seal(seal)) => seal.data.push_str(&more),
@@ -161,7 +167,7 @@ impl ReadState {
                     }
                 }
                 ("tool_use", "input_json_delta") => {
-                    let more = text(&mut delta, "partial_json");
+                    let more = json::take_text(&mut delta, "partial_json");
                     *last = last.take().filter(|_| more.is_empty());
                     say(*number, Delta::Input(more), sink);
                 }
@@ -175,7 +181,7 @@ impl ReadState {
                 self.held += delta.values().map(|value| value.as_str().map_or(0, str::len)).sum::<usize>();
                 delta.remove("type");
                 match word.as_str() {
-                    "input_json_delta" => input.push_str(&text(&mut delta, "partial_json")),
+                    "input_json_delta" => input.push_str(&json::take_text(&mut delta, "partial_json")),
                     _ => grow(block, delta),
                 }
             }
@@ -202,9 +208,10 @@ impl ReadState {
 
     /// The stop reason and the usage. What else it holds is Anthropic's alone.
     fn message_delta(&mut self, mut data: Members, sink: &mut Sink) {
-        let mut delta = inner(&mut data, "delta");
+        let mut delta = data.remove("delta").map(members).unwrap_or_default();
         let usage = self.usage.take(data.remove("usage").as_ref());
-        let [reason, sequence] = ["stop_reason", "stop_sequence"].map(|name| text(&mut delta, name));
+        let [reason, sequence] =
+            ["stop_reason", "stop_sequence"].map(|name| json::take_text(&mut delta, name));
         delta.retain(|_, value| !value.is_null());
         data.retain(|name, value| name != "type" && !value.is_null());
         if !delta.is_empty() || !data.is_empty() {
@@ -237,20 +244,6 @@ impl ReadState {
 
 fn too_much(what: &str) -> Fault {
     invalid(format!("the provider's stream {what} than {STREAM_HELD_MAX} bytes or {PARTS_MAX} blocks"))
-}
-
-fn inner(data: &mut Members, name: &str) -> Members {
-    match data.remove(name) {
-        Some(Value::Object(inner)) => inner,
-        _ => Members::new(),
-    }
-}
-
-fn text(members: &mut Members, name: &str) -> String {
-    match members.remove(name) {
-        Some(Value::String(text)) => text,
-        _ => String::new(),
-    }
 }
 
 fn index(data: &Members) -> u64 {
@@ -386,7 +379,7 @@ impl StreamWriter {
     fn opaque(&mut self, data: &Members, out: &mut Vec<u8>) -> Option<u32> {
         match data.get("type").and_then(Value::as_str).unwrap_or_default() {
             "content_block_delta" => return u32::try_from(index(data)).ok(),
-            "message_delta" => write::merge(&mut self.last, data),
+            "message_delta" => json::add(&mut self.last, Some(data)),
             name if name.bytes().all(|byte| byte.is_ascii_graphic()) => event(out, name, data.clone()),
             _ => {}
         }
@@ -484,7 +477,7 @@ impl StreamWriter {
     fn end(&mut self, out: &mut Vec<u8>) {
         let stop = write::stopped(self.stop.as_ref(), self.called, self.refused);
         let mut last = members(json!({ "delta": stop, "usage": wire::usage_json(self.usage.as_ref()) }));
-        write::merge(&mut last, &self.last);
+        json::add(&mut last, Some(&self.last));
         event(out, "message_delta", last);
         event(out, "message_stop", Members::new());
         self.ended = true;

@@ -2,10 +2,10 @@
 
 use crate::{
     DialectId,
-    canon::{Effort, Extra, Role, Stop, StopReason, Usage},
+    canon::{Effort, Extra, Role, Stop, StopReason, Usage, UsageRow},
     json::{self, Counts},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// This dialect.
 pub(super) const ID: DialectId = DialectId::Anthropic;
@@ -55,21 +55,17 @@ const EFFORTS: &[(&str, Effort, u64)] = &[
 
 /// The effort that a word means.
 pub(super) fn effort(word: &str) -> Effort {
-    let row = EFFORTS.iter().find(|(name, ..)| *name == word);
-    row.map_or_else(|| Effort::Other(word.to_owned()), |(_, effort, _)| effort.clone())
+    Effort::of_word(EFFORTS, word)
 }
 
 /// The word for an effort.
 pub(super) fn effort_word(effort: &Effort) -> &str {
-    match effort {
-        Effort::Other(word) => word,
-        known => EFFORTS.iter().find(|(_, row, _)| row == known).map_or("high", |(word, ..)| word),
-    }
+    if let Effort::Other(word) = effort { word } else { effort.row(EFFORTS).map_or("high", |row| row.0) }
 }
 
 /// The thinking budget for an effort, in tokens; `None` for a word that we do not know.
 pub(super) fn effort_budget(effort: &Effort) -> Option<u64> {
-    EFFORTS.iter().find(|(_, row, _)| row == effort).map(|(.., budget)| *budget)
+    effort.row(EFFORTS).map(|row| row.1)
 }
 
 /// The stop that a word and a sequence mean.
@@ -96,12 +92,7 @@ pub(super) fn usage(native: Map<String, Value>) -> Usage {
     let calls = native.get("iterations").and_then(Value::as_array).into_iter().flatten();
     for call in calls.filter_map(Value::as_object) {
         if call.get("type").and_then(Value::as_str) == Some("compaction") {
-            let more = buckets(&Counts::of_map(call));
-            usage.input = usage.input.saturating_add(more.input);
-            usage.cache_read = usage.cache_read.saturating_add(more.cache_read);
-            usage.cache_write = usage.cache_write.saturating_add(more.cache_write);
-            usage.cache_write_1h = usage.cache_write_1h.saturating_add(more.cache_write_1h);
-            usage.output = usage.output.saturating_add(more.output);
+            usage = usage.plus(&buckets(&Counts::of_map(call)));
         }
     }
     Usage { native: Extra::new(ID, native), ..usage }
@@ -136,30 +127,26 @@ fn buckets(counts: &Counts<'_>) -> Usage {
     }
 }
 
+#[rustfmt::skip]
+const USAGE: &[UsageRow] = &[
+    ("", "input_tokens", |usage| usage.input.saturating_add(usage.audio_in)),
+    ("", "cache_creation_input_tokens", Usage::all_written),
+    ("", "cache_read_input_tokens", |usage| usage.cache_read),
+    ("", "output_tokens", Usage::all_output),
+];
+const HOUR: &[UsageRow] = &[
+    ("cache_creation", "ephemeral_5m_input_tokens", |usage| usage.cache_write),
+    ("cache_creation", "ephemeral_1h_input_tokens", |usage| usage.cache_write_1h),
+];
+const THOUGHT: &[UsageRow] = &[("output_tokens_details", "thinking_tokens", |usage| usage.reasoning)];
+
 /// Usage as Anthropic writes it. It is never absent: official clients fail without it.
 pub(super) fn usage_json(usage: Option<&Usage>) -> Map<String, Value> {
     let none = Usage::default();
     let usage = usage.unwrap_or(&none);
-    if let Some(native) = usage.native.of(ID) {
-        return native.clone();
-    }
-    let mut json = Map::new();
-    let written = usage.cache_write.saturating_add(usage.cache_write_1h);
-    json.insert("input_tokens".to_owned(), json!(usage.input.saturating_add(usage.audio_in)));
-    json.insert("cache_creation_input_tokens".to_owned(), json!(written));
-    json.insert("cache_read_input_tokens".to_owned(), json!(usage.cache_read));
-    json.insert("output_tokens".to_owned(), json!(usage.all_output()));
-    if usage.cache_write_1h > 0 {
-        let split = json!({
-            "ephemeral_5m_input_tokens": usage.cache_write,
-            "ephemeral_1h_input_tokens": usage.cache_write_1h,
-        });
-        json.insert("cache_creation".to_owned(), split);
-    }
-    if usage.reasoning > 0 {
-        json.insert("output_tokens_details".to_owned(), json!({ "thinking_tokens": usage.reasoning }));
-    }
-    json
+    let hour = if usage.cache_write_1h > 0 { HOUR } else { &[] };
+    let thought = if usage.reasoning > 0 { THOUGHT } else { &[] };
+    usage.written(ID, &[USAGE, hour, thought].concat())
 }
 
 /// Usage that comes in pieces (`message_start`, then `message_delta`, cumulative): a count that a later

@@ -52,20 +52,9 @@ pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>
     pen.notes.body(body, request.from)
 }
 
-/// Adds members that the reader left, into inner objects too; what is already there stays.
-pub(super) fn merge(into: &mut Members, from: &Members) {
-    for (name, value) in from {
-        match (into.get_mut(name), value) {
-            (Some(Value::Object(into)), Value::Object(from)) => merge(into, from),
-            (Some(_), _) => {}
-            (None, value) => drop(into.insert(name.clone(), value.clone())),
-        }
-    }
-}
-
 /// Writes back what the reader left.
 fn restore(extra: &Extra, into: &mut Members) {
-    extra.form(ID).into_iter().chain(extra.of(ID)).for_each(|members| merge(into, members));
+    [extra.form(ID), extra.of(ID)].into_iter().for_each(|members| json::add(into, members));
 }
 
 fn is(block: &Value, kinds: &[&str]) -> bool {
@@ -86,7 +75,7 @@ struct Said {
 impl Said {
     fn json(self) -> Value {
         let mut json = object([("role", json!(self.role)), ("content", content(self.plain, self.blocks))]);
-        merge(&mut json, &self.extra);
+        json::add(&mut json, Some(&self.extra));
         Value::Object(json)
     }
 }
@@ -135,7 +124,9 @@ impl Pen {
 
     /// The system prompt and the messages.
     fn conversation(&mut self, turns: &[Turn]) -> (Value, Vec<Said>) {
-        let (leading, turns) = turns.split_at(self.leading(turns));
+        let own = self.notes.own;
+        let leads = |turn: &Turn| turn.role != Role::System || !own || turn.at.turn.is_none();
+        let (leading, turns) = self.notes.instructions(turns, leads);
         let blocks: Vec<Value> =
             leading.iter().flat_map(|turn| self.blocks(&turn.blocks, Place::System)).collect();
         let absent = leading.is_empty() || (blocks.is_empty() && !self.notes.own);
@@ -143,18 +134,6 @@ impl Pen {
             if absent { Value::Null } else { content(matches!(leading, [only] if only.plain), blocks) };
         let said = turns.iter().map(|turn| self.said(turn)).collect();
         (system, if self.notes.own { said } else { self.arrange(said) })
-    }
-
-    /// How many turns are the system prompt. Instructions alone are asked as the user's, because the API
-    /// wants a message.
-    fn leading(&self, turns: &[Turn]) -> usize {
-        let leads = |turn: &&Turn| match turn.role {
-            Role::System => !self.notes.own || turn.at.turn.is_none(),
-            Role::Developer => true,
-            Role::User | Role::Assistant | Role::Tool => false,
-        };
-        let count = turns.iter().take_while(leads).count();
-        if count == turns.len() && !self.notes.own { 0 } else { count }
     }
 
     fn said(&mut self, turn: &Turn) -> Said {
@@ -229,7 +208,7 @@ impl Pen {
         if block.seal.is_some() && !self.notes.answer {
             self.notes.lose(block, "signature", "another API's seal");
         }
-        put(&mut json, "cache_control", block.cache.as_ref().map(cache_json));
+        put(&mut json, "cache_control", block.cache.as_ref().map(Cache::json));
         let pointer = self.notes.pointer(block, "");
         self.extra(&block.extra, &pointer, &mut json);
         Some(Value::Object(json))
@@ -257,7 +236,7 @@ impl Pen {
                 ("type", json!("tool_use")),
                 ("id", if self.keeps_ids() { json!(id) } else { json!(self.ids.call(id)) }),
                 ("name", json!(name)),
-                ("input", self.input(block, input)),
+                ("input", self.notes.input(block, input).into()),
             ]),
             Kind::ToolResult { id, error, content, plain } => self.tool_result(id, *error, content, *plain),
             // Another API's seal goes to a client, who brings it back, never to Anthropic.
@@ -278,17 +257,6 @@ impl Pen {
     /// The ids of an answer are not ours to change: their issuer wants them back.
     fn keeps_ids(&self) -> bool {
         self.notes.own || self.notes.answer
-    }
-
-    /// The input of a call, which must be an object. What the model wrote wrongly (cut off, most often)
-    /// becomes an empty object: a wrapper of our own would teach it a parameter that the tool lacks.
-    fn input(&mut self, block: &Block, input: &str) -> Value {
-        match serde_json::from_str::<Value>(input) {
-            Ok(value) if value.is_object() => return value,
-            Err(_) if input.trim().is_empty() => {}
-            _ => self.notes.lose(block, "input", "the call's arguments are not a JSON object"),
-        }
-        json!({})
     }
 
     fn tool_result(&mut self, id: &str, error: Option<bool>, said: &[Block], plain: bool) -> Members {
@@ -371,7 +339,7 @@ impl Pen {
             ("description", json!(tool.description)),
             ("input_schema", self.schema(tool.schema.clone())),
             ("strict", json!(tool.strict.filter(|strict| self.notes.own || *strict))),
-            ("cache_control", tool.cache.as_ref().map(cache_json).unwrap_or_default()),
+            ("cache_control", tool.cache.as_ref().map(Cache::json).unwrap_or_default()),
         ]);
         self.extra(&tool.extra, &format!("/tools/{index}"), &mut json);
         Some(Value::Object(json))
@@ -486,10 +454,6 @@ fn thinking_json(reasoning: Option<&Reasoning>) -> (Value, Value) {
         }
         Some(Reasoning::Effort(effort)) => (Value::Null, word(effort)),
     }
-}
-
-fn cache_json(cache: &Cache) -> Value {
-    Value::Object(object([("type", json!("ephemeral")), ("ttl", json!(cache.ttl))]))
 }
 
 fn sealed(text: &str, seal: &Seal) -> Members {

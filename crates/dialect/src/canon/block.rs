@@ -3,7 +3,7 @@
 use super::{At, Extra};
 use crate::DialectId;
 use memchr::memmem;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// One piece of a turn or an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,6 +78,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The words of a kind that has words.
+    #[must_use]
+    pub fn words(&self) -> &str {
+        match self {
+            Kind::Text(text) | Kind::Refusal(text) | Kind::Reasoning { text, .. } => text,
+            _ => "",
+        }
+    }
+
     /// The type of a medium of this kind that only has an address: what its end tells, or the usual one.
     #[must_use]
     pub fn media_type(&self, url: &str) -> &'static str {
@@ -147,6 +156,17 @@ fn mark(issuer: DialectId) -> String {
 pub struct Cache {
     /// How long, in the words of the API (`5m`, `1h`), where it is said.
     pub ttl: Option<String>,
+}
+
+impl Cache {
+    /// The hint in Anthropic's words, which others have taken over.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        match &self.ttl {
+            Some(ttl) => json!({"type": "ephemeral", "ttl": ttl}),
+            None => json!({"type": "ephemeral"}),
+        }
+    }
 }
 
 /// A picture, a sound or a document.

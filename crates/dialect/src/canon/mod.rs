@@ -17,7 +17,7 @@ pub use ids::ToolIds;
 pub use order::InOrder;
 pub use request::{At, Choose, Effort, Format, Reasoning, Request, Role, Sampling, Tool, Turn};
 pub use teller::Teller;
-pub use usage::Usage;
+pub use usage::{Usage, UsageRow};
 
 use crate::DialectId;
 use serde_json::{Map, Value};

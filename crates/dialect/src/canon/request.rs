@@ -245,6 +245,21 @@ pub enum Effort {
     Other(String),
 }
 
+impl Effort {
+    /// The effort that a word means by a dialect's table of words and thinking budgets, in tokens.
+    #[must_use]
+    pub fn of_word(table: &[(&str, Effort, u64)], word: &str) -> Effort {
+        let row = table.iter().find(|(name, ..)| word.eq_ignore_ascii_case(name));
+        row.map_or_else(|| Effort::Other(word.to_owned()), |(_, effort, _)| effort.clone())
+    }
+
+    /// The word and the budget for it in such a table.
+    #[must_use]
+    pub fn row(&self, table: &[(&'static str, Effort, u64)]) -> Option<(&'static str, u64)> {
+        table.iter().find(|(_, effort, _)| effort == self).map(|(word, _, budget)| (*word, *budget))
+    }
+}
+
 /// The form of the answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Format {

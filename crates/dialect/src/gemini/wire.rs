@@ -60,13 +60,12 @@ pub(super) fn write_stop(stop: &Stop, own: bool) -> &str {
 
 /// The effort that a level means.
 pub(super) fn read_effort(word: &str) -> Effort {
-    let known = EFFORTS.iter().find(|(name, ..)| word.eq_ignore_ascii_case(name));
-    known.map_or_else(|| Effort::Other(word.to_owned()), |(_, effort, _)| effort.clone())
+    Effort::of_word(EFFORTS, word)
 }
 
 /// The level and the budget for an effort; `None` for a word that we do not know.
 pub(super) fn write_effort(effort: &Effort) -> Option<(&'static str, u64)> {
-    EFFORTS.iter().find(|(_, known, _)| known == effort).map(|(word, _, budget)| (*word, *budget))
+    effort.row(EFFORTS)
 }
 
 /// A model from before Gemini 3: it knows budgets and no levels, and wants no seals.

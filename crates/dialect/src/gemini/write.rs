@@ -218,7 +218,8 @@ impl Pen {
             },
             Kind::ToolUse { id, name, input } => {
                 self.names.insert(id.clone(), name.clone());
-                let args = self.args(block, input);
+                let is_absent = self.notes.own && input.trim().is_empty();
+                let args = (!is_absent).then(|| self.notes.input(block, input));
                 json!({ "functionCall": told(json!({"id": issued(id), "name": name, "args": args})) })
             }
             Kind::ToolResult { id, error, content, .. } => {
@@ -226,17 +227,6 @@ impl Pen {
             }
             Kind::Opaque { .. } => return Err(FOREIGN),
         })))
-    }
-
-    /// The arguments of a call, which must be an object. What the model wrote wrongly (cut off, most
-    /// often) becomes an empty one.
-    fn args(&mut self, block: &Block, input: &str) -> Option<Value> {
-        let is_blank = input.trim().is_empty();
-        let args = serde_json::from_str::<Value>(input).ok().filter(Value::is_object);
-        if args.is_none() && !is_blank {
-            self.notes.lose(block, "input", "the call's arguments are not a JSON object");
-        }
-        args.or_else(|| (!self.notes.own || !is_blank).then(|| json!({})))
     }
 
     fn result(&mut self, block: &Block, id: &str, error: Option<bool>, content: &[Block]) -> Members {
@@ -262,10 +252,7 @@ impl Pen {
 
     /// Writes another dialect's request.
     fn foreign(&mut self, request: &Request, target: &Target<'_>, body: &mut Members) {
-        let leads = |turn: &&Turn| matches!(turn.role, Role::System | Role::Developer);
-        let count = request.turns.iter().take_while(leads).count();
-        // The API wants contents, so instructions alone are asked as the user's.
-        let (system, turns) = request.turns.split_at(if count == request.turns.len() { 0 } else { count });
+        let (system, turns) = self.notes.instructions(&request.turns, |_| true);
         let system: Vec<Value> = system.iter().flat_map(|turn| self.parts(&turn.blocks)).collect();
         put(body, "systemInstruction", (!system.is_empty()).then(|| json!({ "parts": system })));
         put(body, "contents", Some(self.contents(turns, target)));

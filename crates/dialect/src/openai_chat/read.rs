@@ -5,7 +5,7 @@ use super::{
     write,
 };
 use crate::{
-    Fault, FaultKind,
+    Fault,
     canon::{
         At, Block, Cache, Choice, Extra, Kind, Media, Message, Reasoning, Request, Role, Sampling, Source,
         Tool, Turn,
@@ -47,23 +47,7 @@ pub(super) fn request(body: &[u8]) -> Result<Request, Fault> {
 
 /// Reads a whole answer: <https://platform.openai.com/docs/api-reference/chat/object>
 pub(super) fn response(body: &[u8]) -> Result<Message, Fault> {
-    shape::answer(body, fault_in, message)
-}
-
-/// The error inside an answer or a chunk that came under the status 200, if it is one.
-pub(super) fn fault_in(value: &Value) -> Option<Fault> {
-    let says = |name: &&str| value.get(*name).is_some_and(|said| !said.is_null());
-    let choices = value.get("choices").and_then(Value::as_array);
-    if says(&"error") || choices.is_none() && ["errors", "detail", "message"].iter().any(says) {
-        return Some(error_body::told(200, value));
-    }
-    let choice = choices?.iter().find(|choice| {
-        choice.get("finish_reason").is_some_and(|word| word == "error")
-            || choice.get("error").is_some_and(Value::is_object)
-    })?;
-    let bare =
-        || Fault::new(FaultKind::UpstreamFailed, "the provider broke off with `finish_reason` `error`");
-    Some(choice.get("error").map_or_else(bare, |_| error_body::told(200, choice)))
+    shape::answer(body, error_body::in_answer, message)
 }
 
 fn turns(messages: Vec<Value>) -> Result<Vec<Turn>, Fault> {

@@ -107,11 +107,7 @@ impl ReadState {
 
     fn start(&mut self, mut chunk: Map<String, Value>, sink: &mut Sink) {
         self.started = true;
-        let mut text = |name: &str| match chunk.shift_remove(name) {
-            Some(Value::String(text)) => text,
-            _ => String::new(),
-        };
-        let (id, model) = (text("id"), text("model"));
+        let [id, model] = ["id", "model"].map(|name| json::take_text(&mut chunk, name));
         let created = chunk.shift_remove("created").and_then(|created| created.as_u64());
         let form = chunk.shift_remove("object").map(|name| ("object".to_owned(), name)).into_iter().collect();
         for known in ["usage", "x_groq", "obfuscation", "p"] {
@@ -155,7 +151,7 @@ impl ReadState {
 /// A frame's JSON, unless it is an error. `None` where it is no JSON.
 fn parsed(frame: Frame<'_>) -> Result<Option<Value>, Fault> {
     let chunk = serde_json::from_slice(frame.data).ok();
-    match chunk.as_ref().and_then(read::fault_in) {
+    match chunk.as_ref().and_then(error_body::in_answer) {
         Some(fault) => Err(fault),
         None if frame.event == b"error" => Err(error_body::read(200, frame.data)),
         None => Ok(chunk),
@@ -166,14 +162,12 @@ impl ReadChoice {
     fn delta(&mut self, mut delta: Map<String, Value>, id: &str, sink: &mut Sink) -> Result<(), Fault> {
         self.thoughts(&mut delta, sink);
         match delta.shift_remove("content") {
-            Some(Value::String(text)) => {
-                self.teller.say(BlockStart::Text, Delta::Text(text), &mut sink.events);
-            }
+            Some(Value::String(text)) => self.say(BlockStart::Text, text, sink),
             Some(Value::Array(parts)) => parts.into_iter().for_each(|part| self.part(part, sink)),
             _ => {}
         }
         if let Some(Value::String(text)) = delta.shift_remove("refusal") {
-            self.teller.say(BlockStart::Refusal, Delta::Text(text), &mut sink.events);
+            self.say(BlockStart::Refusal, text, sink);
         }
         if let Some(Value::Array(calls)) = delta.shift_remove("tool_calls") {
             calls.into_iter().try_for_each(|call| self.call(call, id, sink))?;
@@ -185,14 +179,16 @@ impl ReadChoice {
         Ok(())
     }
 
+    fn say(&mut self, kind: BlockStart, text: String, sink: &mut Sink) {
+        self.teller.say(kind, Delta::Text(text), &mut sink.events);
+    }
+
     /// Takes a part of a list (Mistral).
     fn part(&mut self, part: Value, sink: &mut Sink) {
         match (part.get("type").and_then(Value::as_str), part.get("text"), part.get("thinking")) {
-            (Some("text"), Some(Value::String(text)), _) => {
-                self.teller.say(BlockStart::Text, Delta::Text(text.clone()), &mut sink.events);
-            }
+            (Some("text"), Some(Value::String(text)), _) => self.say(BlockStart::Text, text.clone(), sink),
             (Some("thinking"), _, Some(held)) => {
-                self.teller.say(BlockStart::Reasoning, Delta::Text(read::thinking(held)), &mut sink.events);
+                self.say(BlockStart::Reasoning, read::thinking(held), sink);
             }
             _ => self.opaque(Map::from_iter([("content".to_owned(), json!([part]))]), sink),
         }
@@ -211,10 +207,10 @@ impl ReadChoice {
         if let Some(Value::String(text)) = text
             && details.iter().all(|detail| detail.text.is_empty())
         {
-            self.teller.say(BlockStart::Reasoning, Delta::Text(text), &mut sink.events);
+            self.say(BlockStart::Reasoning, text, sink);
         }
         for (detail, entry) in details.into_iter().zip(&entries) {
-            self.teller.say(BlockStart::Reasoning, Delta::Text(detail.text.to_owned()), &mut sink.events);
+            self.say(BlockStart::Reasoning, detail.text.to_owned(), sink);
             if let Some(seal) = detail.seal {
                 self.teller.say(BlockStart::Reasoning, Delta::Seal(seal), &mut sink.events);
             }

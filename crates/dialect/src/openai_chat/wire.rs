@@ -2,8 +2,9 @@
 
 use crate::{
     DialectId,
-    canon::{Extra, Role, Seal, Stop, StopReason, Usage},
+    canon::{Role, Seal, Stop, StopReason, Usage, UsageRow},
     json::Counts,
+    openai,
 };
 use serde_json::{Map, Value, json};
 
@@ -68,79 +69,30 @@ pub(super) fn usage_of(members: &Map<String, Value>) -> Option<Usage> {
 }
 
 /// Reads a usage object: <https://platform.openai.com/docs/api-reference/completions/object>
-///
-/// OpenAI counts cached and audio tokens within `prompt_tokens` and thoughts within `completion_tokens`.
-/// xAI counts thoughts beside them (<https://docs.x.ai/docs/guides/reasoning>), Mistral sound: there the
-/// total tells.
 pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
-    let members = usage.as_object()?;
-    Some(Usage { native: Extra::new(ME, members.clone()), ..buckets(&Counts::of_map(members)) })
+    openai::read_usage(ME, usage, &openai::PROMPT)
 }
 
 /// Reads nothing but the usage of a whole answer, and of that nothing but the counts.
 pub(super) fn meter(body: &[u8]) -> Option<Usage> {
-    Counts::of_last(body, "usage").map(|counts| buckets(&counts))
+    Counts::of_last(body, "usage").map(|counts| openai::buckets(&counts, &openai::PROMPT))
 }
 
-fn buckets(counts: &Counts<'_>) -> Usage {
-    let first = |places: &[(&str, &str)]| {
-        places.iter().find_map(|(inside, name)| counts.find(inside, name)).unwrap_or(0)
-    };
-    let (prompt, completion) = (counts.get("", "prompt_tokens"), counts.get("", "completion_tokens"));
-    let cache_read = first(&[
-        ("prompt_tokens_details", "cached_tokens"),
-        ("", "prompt_cache_hit_tokens"),
-        ("", "cached_tokens"),
-        ("", "cache_read_input_tokens"),
-    ]);
-    let cache_write =
-        first(&[("prompt_tokens_details", "cache_write_tokens"), ("", "cache_creation_input_tokens")]);
-    let audio_in = counts.get("prompt_tokens_details", "audio_tokens");
-    let audio_out = counts.get("completion_tokens_details", "audio_tokens");
-    let thought = counts.get("completion_tokens_details", "reasoning_tokens");
-    let beside = counts.get("", "total_tokens").saturating_sub(prompt.saturating_add(completion));
-    let is_beside = |tokens: u64| {
-        beside > 0 && tokens > 0 && (beside == tokens || beside == audio_in.saturating_add(thought))
-    };
-    let (audio_within, thought_within) = (!is_beside(audio_in), !is_beside(thought));
-    // OpenRouter has reported more thoughts than it reported output in all.
-    let reasoning = if thought_within { thought.min(completion) } else { thought };
-    let within = |tokens: u64, is_within: bool| if is_within { tokens } else { 0 };
-    Usage {
-        input: [cache_read, cache_write, within(audio_in, audio_within)]
-            .into_iter()
-            .fold(prompt, u64::saturating_sub),
-        cache_read,
-        cache_write,
-        audio_in,
-        output: completion.saturating_sub(within(reasoning, thought_within)).saturating_sub(audio_out),
-        reasoning,
-        audio_out,
-        ..Usage::default()
-    }
-}
+#[rustfmt::skip]
+const USAGE: &[UsageRow] = &[
+    ("", "prompt_tokens", Usage::all_input),
+    ("", "completion_tokens", Usage::all_output),
+    ("", "total_tokens", Usage::total),
+    ("prompt_tokens_details", "cached_tokens", |usage| usage.cache_read),
+    ("prompt_tokens_details", "cache_write_tokens", Usage::all_written),
+    ("prompt_tokens_details", "audio_tokens", |usage| usage.audio_in),
+    ("completion_tokens_details", "reasoning_tokens", |usage| usage.reasoning),
+    ("completion_tokens_details", "audio_tokens", |usage| usage.audio_out),
+];
 
 /// Writes a usage object, or gives back the one that was read.
 pub(super) fn write_usage(usage: &Usage) -> Value {
-    if let Some(native) = usage.native.of(ME) {
-        return Value::Object(native.clone());
-    }
-    let (prompt, completion) = (usage.all_input(), usage.all_output());
-    let written = usage.cache_write.saturating_add(usage.cache_write_1h);
-    json!({
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt.saturating_add(completion),
-        "prompt_tokens_details": {
-            "cached_tokens": usage.cache_read,
-            "cache_write_tokens": written,
-            "audio_tokens": usage.audio_in,
-        },
-        "completion_tokens_details": {
-            "reasoning_tokens": usage.reasoning,
-            "audio_tokens": usage.audio_out,
-        },
-    })
+    usage.written(ME, USAGE).into()
 }
 
 /// One entry of `reasoning_details`:

@@ -28,13 +28,13 @@ pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>
     put(&mut body, "messages", Some(messages));
     let tools = request.tools.iter().enumerate().filter_map(|(index, tool)| pen.tool(tool, index));
     put(&mut body, "tools", Some(tools.collect::<Vec<Value>>()).filter(|tools| !tools.is_empty()));
-    let choice = request.choice.as_ref().and_then(|wish| pen.or_lose(choice(wish), "/tool_choice"));
+    let choice = request.choice.as_ref().and_then(|wish| pen.0.or_lose(choice(wish), "/tool_choice"));
     // OpenAI refuses these two where there are no tools.
     let has_tools = pen.0.own || body.contains_key("tools");
     put(&mut body, "tool_choice", choice.filter(|_| has_tools));
     put(&mut body, "parallel_tool_calls", request.parallel.filter(|_| has_tools));
     let format = request.format.as_ref().map(|wish| format(wish, pen.0.own));
-    put(&mut body, "response_format", format.and_then(|format| pen.or_lose(format, "/response_format")));
+    put(&mut body, "response_format", format.and_then(|format| pen.0.or_lose(format, "/response_format")));
     put(&mut body, "reasoning_effort", request.reasoning.as_ref().and_then(openai::write_effort));
     let limit = if target.completion_limit { "max_completion_tokens" } else { "max_tokens" };
     put(&mut body, limit, request.limit);
@@ -78,13 +78,6 @@ pub(super) fn format(wish: &Format, own: bool) -> Option<Value> {
 struct Pen(Notes);
 
 impl Pen {
-    fn or_lose(&mut self, written: Option<Value>, pointer: &str) -> Option<Value> {
-        if written.is_none() {
-            self.0.losses.note(pointer, FOREIGN);
-        }
-        written
-    }
-
     /// Adds what only this dialect knows, and notes what only another does. Of what was read, the form
     /// that was kept takes the place of what canonical form makes of it.
     fn rest(&mut self, extra: &Extra, written: &mut Map<String, Value>, pointer: &str) {
@@ -307,7 +300,7 @@ impl Pen {
         }
         let function = openai::write_function(tool, Value::Null);
         let mut written = object([("type", "function".into()), ("function", function.into())]);
-        put(&mut written, "cache_control", tool.cache.as_ref().filter(|_| self.0.own).map(hint));
+        put(&mut written, "cache_control", tool.cache.as_ref().filter(|_| self.0.own).map(Cache::json));
         self.0.tool(tool, index);
         self.rest(&tool.extra, &mut written, &format!("/tools/{index}"));
         Some(Value::Object(written))
@@ -334,7 +327,7 @@ impl Pen {
     /// The cache hint of a block, where it may be written; what else of a block is lost is noted.
     fn cache(&mut self, block: &Block) -> Option<Value> {
         self.hints(block);
-        block.cache.as_ref().filter(|_| self.0.own).map(hint)
+        block.cache.as_ref().filter(|_| self.0.own).map(Cache::json)
     }
 
     fn hints(&mut self, block: &Block) {
@@ -352,11 +345,7 @@ fn whole_form(extra: &Extra) -> Option<Value> {
 
 /// The words of all blocks that have words.
 fn words(blocks: &[&Block]) -> String {
-    let words = blocks.iter().map(|block| match &block.kind {
-        Kind::Text(text) | Kind::Refusal(text) | Kind::Reasoning { text, .. } => text.as_str(),
-        _ => "",
-    });
-    words.collect()
+    blocks.iter().map(|block| block.kind.words()).collect()
 }
 
 /// `reasoning_details` of the thoughts and the words that are sealed.
@@ -367,11 +356,4 @@ fn details(thoughts: &[&Block], parts: &[&Block]) -> Vec<Value> {
         _ => None,
     });
     sealed.enumerate().map(|(index, (text, seal))| wire::write_detail(text, seal, index)).collect()
-}
-
-fn hint(cache: &Cache) -> Value {
-    match &cache.ttl {
-        Some(ttl) => json!({"type": "ephemeral", "ttl": ttl}),
-        None => json!({"type": "ephemeral"}),
-    }
 }

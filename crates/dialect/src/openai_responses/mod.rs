@@ -21,16 +21,6 @@ mod write;
 crate::shape::dialect! {
     /// The dialect of `/v1/responses`.
     OpenaiResponses = wire::ME;
-
-    fn names(&self) -> &'static [(&'static str, &'static str)] {
-        wire::NAMES
-    }
-
-    fn read_count_request(&self, body: &[u8]) -> Result<crate::Carried<crate::canon::Request>, crate::Fault> {
-        read::request(body).map(crate::Carried::whole)
-    }
-
-    fn write_count(&self, tokens: u64) -> Vec<u8> {
-        format!(r#"{{"object":"response.input_tokens","input_tokens":{tokens}}}"#).into_bytes()
-    }
+    names = wire::NAMES;
+    counts = read::request, r#"{{"object":"response.input_tokens","input_tokens":{}}}"#;
 }

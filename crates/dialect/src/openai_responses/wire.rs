@@ -3,8 +3,8 @@
 
 use crate::{
     DialectId,
-    canon::{Extra, Role, Stop, StopReason, Usage},
-    json,
+    canon::{Role, Stop, StopReason, Usage, UsageRow},
+    json, openai,
 };
 use serde_json::{Map, Value, json};
 
@@ -136,46 +136,29 @@ pub(super) fn write_stop(stop: Option<&Stop>, own: bool) -> (&str, Value) {
     ("incomplete", json!({ "reason": reason }))
 }
 
-/// Reads a usage object. Cached input stands within `input_tokens`, thoughts within `output_tokens`.
+/// Reads a usage object.
 pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
-    let native = usage.as_object()?;
-    let count = |pointer: &str| usage.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
-    let cache_read = count("/input_tokens_details/cached_tokens");
-    let cache_write = count("/input_tokens_details/cache_write_tokens");
-    let output = count("/output_tokens");
-    let reasoning = count("/output_tokens_details/reasoning_tokens").min(output);
-    Some(Usage {
-        input: count("/input_tokens").saturating_sub(cache_read).saturating_sub(cache_write),
-        cache_read,
-        cache_write,
-        output: output.saturating_sub(reasoning),
-        reasoning,
-        native: Extra::new(ME, native.clone()),
-        ..Usage::default()
-    })
+    openai::read_usage(ME, usage, &openai::INPUT)
 }
 
-/// Reads nothing but the usage of a whole answer.
+/// Reads nothing but the usage of a whole answer, and of that nothing but the counts.
 pub(super) fn meter(body: &[u8]) -> Option<Usage> {
     read_usage(&json::members(body, &["usage"])?.remove("usage")?)
 }
 
+#[rustfmt::skip]
+const USAGE: &[UsageRow] = &[
+    ("", "input_tokens", Usage::all_input),
+    ("input_tokens_details", "cached_tokens", |usage| usage.cache_read),
+    ("input_tokens_details", "cache_write_tokens", Usage::all_written),
+    ("", "output_tokens", Usage::all_output),
+    ("output_tokens_details", "reasoning_tokens", |usage| usage.reasoning),
+    ("", "total_tokens", Usage::total),
+];
+
 /// Writes a usage object, or gives back the one that was read. It is never absent: clients fail without it.
 pub(super) fn write_usage(usage: Option<&Usage>) -> Value {
-    let none = Usage::default();
-    let usage = usage.unwrap_or(&none);
-    if let Some(native) = usage.native.of(ME) {
-        return Value::Object(native.clone());
-    }
-    let (input, output) = (usage.all_input(), usage.all_output());
-    let written = usage.cache_write.saturating_add(usage.cache_write_1h);
-    json!({
-        "input_tokens": input,
-        "input_tokens_details": { "cached_tokens": usage.cache_read, "cache_write_tokens": written },
-        "output_tokens": output,
-        "output_tokens_details": { "reasoning_tokens": usage.reasoning },
-        "total_tokens": input.saturating_add(output),
-    })
+    usage.unwrap_or(&Usage::default()).written(ME, USAGE).into()
 }
 
 /// An answer's id as clients of this dialect know it.

@@ -139,20 +139,17 @@ impl Pen {
     /// The instructions and the input. Another dialect's system prompt is the instructions where it is words
     /// and something else is said, as the API wants some input.
     fn conversation(&mut self, turns: &[Turn]) -> (Value, Value) {
+        let own = self.0.own;
         let is_text = |block: &Block| matches!(block.kind, Kind::Text(_));
-        let leads = |turn: &&Turn| {
-            let fits = if self.0.own { turn.at.turn.is_none() } else { turn.blocks.iter().all(is_text) };
-            turn.role == Role::System && fits
-        };
-        let count = turns.iter().take_while(leads).count();
-        let (leading, rest) = turns.split_at(if count == turns.len() && !self.0.own { 0 } else { count });
+        let fits = |turn: &Turn| if own { turn.at.turn.is_none() } else { turn.blocks.iter().all(is_text) };
+        let (leading, rest) = self.0.instructions(turns, |turn| turn.role == Role::System && fits(turn));
         let said: Vec<&Block> = leading.iter().flat_map(|turn| &turn.blocks).collect();
-        let text: Vec<&str> = said.iter().map(|block| words(block)).collect();
+        let text: Vec<&str> = said.iter().map(|block| block.kind.words()).collect();
         said.iter().for_each(|block| self.0.hints(block));
         let instructions = if said.is_empty() { Value::Null } else { text.join("\n\n").into() };
         match rest {
             [only] if self.0.own && only.at.turn.is_none() => {
-                (instructions, only.blocks.first().map(words).into())
+                (instructions, only.blocks.first().map(|block| block.kind.words()).into())
             }
             [] if self.0.own => (instructions, Value::Null),
             rest => (instructions, rest.iter().flat_map(|turn| self.items(turn)).collect()),
@@ -290,7 +287,7 @@ impl Pen {
         match content {
             [only] if plain || (!self.0.own && matches!(only.kind, Kind::Text(_))) => {
                 self.0.hints(only);
-                words(only).into()
+                only.kind.words().into()
             }
             [] if !self.0.own => "".into(),
             many => many
@@ -335,11 +332,11 @@ impl Pen {
         let tools: Vec<Value> = tools.filter_map(|(index, tool)| self.tool(tool, index)).collect();
         let has_tools = self.0.own || !tools.is_empty();
         let choice = request.choice.as_ref().filter(|_| has_tools);
-        let choice = choice.and_then(|wish| self.or_lose(self::choice(wish), "/tool_choice"));
+        let choice = choice.and_then(|wish| self.0.or_lose(self::choice(wish), "/tool_choice"));
         let format = request.format.as_ref();
         let format = format.and_then(|wish| {
             let format = openai::write_format(ME, wish, self.0.own, |held| held);
-            self.or_lose(format, "/response_format")
+            self.0.or_lose(format, "/response_format")
         });
         let format = format.unwrap_or_default();
         let effort = request.reasoning.as_ref().and_then(openai::write_effort);
@@ -361,13 +358,6 @@ impl Pen {
         json::add(&mut body, request.extra.of(ME));
         self.0.extra(&request.extra, "");
         body
-    }
-
-    fn or_lose(&mut self, written: Option<Value>, pointer: &str) -> Option<Value> {
-        if written.is_none() {
-            self.0.losses.note(pointer, FOREIGN);
-        }
-        written
     }
 
     /// A function. This API is strict where it is not told otherwise, others are not.
@@ -398,14 +388,6 @@ impl Pen {
 
 fn block_list(parts: &mut Vec<(bool, Value)>) -> Vec<(bool, Value)> {
     std::mem::take(parts)
-}
-
-/// The words of a block that has words.
-fn words(block: &Block) -> &str {
-    match &block.kind {
-        Kind::Text(text) | Kind::Refusal(text) => text,
-        _ => "",
-    }
 }
 
 fn reasoning(text: &str, seal: Option<&str>) -> Value {
