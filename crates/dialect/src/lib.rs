@@ -6,10 +6,12 @@
 //!
 //! Each dialect is a folder with the same five files: `wire` (its vocabulary), `read` (requests, answers
 //! and errors into canonical form), `write` (the way back), `stream` (both again, event by event) and
-//! `tests`. No dialect imports another; what they share is `canon`, `frame`, `json`, `fault` and `loss`.
+//! `tests`, together no more than 1,500 lines without those. No dialect imports another: what all share is
+//! `canon`, `frame`, `json`, `fault`, `loss`, `pen` and `shape`, and what some share is `openai` and `claude`.
 
 mod anthropic;
 pub mod canon;
+mod claude;
 pub mod error_body;
 pub mod fault;
 pub mod frame;

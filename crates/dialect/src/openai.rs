@@ -1,10 +1,12 @@
-//! What OpenAI's two dialects have in common, though each writes it in a shape of its own: errors, efforts,
+//! What OpenAI's dialects have in common, though each writes it in a shape of its own: errors, stops, efforts,
 //! functions, the form of an answer, usage and media.
 
 use crate::{
     DialectId, Fault, FaultKind,
-    canon::{Choose, Effort, Extra, Format, Kind, Media, Reasoning, Request, Source, Tool, Usage},
-    json::{Counts, Object, object, put},
+    canon::{
+        Choose, Effort, Extra, Format, Kind, Media, Reasoning, Request, Source, Stop, StopReason, Tool, Usage,
+    },
+    json::{Counts, Object, object, put, wrong},
     pen::Notes,
 };
 use serde_json::{Map, Value, json};
@@ -21,6 +23,21 @@ const EFFORTS: &[(&str, Effort)] = &[
     ("max", Effort::Max),
 ];
 
+const FINISH: &[(&str, StopReason)] = &[
+    ("stop", StopReason::End),
+    ("length", StopReason::MaxTokens),
+    ("tool_calls", StopReason::ToolUse),
+    ("content_filter", StopReason::ContentFilter),
+    ("function_call", StopReason::ToolUse),
+    // xAI, Together and Text Generation Inference.
+    ("end_turn", StopReason::End),
+    ("eos", StopReason::End),
+    ("eos_token", StopReason::End),
+    ("stop_sequence", StopReason::Sequence),
+    // Mistral.
+    ("model_length", StopReason::ContextWindow),
+];
+
 /// Writes an error: <https://platform.openai.com/docs/guides/error-codes>
 ///
 /// Where the provider refused the request itself, its own type and code say more than ours.
@@ -31,6 +48,23 @@ pub(crate) fn fault(fault: &Fault) -> Value {
     let ours = Some(meaning.openai_code).filter(|code| !code.is_empty());
     let code = upstream.and_then(|upstream| upstream.code.as_deref()).or(ours);
     json!({"error": {"message": fault.text(), "type": kind, "param": fault.param, "code": code}})
+}
+
+/// Reads a `finish_reason`.
+pub(crate) fn read_stop(word: &str) -> Stop {
+    Stop::new(StopReason::of_word(FINISH, word), word)
+}
+
+/// The `finish_reason` for a stop: the provider's own word where it is of this dialect, else a documented
+/// one.
+pub(crate) fn write_stop(stop: &Stop, own: bool) -> &str {
+    match stop.reason {
+        _ if own && !stop.native.is_empty() => &stop.native,
+        StopReason::End | StopReason::Sequence | StopReason::Pause | StopReason::Other => "stop",
+        StopReason::MaxTokens | StopReason::ContextWindow => "length",
+        StopReason::ToolUse => "tool_calls",
+        StopReason::ContentFilter | StopReason::Refusal => "content_filter",
+    }
 }
 
 /// Reads an effort.
@@ -72,6 +106,30 @@ pub(crate) fn small<T>(
     let is_canonical = write(&found).as_ref() == Some(&value);
     put(kept, name, (!is_canonical).then_some(value));
     Some(found)
+}
+
+/// Reads `stop`, a string or a list of strings.
+///
+/// # Errors
+/// A fault when it is neither.
+pub(crate) fn read_stops(object: &mut Object, kept: &mut Map<String, Value>) -> Result<Vec<String>, Fault> {
+    let Some(value) = object.take("stop") else { return Ok(Vec::new()) };
+    put(kept, "stop", Some(&value).filter(|value| value.as_array().is_none_or(Vec::is_empty)).cloned());
+    let list = if let Value::Array(list) = value { list } else { vec![value] };
+    let word = |value: Value| match value {
+        Value::String(word) => Ok(word),
+        other => Err(wrong(&object.at("stop"), "a string or a list of strings", &other)),
+    };
+    list.into_iter().map(word).collect()
+}
+
+/// Reads the wish for a stream's usage.
+pub(crate) fn stream_usage(object: &mut Object, kept: &mut Map<String, Value>) -> Option<bool> {
+    let options = object.take("stream_options")?;
+    let usage = options.get("include_usage").and_then(Value::as_bool);
+    let is_canonical = usage.is_some() && options.as_object().is_some_and(|options| options.len() == 1);
+    put(kept, "stream_options", (!is_canonical).then_some(options));
+    usage
 }
 
 /// Reads a `tool_choice`; `name` is where it names a function.

@@ -7,7 +7,7 @@ use crate::{
         At, Block, Cache, Choice, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role,
         Sampling, Seal, Source, Stop, Tool, Turn,
     },
-    error_body,
+    claude, error_body,
     json::{self, Object, bounded, wrong},
     limits::{PARTS_MAX, TOOLS_MAX, TURNS_MAX},
     shape,
@@ -34,7 +34,7 @@ pub(super) fn count_request(body: &[u8]) -> Result<Request, Fault> {
     (request.choice, request.parallel) = body.nested("tool_choice", tool_choice)?;
     request.sampling = sampling(&mut body)?;
     request.limit = body.whole("max_tokens")?;
-    request.reasoning = body.nested("thinking", thinking)?;
+    request.reasoning = body.nested("thinking", claude::read_thinking)?;
     body.nested("output_config", |config| output_config(config, &mut request))?;
     if request.format.is_none() {
         // The older name of `output_config.format`.
@@ -263,26 +263,12 @@ fn sampling(body: &mut Object) -> Result<Sampling, Fault> {
     })
 }
 
-fn thinking(thinking: &mut Object) -> Result<Option<Reasoning>, Fault> {
-    let reasoning = match kind(thinking) {
-        Some("adaptive") => Reasoning::Adaptive(None),
-        Some("disabled") => Reasoning::Off,
-        Some("enabled") => match thinking.whole("budget_tokens")? {
-            Some(budget) => Reasoning::Budget(budget),
-            None => return Err(Fault::bad(thinking.at("budget_tokens"), "`budget_tokens` is missing")),
-        },
-        _ => return Ok(None),
-    };
-    thinking.take("type");
-    Ok(Some(reasoning))
-}
-
 fn output_config(config: &mut Object, request: &mut Request) -> Result<(), Fault> {
     request.format = format(config, "format")?;
     // Beside a budget, and beside no thinking at all, an effort means something that only Anthropic knows.
     let meant = matches!(request.reasoning, None | Some(Reasoning::Adaptive(_)));
     if meant && let Some(word) = config.string("effort")? {
-        let effort = wire::effort(&word);
+        let effort = claude::read_effort(&word);
         request.reasoning = Some(match request.reasoning {
             Some(_) => Reasoning::Adaptive(Some(effort)),
             None => Reasoning::Effort(effort),

@@ -66,10 +66,10 @@ impl Reading for ReadState {
         match &*kind {
             "message_start" => self.start(data.remove("message").map(members).unwrap_or_default(), sink),
             "content_block_start" => {
-                self.block_start(index, data.remove("content_block").map(members).unwrap_or_default(), sink)
+                self.block_start(index, data.remove("content_block").map(members).unwrap_or_default(), sink);
             }
             "content_block_delta" => {
-                self.delta(index, data.remove("delta").map(members).unwrap_or_default(), sink)
+                self.delta(index, data.remove("delta").map(members).unwrap_or_default(), sink);
             }
             "content_block_stop" => self.block_stop(index, sink),
             "message_delta" => self.message_delta(data, sink),
@@ -153,7 +153,7 @@ impl ReadState {
         match open {
             Open::Told { number, kind, last } => match (kind.as_str(), word.as_str()) {
                 ("text", "text_delta") => {
-                    say(*number, Delta::Text(json::take_text(&mut delta, "text")), sink)
+                    say(*number, Delta::Text(json::take_text(&mut delta, "text")), sink);
                 }
                 ("thinking", "thinking_delta") => {
                     say(*number, Delta::Text(json::take_text(&mut delta, "thinking")), sink);

@@ -2,7 +2,7 @@
 
 use crate::{
     DialectId,
-    canon::{Effort, Extra, Role, Stop, StopReason, Usage, UsageRow},
+    canon::{Extra, Role, Stop, StopReason, Usage, UsageRow},
     json::{self, Counts},
 };
 use serde_json::{Map, Value};
@@ -35,38 +35,8 @@ const STOPS: &[(&str, StopReason)] = &[
     ("model_context_window_exceeded", StopReason::ContextWindow),
 ];
 
-/// Wishes that this dialect has no member for.
-#[rustfmt::skip]
-pub(super) const UNKNOWN: &[&str] =
-    &["frequency_penalty", "presence_penalty", "seed", "n", "logprobs", "top_logprobs"];
-
 /// Words by which Claude Code knows that it must compact the conversation.
 pub(super) const TOO_LONG: &str = "prompt is too long";
-
-/// Efforts: the word of `output_config.effort`, and the thinking budget in tokens that stands for it on
-/// models that know budgets alone. There is no word below `low`.
-const EFFORTS: &[(&str, Effort, u64)] = &[
-    ("low", Effort::Low, 2_048),
-    ("medium", Effort::Medium, 8_192),
-    ("high", Effort::High, 16_384),
-    ("max", Effort::Max, 32_000),
-    ("low", Effort::Minimal, 1_024),
-];
-
-/// The effort that a word means.
-pub(super) fn effort(word: &str) -> Effort {
-    Effort::of_word(EFFORTS, word)
-}
-
-/// The word for an effort.
-pub(super) fn effort_word(effort: &Effort) -> &str {
-    if let Effort::Other(word) = effort { word } else { effort.row(EFFORTS).map_or("high", |row| row.0) }
-}
-
-/// The thinking budget for an effort, in tokens; `None` for a word that we do not know.
-pub(super) fn effort_budget(effort: &Effort) -> Option<u64> {
-    effort.row(EFFORTS).map(|row| row.1)
-}
 
 /// The stop that a word and a sequence mean.
 pub(super) fn stop(word: &str, sequence: Option<String>) -> Stop {

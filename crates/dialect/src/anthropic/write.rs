@@ -10,8 +10,8 @@ use crate::{
         At, Block, Cache, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role, Seal,
         Source, Stop, StopReason, Tool, ToolIds, Turn,
     },
+    claude,
     json::{self, object, put},
-    limits::{OUTPUT_TOKENS_DEFAULT, THINKING_BUDGET_MIN},
     pen::{FOREIGN, NO_MEMBER, NO_THOUGHTS, Notes},
 };
 use serde_json::{Map, Value, json};
@@ -22,19 +22,23 @@ type Members = Map<String, Value>;
 pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>> {
     let mut pen = Pen::new(Notes::request(ID, request.from == ID));
     let (system, said) = pen.conversation(&request.turns);
-    let (limit, reasoning) = pen.reasoning(request, target, &said);
+    let (limit, reasoning) = claude::fit_reasoning(request, target, may_think(&said), &mut pen.notes);
     let thinks = matches!(reasoning, Some(Reasoning::Adaptive(_) | Reasoning::Budget(_)));
-    let (thinking, effort) = thinking_json(reasoning.as_ref());
+    let (thinking, effort) = claude::write_thinking(reasoning.as_ref());
     let output = object([("effort", effort), ("format", pen.format(request))]);
     let tools: Vec<Value> =
         request.tools.iter().enumerate().filter_map(|(at, tool)| pen.tool(tool, at)).collect();
-    let sampling = &request.sampling;
+    let choice = pen.tool_choice(request, thinks, !tools.is_empty());
+    let sampling = match pen.notes.own {
+        true => request.sampling.clone(),
+        false => claude::fit_sampling(request, thinks, &mut pen.notes),
+    };
     let mut body = object([
         ("model", json!(target.model)),
         ("max_tokens", json!(limit)),
         ("system", system),
         ("messages", said.into_iter().map(Said::json).collect()),
-        ("tool_choice", pen.tool_choice(request, thinks, !tools.is_empty())),
+        ("tool_choice", choice),
         ("tools", if tools.is_empty() { Value::Null } else { Value::Array(tools) }),
         ("thinking", thinking),
         ("output_config", if output.is_empty() { Value::Null } else { Value::Object(output) }),
@@ -45,9 +49,6 @@ pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>
         ("metadata", request.user.as_ref().map_or(Value::Null, |user| json!({ "user_id": user }))),
         ("stream", json!(request.stream)),
     ]);
-    if !pen.notes.own {
-        pen.fit_sampling(request, thinks, &mut body);
-    }
     pen.extra(&request.extra, "", &mut body);
     pen.notes.body(body, request.from)
 }
@@ -294,42 +295,6 @@ impl Pen {
         self.notes.extra(extra, pointer);
     }
 
-    /// How long the answer may be, and how the model thinks. Another dialect's wish is fitted: every model
-    /// that thinks understands a budget, only the newest adaptive thinking. The budget must be under
-    /// `max_tokens`, so that is raised, and a caller whose limit was for the answer alone loses nothing.
-    /// <https://docs.anthropic.com/en/docs/build-with-claude/extended-thinking>
-    fn reasoning(
-        &mut self,
-        request: &Request,
-        target: &Target<'_>,
-        said: &[Said],
-    ) -> (u64, Option<Reasoning>) {
-        let limit = request.limit.or(target.max_output).unwrap_or(OUTPUT_TOKENS_DEFAULT);
-        let budget = match &request.reasoning {
-            as_it_is @ (None | Some(Reasoning::Off)) => return (limit, as_it_is.clone()),
-            as_it_is if self.notes.own => return (limit, as_it_is.clone()),
-            Some(Reasoning::Budget(0)) => return (limit, Some(Reasoning::Off)),
-            Some(Reasoning::Adaptive(_)) => None,
-            Some(Reasoning::Budget(budget)) => Some(*budget),
-            Some(Reasoning::Effort(effort)) => Some(wire::effort_budget(effort).unwrap_or(0)),
-        };
-        let most = target.max_output.unwrap_or(u64::MAX);
-        let why = match budget {
-            Some(0) => "no such effort is known",
-            Some(_) if most <= 2 * THINKING_BUDGET_MIN => "the model writes too few tokens to think",
-            _ if !may_think(said) => "the last answer begins without signed thoughts",
-            None => return (limit, request.reasoning.clone()),
-            Some(budget) => {
-                // A quarter of what the model can write stays for the answer.
-                let budget = budget.clamp(THINKING_BUDGET_MIN, most - most / 4);
-                let limit = if limit > budget { limit } else { limit.saturating_add(budget).min(most) };
-                return (limit, Some(Reasoning::Budget(budget)));
-            }
-        };
-        self.notes.losses.note("/reasoning_effort", why);
-        (limit, None)
-    }
-
     fn tool(&mut self, tool: &Tool, index: usize) -> Option<Value> {
         if let Some((dialect, json)) = &tool.native {
             return self.notes.native(*dialect, json, &format!("/tools/{index}"));
@@ -390,40 +355,6 @@ impl Pen {
             None | Some(Format::Text) => Value::Null,
         }
     }
-
-    /// Takes out what the API refuses or has no member for; a wish that asks for nothing is no loss.
-    /// Temperatures end at 1. A model that thinks takes no other, and newer models take either a temperature
-    /// or `top_p`, of which 1 is the same as none.
-    fn fit_sampling(&mut self, request: &Request, thinks: bool, body: &mut Members) {
-        let sampling = &request.sampling;
-        let number = |name: &str| body.get(name).and_then(Value::as_f64);
-        let temperature = number("temperature").unwrap_or(1.0);
-        let top_p = number("top_p").unwrap_or(1.0);
-        let both = body.contains_key("temperature") && !thinks;
-        let blank = |word: &String| word.trim().is_empty();
-        let lost = [
-            ("temperature", thinks && temperature != 1.0, "a model that thinks takes only 1"),
-            ("temperature", temperature > 1.0, "it goes no higher than 1"),
-            ("top_k", thinks && sampling.top_k.is_some(), "a model that thinks takes none"),
-            ("top_p", thinks && top_p < 0.95, "a model that thinks takes none under 0.95"),
-            ("top_p", both && top_p != 1.0, "newer models take only one of it and `temperature`"),
-            ("stop", sampling.stop.iter().any(blank), "a stop sequence must hold more than white space"),
-        ];
-        for (name, _, why) in lost.into_iter().filter(|(_, lost, _)| *lost) {
-            self.notes.losses.note(format!("/{name}"), why);
-            body.remove(name);
-        }
-        self.notes.sampling(request, wire::UNKNOWN);
-        if temperature > 1.0 && !thinks {
-            body.insert("temperature".to_owned(), json!(1));
-        }
-        if top_p == 1.0 {
-            body.remove("top_p");
-        }
-        let stop: Vec<&String> = sampling.stop.iter().filter(|word| !blank(word)).collect();
-        body.remove("stop_sequences");
-        body.extend((!stop.is_empty()).then(|| ("stop_sequences".to_owned(), json!(stop))));
-    }
 }
 
 /// The format stood under its older name, and is written back there.
@@ -438,22 +369,6 @@ fn may_think(said: &[Said]) -> bool {
     let calls = last.blocks.iter().any(|block| is(block, &["tool_use"]));
     let thought = last.blocks.first().is_some_and(|block| is(block, THOUGHTS));
     said.last().is_some_and(|end| end.role != "assistant") && (thought || !calls)
-}
-
-/// `thinking` and `output_config.effort`.
-fn thinking_json(reasoning: Option<&Reasoning>) -> (Value, Value) {
-    let word = |effort| json!(wire::effort_word(effort));
-    match reasoning {
-        None => (Value::Null, Value::Null),
-        Some(Reasoning::Off) => (json!({ "type": "disabled" }), Value::Null),
-        Some(Reasoning::Budget(budget)) => {
-            (json!({ "type": "enabled", "budget_tokens": budget }), Value::Null)
-        }
-        Some(Reasoning::Adaptive(effort)) => {
-            (json!({ "type": "adaptive" }), effort.as_ref().map_or(Value::Null, word))
-        }
-        Some(Reasoning::Effort(effort)) => (Value::Null, word(effort)),
-    }
 }
 
 fn sealed(text: &str, seal: &Seal) -> Members {

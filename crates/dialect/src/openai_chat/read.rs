@@ -39,7 +39,7 @@ pub(super) fn request(body: &[u8]) -> Result<Request, Fault> {
     request.format =
         small(&mut object, &mut kept, "response_format", format, |wish| write::format(wish, true));
     request.stream = object.boolean("stream")?;
-    request.stream_usage = stream_usage(&mut object, &mut kept);
+    request.stream_usage = openai::stream_usage(&mut object, &mut kept);
     request.user = object.string("user")?;
     request.extra = Extra::with_form(ME, object.rest(), kept);
     Ok(request)
@@ -315,22 +315,11 @@ fn sampling(object: &mut Object, kept: &mut Kept) -> Result<Sampling, Fault> {
         frequency_penalty: object.number("frequency_penalty")?,
         presence_penalty: object.number("presence_penalty")?,
         seed: object.number("seed")?,
-        stop: stop(object, kept)?,
+        stop: openai::read_stops(object, kept)?,
         n: object.small("n", CHOICES_MAX)?,
         logprobs: object.boolean("logprobs")?,
         top_logprobs: object.small("top_logprobs", u32::MAX)?,
     })
-}
-
-fn stop(object: &mut Object, kept: &mut Kept) -> Result<Vec<String>, Fault> {
-    let Some(value) = object.take("stop") else { return Ok(Vec::new()) };
-    put(kept, "stop", Some(&value).filter(|value| value.as_array().is_none_or(Vec::is_empty)).cloned());
-    let list = if let Value::Array(list) = value { list } else { vec![value] };
-    let word = |value: Value| match value {
-        Value::String(word) => Ok(word),
-        other => Err(wrong(&object.at("stop"), "a string or a list of strings", &other)),
-    };
-    list.into_iter().map(word).collect()
 }
 
 /// Reads the limit, which has two names; the newer one counts. A negative number means "none" to some
@@ -389,14 +378,6 @@ fn thinking_wish(members: &Map<String, Value>) -> Option<Reasoning> {
     }
 }
 
-fn stream_usage(object: &mut Object, kept: &mut Kept) -> Option<bool> {
-    let options = object.take("stream_options")?;
-    let usage = options.get("include_usage").and_then(Value::as_bool);
-    let is_canonical = usage.is_some() && options.as_object().is_some_and(|options| options.len() == 1);
-    put(kept, "stream_options", (!is_canonical).then_some(options));
-    usage
-}
-
 fn message(value: Value) -> Result<Message, Fault> {
     let mut object = Object::new(value, "")?;
     let id = object.string("id")?.unwrap_or_default();
@@ -426,7 +407,7 @@ fn answer_choice(value: Value, position: usize, id: &str) -> Result<Choice, Faul
         blocks = spoken(&mut message, &mut kept, At::default(), &wire::call_id(id, index))?;
         members = message.rest();
     }
-    let stop = object.string("finish_reason")?.map(|word| wire::read_stop(&word));
+    let stop = object.string("finish_reason")?.map(|word| openai::read_stop(&word));
     let has_logprobs = object.peek("logprobs").is_some_and(Value::is_object);
     let logprobs = if has_logprobs { object.take("logprobs") } else { None };
     put(&mut kept, wire::REST, Some(object.rest()).filter(|rest| !rest.is_empty()));

@@ -269,7 +269,7 @@ impl ReadChoice {
         self.teller.close(&mut sink.events);
         let choice = self.index;
         sink.events.extend(self.calls.iter().map(|call| Event::BlockStop { choice, block: call.block }));
-        sink.events.push(Event::Finish { choice, stop: wire::read_stop(word) });
+        sink.events.push(Event::Finish { choice, stop: openai::read_stop(word) });
     }
 }
 
@@ -350,7 +350,7 @@ impl Writer for StreamWriter {
             }
             Event::Finish { choice, stop } => {
                 self.begin(*choice, out);
-                let word = wire::write_stop(stop, self.own);
+                let word = openai::write_stop(stop, self.own);
                 self.chunk(json!({"index": choice, "delta": {}, "finish_reason": word}), out);
             }
             Event::Usage(usage) => self.usage = Some(usage.clone()),

@@ -2,7 +2,7 @@
 
 use crate::{
     DialectId,
-    canon::{Role, Seal, Stop, StopReason, Usage, UsageRow},
+    canon::{Role, Seal, Usage, UsageRow},
     json::Counts,
     openai,
 };
@@ -29,38 +29,6 @@ pub(super) const SYNONYMS: &[(&str, &str)] = &[
 ];
 /// Among the kept forms of a message: what its choice held beside it.
 pub(super) const REST: &str = "/";
-
-const FINISH: &[(&str, StopReason)] = &[
-    ("stop", StopReason::End),
-    ("length", StopReason::MaxTokens),
-    ("tool_calls", StopReason::ToolUse),
-    ("content_filter", StopReason::ContentFilter),
-    ("function_call", StopReason::ToolUse),
-    // xAI, Together and Text Generation Inference.
-    ("end_turn", StopReason::End),
-    ("eos", StopReason::End),
-    ("eos_token", StopReason::End),
-    ("stop_sequence", StopReason::Sequence),
-    // Mistral.
-    ("model_length", StopReason::ContextWindow),
-];
-
-/// Reads a `finish_reason`.
-pub(super) fn read_stop(word: &str) -> Stop {
-    Stop::new(StopReason::of_word(FINISH, word), word)
-}
-
-/// The `finish_reason` for a stop: the provider's own word where it is of this dialect, else a documented
-/// one.
-pub(super) fn write_stop(stop: &Stop, own: bool) -> &str {
-    match stop.reason {
-        _ if own && !stop.native.is_empty() => &stop.native,
-        StopReason::End | StopReason::Sequence | StopReason::Pause | StopReason::Other => "stop",
-        StopReason::MaxTokens | StopReason::ContextWindow => "length",
-        StopReason::ToolUse => "tool_calls",
-        StopReason::ContentFilter | StopReason::Refusal => "content_filter",
-    }
-}
 
 /// The usage among the members of an answer or a chunk. Groq puts it into `x_groq` too.
 pub(super) fn usage_of(members: &Map<String, Value>) -> Option<Usage> {

@@ -165,7 +165,7 @@ impl Pen {
         put(&mut written, "index", Some(choice.index));
         put(&mut written, "message", Some(message));
         put(&mut written, "logprobs", choice.logprobs.clone().or((!self.0.own).then_some(Value::Null)));
-        let stop = choice.stop.as_ref().map(|stop| wire::write_stop(stop, self.0.own));
+        let stop = choice.stop.as_ref().map(|stop| openai::write_stop(stop, self.0.own));
         put(&mut written, "finish_reason", stop);
         json::add(&mut written, rest.as_ref().and_then(Value::as_object));
         Value::Object(written)
