@@ -31,7 +31,7 @@ pub mod splice;
 #[cfg(test)]
 mod tests;
 
-use canon::{Event, Message, Request, Usage};
+use canon::{Event, IdForm, Message, Request, Seal, Usage};
 pub use fault::{Fault, FaultKind};
 pub use loss::{Carried, Loss, Losses};
 
@@ -97,6 +97,20 @@ pub struct Target<'a> {
     /// The provider wants OpenAI's newer name for the limit, `max_completion_tokens`: OpenAI's reasoning
     /// models refuse `max_tokens`, most compatible servers know only that.
     pub completion_limit: bool,
+    /// The provider refuses thoughts that it did not seal, where others of its dialect take them.
+    pub sealed_only: bool,
+    /// The ids of tool calls that the provider takes.
+    pub ids: IdForm,
+}
+
+impl Target<'_> {
+    /// A body of `dialect` may go to this provider untouched. It may not when it holds what only another issuer
+    /// may see, or what this one refuses: then it must be read and written anew.
+    #[must_use]
+    pub fn takes(&self, body: &[u8], dialect: DialectId) -> bool {
+        let sealed = !self.sealed_only || dialect != DialectId::Anthropic || !Seal::lacks(body);
+        sealed && !Seal::strays(body, dialect) && self.ids.fits_all(body, dialect)
+    }
 }
 
 /// One wire format, both ways, whole and streamed.

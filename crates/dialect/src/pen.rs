@@ -66,8 +66,12 @@ impl Notes {
         }
     }
 
-    /// Notes what a block loses beside what it says, where the dialect has no cache hints.
+    /// Notes what a block loses beside what it says, where the dialect has no cache hints. The seal on words or
+    /// on a call goes to a client, who brings it back, and to no provider but its issuer.
     pub(crate) fn hints(&mut self, block: &Block) {
+        if block.seal.is_some() && !self.answer && !self.own {
+            self.lose(block, "signature", "a seal returns only to the API that it came from");
+        }
         if block.cache.is_some() && !self.own {
             self.lose(block, "cache_control", NO_CACHE);
         }

@@ -3,7 +3,7 @@
 use super::wire;
 use crate::{
     DialectId, FaultKind, Losses, Seen,
-    canon::{BlockStart, Delta, Event, Extra, Request, ToolIds, Usage},
+    canon::{BlockStart, Delta, Event, Extra, IdForm, Request, ToolIds, Usage},
     frame::sse::{Frame, Frames},
     json,
     laws::read_stream,
@@ -204,7 +204,7 @@ fn an_answer_comes_back_as_it_was() {
 proptest! {
     #[test]
     fn tool_ids_are_accepted_and_never_shared(ids in prop::collection::vec("[a_.:é2]{0,3}", 1..40)) {
-        let mut pen = ToolIds::default();
+        let mut pen = ToolIds::new(IdForm::Plain(usize::MAX));
         let mut last = BTreeMap::new();
         let mut all = BTreeSet::new();
         for id in &ids {

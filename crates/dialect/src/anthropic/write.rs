@@ -7,8 +7,8 @@ use super::wire::{self, ID};
 use crate::{
     Carried, Fault, FaultKind, Target,
     canon::{
-        At, Block, Cache, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role, Seal,
-        Source, Stop, StopReason, Tool, ToolIds, Turn,
+        At, Block, Cache, Choose, Extra, Format, IdForm, Kind, Media, Message, Reasoning, Request, Role,
+        Seal, Source, Stop, StopReason, Tool, ToolIds, Turn,
     },
     claude,
     json::{self, object, put},
@@ -21,6 +21,10 @@ type Members = Map<String, Value>;
 /// Writes a request.
 pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>> {
     let mut pen = Pen::new(Notes::request(ID, request.from == ID));
+    pen.sealed_only = target.sealed_only;
+    if target.ids != IdForm::Any {
+        pen.ids = ToolIds::new(target.ids);
+    }
     let (system, said) = pen.conversation(&request.turns);
     let (limit, reasoning) = claude::fit_reasoning(request, target, may_think(&said), &mut pen.notes);
     let thinks = matches!(reasoning, Some(Reasoning::Adaptive(_) | Reasoning::Budget(_)));
@@ -115,12 +119,16 @@ impl Place {
 /// What is known while one body is written.
 pub(super) struct Pen {
     pub(super) notes: Notes,
+    /// Ids of an answer are not ours to change: their issuer wants them back.
     ids: ToolIds,
+    /// Thoughts without a seal are left out, even this dialect's own.
+    sealed_only: bool,
 }
 
 impl Pen {
     pub(super) fn new(notes: Notes) -> Self {
-        Pen { notes, ids: ToolIds::default() }
+        let ids = if notes.own || notes.answer { IdForm::Any } else { IdForm::Plain(usize::MAX) };
+        Pen { notes, ids: ToolIds::new(ids), sealed_only: false }
     }
 
     /// The system prompt and the messages.
@@ -235,7 +243,7 @@ impl Pen {
             Kind::Audio(_) => return Err("the API takes no sound"),
             Kind::ToolUse { id, name, input } => object([
                 ("type", json!("tool_use")),
-                ("id", if self.keeps_ids() { json!(id) } else { json!(self.ids.call(id)) }),
+                ("id", json!(self.ids.call(id))),
                 ("name", json!(name)),
                 ("input", self.notes.input(block, input).into()),
             ]),
@@ -244,7 +252,9 @@ impl Pen {
             Kind::Reasoning { text, seal } => match seal {
                 Some(seal) if seal.issuer == ID || self.notes.answer => sealed(text, seal),
                 // As it stood; what there was of a signature is in `extra`.
-                None if self.notes.own => object([("type", json!("thinking")), ("thinking", json!(text))]),
+                None if self.notes.own && !self.sealed_only => {
+                    object([("type", json!("thinking")), ("thinking", json!(text))])
+                }
                 _ if !self.notes.answer => {
                     return Err(NO_THOUGHTS);
                 }
@@ -255,17 +265,12 @@ impl Pen {
         }))
     }
 
-    /// The ids of an answer are not ours to change: their issuer wants them back.
-    fn keeps_ids(&self) -> bool {
-        self.notes.own || self.notes.answer
-    }
-
     fn tool_result(&mut self, id: &str, error: Option<bool>, said: &[Block], plain: bool) -> Members {
         let blocks = self.blocks(said, Place::ToolResult);
         let absent = blocks.is_empty() && (plain || !self.notes.own);
         object([
             ("type", json!("tool_result")),
-            ("tool_use_id", if self.keeps_ids() { json!(id) } else { json!(self.ids.result(id)) }),
+            ("tool_use_id", json!(self.ids.result(id))),
             ("content", if absent { Value::Null } else { content(plain, blocks) }),
             ("is_error", json!(error)),
         ])

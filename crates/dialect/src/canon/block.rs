@@ -134,7 +134,8 @@ impl Seal {
     }
 
     /// A body of `dialect` holds a seal of another issuer. Such a body cannot pass untouched: the seal must
-    /// be taken out, since it goes to no one else.
+    /// be taken out, since it goes to no one else. (OpenAI's chat issues no seals and has places for those of
+    /// all others, which name their issuers, so what its clients send passes to whoever speaks it.)
     #[must_use]
     pub fn strays(body: &[u8], dialect: DialectId) -> bool {
         let holds =
@@ -142,6 +143,18 @@ impl Seal {
         // Every mark has this, and few bodies do.
         memmem::find(body, b"++").is_some()
             && DialectId::ALL.iter().filter(|issuer| **issuer != dialect).any(holds)
+    }
+
+    /// A body of Anthropic's dialect holds thoughts that no one sealed (`"signature": ""`), as they stand in
+    /// answers that were translated: Anthropic itself refuses them.
+    #[must_use]
+    pub fn lacks(body: &[u8]) -> bool {
+        const NAME: &[u8] = b"\"signature\"";
+        memmem::find_iter(body, NAME).any(|place| {
+            let value = body.get(place + NAME.len()..).unwrap_or_default().trim_ascii_start();
+            let value = value.strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+            value.is_some_and(|value| value.starts_with(b"\"\""))
+        })
     }
 }
 

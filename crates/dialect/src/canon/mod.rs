@@ -13,7 +13,7 @@ mod usage;
 pub use block::{Block, Cache, Kind, Media, Seal, Source};
 pub use event::{BlockStart, Delta, Event, Grammar, GrammarError};
 pub use fold::{Fold, fold, unfold};
-pub use ids::ToolIds;
+pub use ids::{IdForm, ToolIds};
 pub use order::InOrder;
 pub use request::{At, Choose, Effort, Format, Reasoning, Request, Role, Sampling, Tool, Turn};
 pub use teller::Teller;

@@ -41,6 +41,8 @@ struct ReadChoice {
     index: u32,
     teller: Teller,
     calls: Vec<ReadCall>,
+    /// Thoughts that came as strings since the last seal: with their seal they may come again.
+    thought: String,
     finished: bool,
 }
 
@@ -207,11 +209,17 @@ impl ReadChoice {
         if let Some(Value::String(text)) = text
             && details.iter().all(|detail| detail.text.is_empty())
         {
+            if self.thought.len() <= STREAM_HELD_MAX {
+                self.thought.push_str(&text);
+            }
             self.say(BlockStart::Reasoning, text, sink);
         }
         for (detail, entry) in details.into_iter().zip(&entries) {
-            self.say(BlockStart::Reasoning, detail.text.to_owned(), sink);
+            if detail.text != self.thought {
+                self.say(BlockStart::Reasoning, detail.text.to_owned(), sink);
+            }
             if let Some(seal) = detail.seal {
+                self.thought.clear();
                 self.teller.say(BlockStart::Reasoning, Delta::Seal(seal), &mut sink.events);
             }
             if detail.foreign {

@@ -5,7 +5,7 @@ use crate::{
     Carried, Target,
     canon::{
         Block, Cache, Choice, Choose, Extra, Format, Kind, Media, Message, Request, Role, Sampling, Source,
-        Tool, Turn,
+        Tool, ToolIds, Turn,
     },
     json::{self, object, put},
     openai,
@@ -21,7 +21,7 @@ const NO_SOURCE: &str = "OpenAI's chat API takes no such source here";
 /// Writes a request. One that was read from this dialect is written as it was; of any other, what has no
 /// place here is lost.
 pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>> {
-    let mut pen = Pen(Notes::request(ME, request.from == ME));
+    let mut pen = Pen(Notes::request(ME, request.from == ME), ToolIds::new(target.ids));
     let messages: Vec<Value> = request.turns.iter().flat_map(|turn| pen.turn(turn)).collect();
     let mut body = Map::new();
     put(&mut body, "model", Some(target.model));
@@ -50,7 +50,7 @@ pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>
 
 /// Writes a whole answer.
 pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
-    let mut pen = Pen(Notes::answer(ME, message.from == ME));
+    let mut pen = Pen(Notes::answer(ME, message.from == ME), ToolIds::default());
     let choices: Vec<Value> = message.choices.iter().map(|choice| pen.choice(choice)).collect();
     let id = if message.id.is_empty() && !pen.0.own { NO_ID } else { &message.id };
     let mut body = Map::new();
@@ -75,7 +75,7 @@ pub(super) fn format(wish: &Format, own: bool) -> Option<Value> {
 }
 
 /// Writes, and notes what is lost.
-struct Pen(Notes);
+struct Pen(Notes, ToolIds);
 
 impl Pen {
     /// Adds what only this dialect knows, and notes what only another does. Of what was read, the form
@@ -109,7 +109,7 @@ impl Pen {
             behind.extend(media);
             let mut message = Map::new();
             put(&mut message, "role", Some("tool"));
-            put(&mut message, "tool_call_id", Some(id.as_str()));
+            put(&mut message, "tool_call_id", Some(self.1.result(id)));
             let text = self.content(&texts, false);
             put(&mut message, "content", text.or((!self.0.own).then(|| "".into())));
             put(&mut message, "cache_control", self.cache(block));
@@ -214,7 +214,7 @@ impl Pen {
             false => blocks.iter().all(is_text) && (join || blocks.len() == 1),
         };
         if is_plain && !blocks.is_empty() {
-            blocks.iter().for_each(|block| self.hints(block));
+            blocks.iter().for_each(|block| self.0.hints(block));
             return Some(words(&blocks).into());
         }
         let parts: Vec<Value> = blocks.iter().filter_map(|block| self.part(block)).collect();
@@ -278,7 +278,7 @@ impl Pen {
     }
 
     fn call(&mut self, block: &Block) -> Value {
-        self.hints(block);
+        self.0.hints(block);
         let (id, name, input) = match &block.kind {
             Kind::ToolUse { id, name, input } => (id, name, input),
             Kind::Opaque { json, .. } => return json.clone(),
@@ -288,6 +288,10 @@ impl Pen {
         let input = if input.is_empty() && !self.0.own { "{}" } else { input };
         let call = json!({"id": id, "type": "function", "function": {"name": name, "arguments": input}});
         let Value::Object(mut call) = whole_form(&block.extra).unwrap_or(call) else { return Value::Null };
+        let written = self.1.call(id);
+        if written != *id {
+            put(&mut call, "id", Some(written));
+        }
         json::add(&mut call, block.extra.of(ME));
         let seal = block.seal.as_ref().filter(|_| self.0.answer);
         put(&mut call, "extra_content", seal.and_then(wire::write_signature));
@@ -326,15 +330,8 @@ impl Pen {
 
     /// The cache hint of a block, where it may be written; what else of a block is lost is noted.
     fn cache(&mut self, block: &Block) -> Option<Value> {
-        self.hints(block);
-        block.cache.as_ref().filter(|_| self.0.own).map(Cache::json)
-    }
-
-    fn hints(&mut self, block: &Block) {
         self.0.hints(block);
-        if block.seal.is_some() && !self.0.answer && !self.0.own {
-            self.0.lose(block, "signature", "a seal returns only to the API that it came from");
-        }
+        block.cache.as_ref().filter(|_| self.0.own).map(Cache::json)
     }
 }
 

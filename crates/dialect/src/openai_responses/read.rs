@@ -178,7 +178,11 @@ pub(super) fn item(value: Value, at: At, pointer: &str) -> Result<(Role, Vec<Blo
     }
     let known = wire::ITEMS.iter().find(|row| row.0 == named);
     let said_all = at.turn.is_some() && write::item(role, &blocks).as_ref() == Some(&value);
-    if let (Some(known), false) = (known, said_all) {
+    // Another issuer's seal goes to no provider of this dialect, so the item does not come back as it was.
+    let is_foreign =
+        |block: &Block| matches!(&block.kind, Kind::Reasoning { seal: Some(seal), .. } if seal.issuer != ME);
+    let strays = at.turn.is_some() && blocks.iter().any(is_foreign);
+    if let (Some(known), false) = (known, said_all || strays) {
         keep(&mut blocks, value, known.1);
     }
     Ok((role, blocks))
@@ -248,14 +252,15 @@ fn part(value: &Value, at: At) -> Block {
     }
 }
 
-/// Reads thoughts: summaries (OpenAI), or the thoughts themselves (open models), and their seal.
+/// Reads thoughts: summaries (OpenAI), or the thoughts themselves (open models), and their seal. A summary
+/// without words is that of another issuer's seal, which covers what comes next.
 fn thoughts(item: &Value) -> Kind {
     let list = |name: &str| item.get(name).and_then(Value::as_array).into_iter().flatten();
     let words: Vec<&str> =
         list("summary").chain(list("content")).filter_map(|part| word(part, "text")).collect();
     let text = words.join(PARAGRAPH);
     let data = word(item, "encrypted_content").filter(|data| !data.is_empty());
-    let seal = data.map(|data| Seal { issuer: ME, data: data.to_owned(), redacted: text.is_empty() });
+    let seal = data.map(|data| Seal::brought(data, ME, words.is_empty()));
     Kind::Reasoning { text, seal }
 }
 

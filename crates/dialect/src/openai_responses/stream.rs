@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Fault, Glance, Losses, Seen, Sink, Writer,
-    canon::{At, BlockStart, Delta, Event, Extra, Fold, Kind, Message, Request},
+    canon::{At, BlockStart, Delta, Event, Extra, Fold, Kind, Message, Request, Seal},
     error_body,
     frame::sse::Frame,
     json::object,
@@ -308,6 +308,8 @@ pub(super) struct StreamWriter {
     answer: Fold,
     /// Bytes of the answer.
     held: usize,
+    /// The block that has begun last, as its seal may come next.
+    begun: Option<(u32, BlockStart)>,
     /// By the block's number; `None` for one that is lost or whole.
     blocks: Vec<Option<Writing>>,
     /// How many items there are.
@@ -345,13 +347,21 @@ impl Writer for StreamWriter {
             // The item that it may keep is written block by block.
             block.extra = Extra::NONE;
         }
+        if let Some((number, start)) = self.begun.take() {
+            if let Event::Delta { delta: Delta::Seal(seal), .. } = event
+                && start != BlockStart::Reasoning
+            {
+                self.seal(seal, out);
+            }
+            self.block(number, &start, out);
+        }
         self.answer.take(told);
         match event {
             Event::Start { .. } => {
                 self.response("response.created", Some("in_progress"), out);
                 self.response("response.in_progress", Some("in_progress"), out);
             }
-            Event::BlockStart { choice: 0, start, .. } => self.block(start, out),
+            Event::BlockStart { choice: 0, block, start } => self.begun = Some((*block, start.clone())),
             Event::Delta { choice: 0, block, delta: Delta::Text(more) | Delta::Input(more) } => {
                 self.delta(*block, more, out);
             }
@@ -394,7 +404,16 @@ impl StreamWriter {
     /// For the caller who sent `request`.
     pub(super) fn new(request: &Request) -> Self {
         let (echo, answer) = (write::echo(request), Fold::new(ME));
-        StreamWriter { echo, sequence: 0, answer, held: 0, blocks: Vec::new(), items: 0, ended: false }
+        StreamWriter {
+            echo,
+            sequence: 0,
+            answer,
+            held: 0,
+            begun: None,
+            blocks: Vec::new(),
+            items: 0,
+            ended: false,
+        }
     }
 
     fn event(&mut self, mut event: Members, out: &mut Vec<u8>) {
@@ -449,8 +468,16 @@ impl StreamWriter {
         }
     }
 
-    fn block(&mut self, start: &BlockStart, out: &mut Vec<u8>) {
-        let (number, index) = (self.blocks.len(), self.items);
+    /// Another issuer's seal on words or a call stands before them.
+    fn seal(&mut self, seal: &Seal, out: &mut Vec<u8>) {
+        let item = write::seal_item(seal, &self.answer.so_far().id, self.items);
+        self.item_event("response.output_item.added", self.items, item.clone(), out);
+        self.item_event("response.output_item.done", self.items, item, out);
+        self.items += 1;
+    }
+
+    fn block(&mut self, number: u32, start: &BlockStart, out: &mut Vec<u8>) {
+        let (number, index) = (number as usize, self.items);
         let shape = match start {
             BlockStart::Text => SHAPES.first(),
             BlockStart::Refusal => SHAPES.get(1),

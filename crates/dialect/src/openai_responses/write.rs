@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     Carried, Target,
-    canon::{At, Block, Choose, Kind, Media, Message, Request, Role, Source, Tool, Turn},
-    json::{self, object},
+    canon::{At, Block, Choose, Kind, Media, Message, Request, Role, Seal, Source, Tool, Turn},
+    json::{self, object, put},
     openai,
     pen::{FOREIGN, NO_THOUGHTS, Notes},
 };
@@ -66,6 +66,7 @@ pub(super) fn answer(message: &Message, echo: Members, status: Option<&str>) -> 
     let choice = message.choices.iter().find(|choice| choice.index == 0);
     let (mut output, mut logprobs) = (Vec::new(), Vec::new());
     for (number, block) in choice.into_iter().flat_map(|choice| &choice.blocks).enumerate() {
+        output.extend(block.seal.as_ref().map(|seal| seal_item(seal, &message.id, output.len())));
         output.extend(pen.answer_item(block, number, &message.id, output.len()));
     }
     message.choices.iter().filter(|choice| choice.index != 0).for_each(|other| {
@@ -100,6 +101,13 @@ pub(super) fn answer(message: &Message, echo: Members, status: Option<&str>) -> 
         ("output", output.into()),
     ]));
     Carried { value: body, losses: pen.0.losses }
+}
+
+/// Item `index` of the answer `id`, for the seal on what comes next: thoughts without words.
+pub(super) fn seal_item(seal: &Seal, id: &str, index: usize) -> Value {
+    let mut item = reasoning("", Some(seal));
+    item.as_object_mut().into_iter().for_each(|item| put(item, "id", Some(wire::item_id("rs", id, index))));
+    item
 }
 
 /// What of a request an answer repeats.
@@ -261,13 +269,9 @@ impl Pen {
                 );
             }
             Kind::Reasoning { text, seal } => {
-                let (foreign, seal) = (seal.is_some(), seal.as_ref().filter(|seal| seal.issuer == ME));
-                if self.0.answer && foreign && seal.is_none() {
-                    self.0.lose(block, "signature", "another API's seal");
-                }
-                let seal = seal.map(|seal| seal.data.as_str());
-                if self.0.own || self.0.answer || seal.is_some() {
-                    return Piece::Item(reasoning(text, seal));
+                let fits = |seal: &Seal| seal.issuer == ME || self.0.answer;
+                if seal.as_ref().map_or(self.0.own || self.0.answer, fits) {
+                    return Piece::Item(reasoning(text, seal.as_ref()));
                 }
                 NO_THOUGHTS
             }
@@ -390,8 +394,11 @@ fn block_list(parts: &mut Vec<(bool, Value)>) -> Vec<(bool, Value)> {
     std::mem::take(parts)
 }
 
-fn reasoning(text: &str, seal: Option<&str>) -> Value {
-    let summary = if text.is_empty() { json!([]) } else { json!([{ "type": "summary_text", "text": text }]) };
+/// Another issuer's seal goes to a client, who brings it back, never to a provider of this dialect.
+fn reasoning(text: &str, seal: Option<&Seal>) -> Value {
+    let is_bare = text.is_empty() && seal.is_none_or(|seal| seal.redacted);
+    let summary = if is_bare { json!([]) } else { json!([{ "type": "summary_text", "text": text }]) };
+    let seal = seal.map(|seal| seal.kept(ME));
     let parts = [("type", json!("reasoning")), ("summary", summary), ("encrypted_content", json!(seal))];
     Value::Object(object(parts))
 }

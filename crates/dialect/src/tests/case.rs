@@ -1,6 +1,10 @@
 //! One case: a text file with an input and what is expected of it.
 
-use crate::{DialectId, Fault, Loss, Losses, Target, canon::Request, pipe::Pipe};
+use crate::{
+    DialectId, Fault, Loss, Losses, Target,
+    canon::{IdForm, Request},
+    pipe::Pipe,
+};
 use bytes::Bytes;
 use serde_json::Value;
 use std::{
@@ -60,8 +64,17 @@ impl Case {
     }
 
     fn check_head(&self) {
-        const KNOWN: &[&str] =
-            &["kind", "model", "max_output", "completion_limit", "status", "stream", "stream_usage"];
+        const KNOWN: &[&str] = &[
+            "kind",
+            "model",
+            "max_output",
+            "completion_limit",
+            "sealed_only",
+            "ids",
+            "status",
+            "stream",
+            "stream_usage",
+        ];
         for line in self.head.lines() {
             let name = line.split_once(": ").map_or(line, |(name, _)| name);
             assert!(KNOWN.contains(&name), "{}: `{line}` is no head line, known: {KNOWN:?}", self.name());
@@ -113,6 +126,12 @@ impl Case {
             model: self.value("model").unwrap_or(&read.value.model),
             max_output: self.value("max_output").map(|limit| limit.parse().unwrap()),
             completion_limit: self.value("completion_limit") == Some("true"),
+            sealed_only: self.value("sealed_only") == Some("true"),
+            ids: match self.value("ids") {
+                None => IdForm::Any,
+                Some("nine") => IdForm::Nine,
+                Some(max) => IdForm::Plain(max.parse().unwrap()),
+            },
         };
         let written = self.to.dialect().write_request(&read.value, &target);
         let mut losses = read.losses;
