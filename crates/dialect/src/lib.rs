@@ -95,7 +95,8 @@ pub struct Target<'a> {
     /// use it when the caller gave none.
     pub max_output: Option<u64>,
     /// The provider wants OpenAI's newer name for the limit, `max_completion_tokens`: OpenAI's reasoning
-    /// models refuse `max_tokens`, most compatible servers know only that.
+    /// models refuse `max_tokens`, most compatible servers know only that. So it is OpenAI's own, and has members
+    /// that they refuse.
     pub completion_limit: bool,
     /// The provider refuses thoughts that it did not seal, where others of its dialect take them.
     pub sealed_only: bool,
@@ -118,8 +119,9 @@ pub trait Dialect: Sync {
     /// Which one this is.
     fn id(&self) -> DialectId;
 
-    /// What is called otherwise here than in the losses that writers note (`/messages`, `/system`,
-    /// `/max_tokens` …): the beginning of their pointers, and of this dialect's.
+    /// What is called otherwise here than in the losses that writers note, which use the names of OpenAI's
+    /// chat and `/system`: the beginning of their pointers, and of this dialect's. A row for `content` tells
+    /// what the list of parts in a message is called.
     fn names(&self) -> &'static [(&'static str, &'static str)] {
         &[]
     }

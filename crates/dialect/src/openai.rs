@@ -6,7 +6,7 @@ use crate::{
     canon::{
         Choose, Effort, Extra, Format, Kind, Media, Reasoning, Request, Source, Stop, StopReason, Tool, Usage,
     },
-    json::{Counts, Object, object, put, wrong},
+    json::{self, Counts, Object, object, put, wrong},
     pen::Notes,
 };
 use serde_json::{Map, Value, json};
@@ -227,13 +227,45 @@ pub(crate) fn write_function(tool: &Tool, unsaid: Value) -> Map<String, Value> {
     ])
 }
 
+/// Members that mean the same in chat and in Responses, by where they stand in each.
+const SHARED: &[(&str, &str)] = &[
+    ("/metadata", "/metadata"),
+    ("/moderation", "/moderation"),
+    ("/prompt_cache_key", "/prompt_cache_key"),
+    ("/prompt_cache_retention", "/prompt_cache_retention"),
+    ("/safety_identifier", "/safety_identifier"),
+    ("/service_tier", "/service_tier"),
+    ("/store", "/store"),
+    ("/verbosity", "/text/verbosity"),
+];
+
+/// What of a request's own members `me` has too, though the request is of OpenAI's other dialect, as it
+/// stands here; and what only the other has.
+pub(crate) fn shared(request: &Request, me: DialectId) -> (Map<String, Value>, Extra) {
+    let is_ours = |dialect| matches!(dialect, DialectId::OpenaiChat | DialectId::OpenaiResponses);
+    let (mut written, from) = (Map::new(), request.from);
+    let members = request.extra.of(from).filter(|_| from != me && is_ours(from) && is_ours(me));
+    let Some(mut rest) = members.cloned().map(Value::Object) else { return (written, request.extra.clone()) };
+    for (chat, responses) in SHARED {
+        let (here, there) = if me == DialectId::OpenaiChat { (chat, responses) } else { (responses, chat) };
+        let Some(value) = rest.pointer_mut(there).map(Value::take) else { continue };
+        let path: Vec<&str> = here.split('/').filter(|step| !step.is_empty()).collect();
+        let nest = |value, step: &&str| Value::Object(object([(*step, value)]));
+        if let Value::Object(members) = path.iter().rev().fold(value, nest) {
+            json::add(&mut written, Some(&members));
+        }
+    }
+    let rest = if let Value::Object(rest) = rest { rest } else { Map::new() };
+    (written, Extra::new(from, rest))
+}
+
 /// The id of the end user. Anthropic's clients send ids that OpenAI refuses the whole request for.
 pub(crate) fn user<'a>(request: &'a Request, notes: &mut Notes) -> Option<&'a str> {
     let user = request.user.as_deref()?;
     if notes.own || user.len() <= USER_MAX {
         return Some(user);
     }
-    notes.losses.note("/metadata/user_id", "OpenAI takes 64 characters at most");
+    notes.losses.note("/user", "OpenAI takes 64 characters at most");
     None
 }
 

@@ -10,5 +10,6 @@ mod write;
 crate::shape::dialect! {
     /// The dialect of `/v1/messages`.
     Anthropic = wire::ID;
+    names = wire::NAMES;
     counts = read::count_request, r#"{{"input_tokens":{}}}"#;
 }

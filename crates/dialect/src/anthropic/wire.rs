@@ -10,6 +10,15 @@ use serde_json::{Map, Value};
 /// This dialect.
 pub(super) const ID: DialectId = DialectId::Anthropic;
 
+/// What writers call a thing in their losses, and what it is called here.
+pub(super) const NAMES: &[(&str, &str)] = &[
+    ("/parallel_tool_calls", "/tool_choice/disable_parallel_tool_use"),
+    ("/reasoning_effort", "/thinking"),
+    ("/response_format", "/output_config/format"),
+    ("/stop", "/stop_sequences"),
+    ("/user", "/metadata/user_id"),
+];
+
 /// Who speaks in a request.
 pub(super) const ROLES: &[Role] = &[Role::User, Role::Assistant, Role::System];
 

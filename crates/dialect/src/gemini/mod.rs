@@ -14,5 +14,6 @@ mod write;
 crate::shape::dialect! {
     /// The dialect of `generateContent` and its siblings.
     Gemini = wire::ME;
+    names = wire::NAMES;
     counts = read::count_request, r#"{{"totalTokens":{}}}"#;
 }

@@ -9,6 +9,26 @@ use serde_json::{Map, Value, json};
 
 /// This dialect.
 pub(super) const ME: DialectId = DialectId::Gemini;
+/// What writers call a thing in their losses, and what it is called here.
+pub(super) const NAMES: &[(&str, &str)] = &[
+    ("/messages", "/contents"),
+    ("/system", "/systemInstruction/parts"),
+    ("content", "parts"),
+    ("/tool_choice", "/toolConfig/functionCallingConfig"),
+    ("/reasoning_effort", "/generationConfig/thinkingConfig"),
+    ("/response_format", "/generationConfig/responseMimeType"),
+    ("/max_tokens", "/generationConfig/maxOutputTokens"),
+    ("/temperature", "/generationConfig/temperature"),
+    ("/top_p", "/generationConfig/topP"),
+    ("/top_k", "/generationConfig/topK"),
+    ("/stop", "/generationConfig/stopSequences"),
+    ("/n", "/generationConfig/candidateCount"),
+    ("/seed", "/generationConfig/seed"),
+    ("/presence_penalty", "/generationConfig/presencePenalty"),
+    ("/frequency_penalty", "/generationConfig/frequencyPenalty"),
+    ("/logprobs", "/generationConfig/responseLogprobs"),
+    ("/top_logprobs", "/generationConfig/logprobs"),
+];
 /// Most stop sequences: <https://ai.google.dev/api/generate-content#v1beta.GenerationConfig>
 pub(super) const STOPS_MAX: usize = 5;
 /// What stands for the seal on a call that another model made. Without any, Gemini 3 refuses the request:

@@ -44,7 +44,14 @@ pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>
     let usage = request.stream_usage.or((!pen.0.own && request.stream == Some(true)).then_some(true));
     put(&mut body, "stream_options", usage.map(|usage| json!({"include_usage": usage})));
     put(&mut body, "user", openai::user(request, &mut pen.0));
-    pen.rest(&request.extra, &mut body, "");
+    // Other servers than OpenAI's own refuse these.
+    if target.completion_limit {
+        let (shared, extra) = openai::shared(request, ME);
+        json::add(&mut body, Some(&shared));
+        pen.rest(&extra, &mut body, "");
+    } else {
+        pen.rest(&request.extra, &mut body, "");
+    }
     pen.0.body(body, request.from)
 }
 
@@ -322,7 +329,7 @@ impl Pen {
         put(body, "top_logprobs", wish.top_logprobs);
         let most = if self.0.own { usize::MAX } else { wire::STOPS_MAX };
         if wish.stop.len() > most {
-            self.0.losses.note("/stop_sequences", "OpenAI's chat API takes four stop sequences at most");
+            self.0.losses.note("/stop", "OpenAI's chat API takes four stop sequences at most");
         }
         let stop: Vec<&str> = wish.stop.iter().take(most).map(String::as_str).collect();
         put(body, "stop", (!stop.is_empty()).then_some(stop));

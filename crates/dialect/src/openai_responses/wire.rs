@@ -18,7 +18,6 @@ pub(super) const NAMES: &[(&str, &str)] = &[
     ("/max_tokens", "/max_output_tokens"),
     ("/response_format", "/text/format"),
     ("/reasoning_effort", "/reasoning/effort"),
-    ("/metadata/user_id", "/user"),
 ];
 
 /// Members by which a request leans on what the provider keeps, where they are not `null` or `false`: no

@@ -32,10 +32,13 @@ pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>
     if !pen.0.own {
         let logprobs = request.sampling.logprobs == Some(true);
         let include = if logprobs { wire::INCLUDES } else { &[wire::SEALS] };
-        body.extend(object([("store", json!(false)), ("include", json!(include))]));
+        put(&mut body, "include", Some(json!(include)));
         pen.0.sampling(request, wire::UNKNOWN);
     }
     body.extend(pen.settings(request));
+    if !pen.0.own {
+        body.entry("store").or_insert(Value::Bool(false));
+    }
     pen.0.body(body, request.from)
 }
 
@@ -359,8 +362,10 @@ impl Pen {
             ("user", json!(user)),
         ]);
         body.extend(request.extra.form(ME).cloned().unwrap_or_default());
-        json::add(&mut body, request.extra.of(ME));
-        self.0.extra(&request.extra, "");
+        let (shared, extra) = openai::shared(request, ME);
+        json::add(&mut body, Some(&shared));
+        json::add(&mut body, extra.of(ME));
+        self.0.extra(&extra, "");
         body
     }
 
