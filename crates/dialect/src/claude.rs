@@ -2,10 +2,11 @@
 
 use crate::{
     Fault, Target,
-    canon::{Effort, Reasoning, Request, Sampling},
+    canon::{Effort, Reasoning, Request, Sampling, Tool},
     json::Object,
     limits::{OUTPUT_TOKENS_DEFAULT, THINKING_BUDGET_MIN},
     pen::Notes,
+    schema,
 };
 use serde_json::{Number, Value, json};
 
@@ -128,5 +129,27 @@ pub(crate) fn fit_sampling(request: &Request, thinks: bool, notes: &mut Notes) -
         top_k: wish.top_k.clone().filter(|_| keeps("top_k")),
         stop: wish.stop.iter().filter(|word| !is_blank(word)).cloned().collect(),
         ..Sampling::default()
+    }
+}
+
+/// A schema, which stands at `inner`, in words that the model keeps to; without such the wish at `pointer` is
+/// lost.
+pub(crate) fn keep_to(schema: &Value, pointer: &str, inner: &str, notes: &mut Notes) -> Option<Value> {
+    if notes.own {
+        return Some(schema.clone());
+    }
+    let lowered = schema::lower(schema, inner, &mut notes.losses);
+    lowered.map_err(|why| notes.losses.note(pointer, why)).ok()
+}
+
+/// The schema of a tool, and whether the model must keep to it exactly.
+pub(crate) fn strict(tool: &Tool, index: usize, notes: &mut Notes) -> (Option<Value>, Option<bool>) {
+    let Some(schema) = tool.schema.as_ref().filter(|_| tool.strict == Some(true)) else {
+        return (tool.schema.clone(), tool.strict.filter(|strict| notes.own || *strict));
+    };
+    let (pointer, inner) = (format!("/tools/{index}/strict"), format!("/tools/{index}/parameters"));
+    match keep_to(schema, &pointer, &inner, notes) {
+        Some(kept) => (Some(kept), Some(true)),
+        None => (tool.schema.clone(), None),
     }
 }

@@ -30,6 +30,7 @@
 mod case;
 mod ids;
 mod laws;
+mod schemas;
 mod seals;
 
 use case::Case;

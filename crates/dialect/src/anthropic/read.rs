@@ -5,7 +5,7 @@ use crate::{
     Fault, FaultKind,
     canon::{
         At, Block, Cache, Choice, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role,
-        Sampling, Seal, Source, Stop, Tool, Turn,
+        Sampling, Seal, Source, Tool, Turn,
     },
     claude, error_body,
     json::{self, Object, bounded, wrong},
@@ -79,16 +79,8 @@ fn turns(body: &mut Object) -> Result<Vec<Turn>, Fault> {
     for (index, message) in (0..).zip(messages) {
         turns.push(turn(message, index)?);
     }
-    bounded("/messages", turns.iter().map(|turn| parts(&turn.blocks)).sum(), PARTS_MAX)?;
+    bounded("/messages", turns.iter().map(Turn::parts).sum(), PARTS_MAX)?;
     Ok(turns)
-}
-
-fn parts(blocks: &[Block]) -> usize {
-    let inside = |block: &Block| match &block.kind {
-        Kind::ToolResult { content, .. } => content.len(),
-        _ => 0,
-    };
-    blocks.iter().map(|block| 1 + inside(block)).sum()
 }
 
 fn turn(message: Value, index: u32) -> Result<Turn, Fault> {
@@ -307,7 +299,8 @@ fn message(value: Value) -> Result<Message, Fault> {
     let blocks = list.into_iter().enumerate().map(each).collect::<Result<_, _>>()?;
     body.take("type");
     body.take("role");
-    let stop = Some(stop(&mut body)?);
+    let (word, sequence) = (body.string("stop_reason")?, body.string("stop_sequence")?);
+    let stop = Some(wire::stop(&word.unwrap_or_default(), sequence));
     let usage = match body.take("usage") {
         Some(Value::Object(native)) => Some(wire::usage(native)),
         _ => None,
@@ -334,10 +327,4 @@ pub(super) fn answer_block(mut value: Value, pointer: &str) -> Result<Block, Fau
         *input = object.unwrap_or_else(|| input.take());
     }
     block(value, At::default(), pointer)
-}
-
-/// Why it stopped; an answer that does not say is none of the reasons that we know.
-fn stop(body: &mut Object) -> Result<Stop, Fault> {
-    let word = body.string("stop_reason")?.unwrap_or_default();
-    Ok(wire::stop(&word, body.string("stop_sequence")?))
 }

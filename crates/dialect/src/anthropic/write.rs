@@ -304,11 +304,12 @@ impl Pen {
         if let Some((dialect, json)) = &tool.native {
             return self.notes.native(*dialect, json, &format!("/tools/{index}"));
         }
+        let (schema, strict) = claude::strict(tool, index, &mut self.notes);
         let mut json = object([
             ("name", json!(tool.name)),
             ("description", json!(tool.description)),
-            ("input_schema", self.schema(tool.schema.clone())),
-            ("strict", json!(tool.strict.filter(|strict| self.notes.own || *strict))),
+            ("input_schema", self.schema(schema)),
+            ("strict", json!(strict)),
             ("cache_control", tool.cache.as_ref().map(Cache::json).unwrap_or_default()),
         ]);
         self.extra(&tool.extra, &format!("/tools/{index}"), &mut json);
@@ -350,9 +351,15 @@ impl Pen {
     }
 
     fn format(&mut self, request: &Request) -> Value {
+        let older = request.extra.form(ID).and_then(|form| form.get("output_format"));
         match &request.format {
-            Some(Format::Schema { .. }) if is_older(&request.extra) => Value::Null,
-            Some(Format::Schema { schema, .. }) => json!({ "type": "json_schema", "schema": schema }),
+            // It stood under its older name, and is written back there.
+            Some(Format::Schema { .. }) if older.is_some() => Value::Null,
+            Some(Format::Schema { schema, .. }) => {
+                let schema =
+                    claude::keep_to(schema, "/response_format", "/response_format/schema", &mut self.notes);
+                schema.map_or(Value::Null, |schema| json!({ "type": "json_schema", "schema": schema }))
+            }
             Some(Format::Json | Format::Native(..)) => {
                 self.notes.losses.note("/response_format", "the Messages API takes only a JSON schema");
                 Value::Null
@@ -360,11 +367,6 @@ impl Pen {
             None | Some(Format::Text) => Value::Null,
         }
     }
-}
-
-/// The format stood under its older name, and is written back there.
-fn is_older(extra: &Extra) -> bool {
-    extra.form(ID).is_some_and(|form| form.contains_key("output_format"))
 }
 
 /// While tools are being called, the answer that called them must begin with its thoughts, and the model

@@ -1,6 +1,6 @@
 //! A request in canonical form.
 
-use super::{Block, Cache, Extra};
+use super::{Block, Cache, Extra, Kind};
 use crate::DialectId;
 use serde_json::{Number, Value};
 
@@ -152,6 +152,16 @@ impl Turn {
     #[must_use]
     pub fn new(role: Role, at: At) -> Self {
         Turn { role, blocks: Vec::new(), plain: false, at, name: None, extra: Extra::NONE }
+    }
+
+    /// How many blocks it has, with those in the results of tools.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        let inside = |block: &Block| match &block.kind {
+            Kind::ToolResult { content, .. } => content.len(),
+            _ => 0,
+        };
+        self.blocks.iter().map(|block| 1 + inside(block)).sum()
     }
 }
 

@@ -16,6 +16,7 @@ pub(super) const NAMES: &[(&str, &str)] = &[
     ("content", "parts"),
     ("/tool_choice", "/toolConfig/functionCallingConfig"),
     ("/reasoning_effort", "/generationConfig/thinkingConfig"),
+    ("/response_format/schema", "/generationConfig/responseJsonSchema"),
     ("/response_format", "/generationConfig/responseMimeType"),
     ("/max_tokens", "/generationConfig/maxOutputTokens"),
     ("/temperature", "/generationConfig/temperature"),

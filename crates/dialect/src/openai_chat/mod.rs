@@ -16,4 +16,5 @@ mod write;
 crate::shape::dialect! {
     /// The dialect of `/v1/chat/completions`.
     OpenaiChat = wire::ME;
+    names = wire::NAMES;
 }

@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 
 /// This dialect.
 pub(super) const ME: DialectId = DialectId::OpenaiChat;
+/// What writers call a thing in their losses, and what it is called here.
+pub(super) const NAMES: &[(&str, &str)] =
+    &[("/response_format/schema", "/response_format/json_schema/schema")];
 /// Most stop sequences: <https://platform.openai.com/docs/api-reference/chat/create#chat-create-stop>
 pub(super) const STOPS_MAX: usize = 4;
 /// Who speaks in a request.

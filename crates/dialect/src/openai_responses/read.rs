@@ -34,7 +34,7 @@ pub(super) fn request(body: &[u8]) -> Result<Request, Fault> {
     request.parallel = object.boolean("parallel_tool_calls")?;
     request.sampling.temperature = object.number("temperature")?;
     request.sampling.top_p = object.number("top_p")?;
-    include(&mut object, &mut form, &mut request);
+    include(&mut object, &mut form, &mut request)?;
     request.limit = object.whole("max_output_tokens")?;
     request.reasoning = nested(&mut object, &mut form, "reasoning", |reasoning| {
         // Thoughts that can be read are told anyway.
@@ -81,21 +81,18 @@ fn nested<T: Default>(
 }
 
 /// Reads `include`, and `top_logprobs`, which says nothing without it.
-fn include(body: &mut Object, form: &mut Members, request: &mut Request) {
-    let Some(Value::Array(list)) = body.peek("include") else { return };
+fn include(body: &mut Object, form: &mut Members, request: &mut Request) -> Result<(), Fault> {
+    let Some(Value::Array(list)) = body.peek("include") else { return Ok(()) };
     let asks = |value: &Value| value.as_str().is_some_and(|word| wire::INCLUDES.contains(&word));
     let (known, logprobs) = (list.iter().all(asks), list.iter().any(|value| value == wire::LOGPROBS));
     if known {
         form.extend(body.take("include").map(|list| ("include".to_owned(), list)));
     }
-    let count = body.peek("top_logprobs").and_then(Value::as_u64).and_then(|count| u32::try_from(count).ok());
     if logprobs {
         request.sampling.logprobs = Some(true);
-        request.sampling.top_logprobs = count;
-        body.take("top_logprobs").filter(|_| count.is_none()).into_iter().for_each(|strange| {
-            body.put("top_logprobs", strange);
-        });
+        request.sampling.top_logprobs = body.small("top_logprobs", u32::MAX)?;
     }
+    Ok(())
 }
 
 fn turns(body: &mut Object, form: &mut Members, needs_input: bool) -> Result<Vec<Turn>, Fault> {
@@ -110,11 +107,10 @@ fn turns(body: &mut Object, form: &mut Members, needs_input: bool) -> Result<Vec
             turns.push(plain(Role::User, text));
             Vec::new()
         }
-        Some(Value::Array(items)) if items.is_empty() => {
-            form.insert("input".to_owned(), json!([]));
+        Some(Value::Array(items)) => {
+            put(form, "input", items.is_empty().then(|| json!([])));
             items
         }
-        Some(Value::Array(items)) => items,
         Some(other) => return Err(wrong("/input", "a string or a list of items", &other)),
     };
     bounded("/input", items.len(), TURNS_MAX)?;
@@ -156,7 +152,11 @@ pub(super) fn item(value: Value, at: At, pointer: &str) -> Result<(Role, Vec<Blo
     let one = |kind: Kind| block(kind, at, Members::new());
     let whole = || one(Kind::Opaque { dialect: ME, json: value.clone() });
     let (role, mut blocks) = match named {
-        "message" => message_item(&value, at, pointer)?,
+        "message" => {
+            let said = word(&value, "role").unwrap_or("null");
+            let role = shape::role(said, wire::ROLES, format!("{pointer}/role"))?;
+            (role, content(value.get("content"), &format!("{pointer}/content"), at)?.0)
+        }
         "function_call" => {
             let (id, name) = (need("call_id").or_else(|fault| need("id").map_err(|_| fault))?, need("name")?);
             (Role::Assistant, vec![one(Kind::ToolUse { id, name, input: need("arguments")? })])
@@ -169,8 +169,9 @@ pub(super) fn item(value: Value, at: At, pointer: &str) -> Result<(Role, Vec<Blo
         }
         "reasoning" => (Role::Assistant, vec![one(thoughts(&value))]),
         // What the caller's side gave back.
-        "mcp_approval_response" => (Role::User, vec![whole()]),
-        other if other.ends_with("_output") => (Role::User, vec![whole()]),
+        other if other == "mcp_approval_response" || other.ends_with("_output") => {
+            (Role::User, vec![whole()])
+        }
         _ => (Role::Assistant, vec![whole()]),
     };
     if blocks.is_empty() {
@@ -209,11 +210,6 @@ fn others(value: &Value, known: &[&str]) -> Members {
     let others =
         members.filter(|(name, value)| !known.contains(&name.as_str()) && !wire::is_mute(name, value));
     others.map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
-fn message_item(item: &Value, at: At, pointer: &str) -> Result<(Role, Vec<Block>), Fault> {
-    let role = shape::role(word(item, "role").unwrap_or("null"), wire::ROLES, format!("{pointer}/role"))?;
-    Ok((role, content(item.get("content"), &format!("{pointer}/content"), at)?.0))
 }
 
 /// Reads a string or a list of parts, and tells which it was.
@@ -270,9 +266,7 @@ pub(super) const PARAGRAPH: &str = "\n\n";
 fn tools(body: &mut Object, form: &mut Members) -> Result<Vec<Tool>, Fault> {
     let Some(list) = body.list("tools")? else { return Ok(Vec::new()) };
     bounded("/tools", list.len(), TOOLS_MAX)?;
-    if list.is_empty() {
-        form.insert("tools".to_owned(), json!([]));
-    }
+    put(form, "tools", list.is_empty().then(|| json!([])));
     list.into_iter().enumerate().map(|(index, value)| tool(value, index)).collect()
 }
 

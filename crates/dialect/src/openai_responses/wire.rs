@@ -89,13 +89,9 @@ pub(super) fn echo() -> Map<String, Value> {
 }
 
 /// More of them, which not every server has.
+#[rustfmt::skip]
 pub(super) const ALSO_ECHO: &[&str] = &[
-    "billing",
-    "frequency_penalty",
-    "output_text",
-    "presence_penalty",
-    "prompt_cache_retention",
-    "tool_usage",
+    "billing", "frequency_penalty", "output_text", "presence_penalty", "prompt_cache_retention", "tool_usage",
 ];
 
 /// Why an answer stopped, by its status and the reason in `incomplete_details`:

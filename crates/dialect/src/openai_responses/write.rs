@@ -12,6 +12,7 @@ use crate::{
     pen::{FOREIGN, NO_THOUGHTS, Notes},
 };
 use serde_json::{Map, Value, json};
+use std::mem;
 
 type Members = Map<String, Value>;
 
@@ -122,15 +123,6 @@ pub(super) fn echo(request: &Request) -> Members {
     echo
 }
 
-/// The beginning of an item's id, by what it is.
-fn prefix(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::Reasoning { .. } => "rs",
-        Kind::ToolUse { .. } => "fc",
-        _ => "msg",
-    }
-}
-
 /// What a block becomes.
 enum Piece {
     Part(Value),
@@ -172,7 +164,7 @@ impl Pen {
         let (mut items, mut parts, mut place) = (Vec::new(), Vec::new(), None);
         for block in &turn.blocks {
             if place.replace(block.at.turn).is_some_and(|place| place != block.at.turn) {
-                items.extend(self.message(turn.role, block_list(&mut parts)));
+                items.extend(self.message(turn.role, mem::take(&mut parts)));
             }
             let piece = match block.extra.form(ME).and_then(|form| form.get(ITEM)) {
                 Some(Value::Null) => Piece::Nothing,
@@ -182,13 +174,13 @@ impl Pen {
             match piece {
                 Piece::Part(part) => parts.push((block.at.part.is_none(), part)),
                 Piece::Item(item) => {
-                    items.extend(self.message(turn.role, block_list(&mut parts)));
+                    items.extend(self.message(turn.role, mem::take(&mut parts)));
                     items.push(item);
                 }
                 Piece::Nothing => {}
             }
         }
-        items.extend(self.message(turn.role, block_list(&mut parts)));
+        items.extend(self.message(turn.role, mem::take(&mut parts)));
         items
     }
 
@@ -213,7 +205,12 @@ impl Pen {
         index: usize,
     ) -> Option<Value> {
         self.0.number = Some(number);
-        let id = wire::item_id(prefix(&block.kind), id, index);
+        let prefix = match block.kind {
+            Kind::Reasoning { .. } => "rs",
+            Kind::ToolUse { .. } => "fc",
+            _ => "msg",
+        };
+        let id = wire::item_id(prefix, id, index);
         let kept = block.extra.form(ME).and_then(|form| form.get(ITEM));
         if let Some(kept) = kept {
             return Some(kept.clone()).filter(|kept| !kept.is_null());
@@ -223,10 +220,10 @@ impl Pen {
                 if let (Value::Object(part), Kind::Text(_)) = (&mut part, &block.kind) {
                     part.extend(object([("annotations", json!([])), ("logprobs", json!([]))]));
                 }
-                let (kind, status) = ("message", "completed");
-                Some(
-                    json!({ "id": id, "type": kind, "status": status, "role": "assistant", "content": [part] }),
-                )
+                let mut message = object([("id", json!(id)), ("type", "message".into())]);
+                message.extend(object([("status", "completed".into()), ("role", "assistant".into())]));
+                put(&mut message, "content", Some(json!([part])));
+                Some(Value::Object(message))
             }
             Piece::Item(Value::Object(mut item)) => {
                 let status = matches!(block.kind, Kind::ToolUse { .. }).then_some("completed");
@@ -327,10 +324,9 @@ impl Pen {
         // The API wants a name where it gets the bytes.
         let unnamed = (kind[1] == "file_data" && !self.0.own).then_some("document.pdf");
         let name = name.as_deref().or(unnamed);
-        let part = [("type", json!(kind[0])), (kind[1], json!(source.url())), ("file_id", json!(id))];
-        let mut part = object(part);
-        part.extend(object([("filename", json!(name))]));
-        Some(Value::Object(part))
+        let (url, name) = (json!(source.url()), json!(name));
+        let part = [("type", json!(kind[0])), (kind[1], url), ("file_id", json!(id)), ("filename", name)];
+        Some(Value::Object(object(part)))
     }
 
     /// All of a request but the model and what is said.
@@ -348,6 +344,10 @@ impl Pen {
         let format = format.unwrap_or_default();
         let effort = request.reasoning.as_ref().and_then(openai::write_effort);
         let inner = |name: &str, value: Value| if value.is_null() { value } else { json!({ name: value }) };
+        let limit = request.limit.map(|limit| if self.0.own { limit } else { limit.max(wire::LIMIT_MIN) });
+        if limit != request.limit {
+            self.0.losses.note("/max_tokens", "the Responses API takes no limit under 16");
+        }
         let (sampling, user) = (&request.sampling, openai::user(request, &mut self.0));
         let mut body = object([
             ("tools", if tools.is_empty() { Value::Null } else { tools.into() }),
@@ -355,7 +355,7 @@ impl Pen {
             ("parallel_tool_calls", json!(request.parallel.filter(|_| has_tools))),
             ("text", inner("format", format)),
             ("reasoning", inner("effort", json!(effort))),
-            ("max_output_tokens", self.limit(request.limit)),
+            ("max_output_tokens", json!(limit)),
             ("temperature", json!(sampling.temperature)),
             ("top_p", json!(sampling.top_p)),
             ("top_logprobs", json!(sampling.top_logprobs)),
@@ -385,18 +385,6 @@ impl Pen {
         self.0.tool(tool, index);
         Some(Value::Object(json))
     }
-
-    fn limit(&mut self, limit: Option<u64>) -> Value {
-        if !self.0.own && limit.is_some_and(|limit| limit < wire::LIMIT_MIN) {
-            self.0.losses.note("/max_tokens", "the Responses API takes no limit under 16");
-            return wire::LIMIT_MIN.into();
-        }
-        json!(limit)
-    }
-}
-
-fn block_list(parts: &mut Vec<(bool, Value)>) -> Vec<(bool, Value)> {
-    std::mem::take(parts)
 }
 
 /// Another issuer's seal goes to a client, who brings it back, never to a provider of this dialect.
