@@ -404,16 +404,7 @@ impl StreamWriter {
     /// For the caller who sent `request`.
     pub(super) fn new(request: &Request) -> Self {
         let (echo, answer) = (write::echo(request), Fold::new(ME));
-        StreamWriter {
-            echo,
-            sequence: 0,
-            answer,
-            held: 0,
-            begun: None,
-            blocks: Vec::new(),
-            items: 0,
-            ended: false,
-        }
+        Self { echo, answer, sequence: 0, held: 0, items: 0, begun: None, blocks: Vec::new(), ended: false }
     }
 
     fn event(&mut self, mut event: Members, out: &mut Vec<u8>) {

@@ -336,12 +336,9 @@ impl Pen {
         let has_tools = self.0.own || !tools.is_empty();
         let choice = request.choice.as_ref().filter(|_| has_tools);
         let choice = choice.and_then(|wish| self.0.or_lose(self::choice(wish), "/tool_choice"));
-        let format = request.format.as_ref();
-        let format = format.and_then(|wish| {
-            let format = openai::write_format(ME, wish, self.0.own, |held| held);
-            self.0.or_lose(format, "/response_format")
-        });
-        let format = format.unwrap_or_default();
+        let own = self.0.own;
+        let format = request.format.as_ref().map(|wish| openai::write_format(ME, wish, own, |held| held));
+        let format = format.and_then(|format| self.0.or_lose(format, "/response_format")).unwrap_or_default();
         let effort = request.reasoning.as_ref().and_then(openai::write_effort);
         let inner = |name: &str, value: Value| if value.is_null() { value } else { json!({ name: value }) };
         let limit = request.limit.map(|limit| if self.0.own { limit } else { limit.max(wire::LIMIT_MIN) });
