@@ -53,7 +53,7 @@ pub fn request(from: DialectId, body: &[u8], to: DialectId) -> Result<(), Broken
     let mut losses = read.losses;
     let was: Value = serde_json::from_slice(body).unwrap_or_default();
     let completion_limit = was.get("max_completion_tokens").is_some();
-    let target = Target { model: &read.value.model, max_output: None, completion_limit };
+    let target = Target { model: &read.value.model, completion_limit, ..Target::default() };
     let written = to.dialect().write_request(&read.value, &target);
     losses.absorb(written.losses);
     if from == to {

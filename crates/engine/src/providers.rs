@@ -16,7 +16,8 @@ const RESPONSES: &[Spoken] = &[spoken(OpenaiChat), spoken(OpenaiResponses)];
 /// Adding one that speaks a known dialect is one row here and one case file, `cases/provider/NAME.txt`.
 #[rustfmt::skip]
 pub const PROVIDERS: &[Provider] = &[
-    messages("anthropic", "https://api.anthropic.com").key(&["ANTHROPIC_API_KEY"]).base_vars(&["ANTHROPIC_API_BASE"]),
+    messages("anthropic", "https://api.anthropic.com").key(&["ANTHROPIC_API_KEY"]).base_vars(&["ANTHROPIC_API_BASE"])
+        .quirks(&[Quirk::PlainIds, Quirk::SealedThoughts]),
     // A key goes in a header, a token of Entra's as a bearer (https://learn.microsoft.com/en-us/azure/ai-foundry/openai/api-version-lifecycle).
     chat("azure", "https://{AZURE_OPENAI_RESOURCE_NAME}.openai.azure.com").cloud(Cloud::Azure).key(&["AZURE_OPENAI_API_KEY", "AZURE_API_KEY"]).auth(Auth::Header("api-key"))
         .aka(&["azure-openai", "azure_openai"]).base_vars(&["AZURE_OPENAI_ENDPOINT", "AZURE_API_BASE"]).quirks(&[Quirk::MaxCompletionTokens])
@@ -43,7 +44,7 @@ pub const PROVIDERS: &[Provider] = &[
     local("lm-studio", "http://127.0.0.1:1234/v1").key(&["LM_STUDIO_API_KEY"]).aka(&["lm_studio", "lmstudio"]).base_vars(&["LM_STUDIO_API_BASE"]),
     // Refuses every member that it does not know (https://docs.mistral.ai/api).
     chat("mistral", "https://api.mistral.ai/v1").key(&["MISTRAL_API_KEY"])
-        .renames(&[("max_completion_tokens", "max_tokens"), ("seed", "random_seed")]),
+        .renames(&[("max_completion_tokens", "max_tokens"), ("seed", "random_seed")]).quirks(&[Quirk::NineLetterIds]),
     chat("moonshot", "https://api.moonshot.ai/v1").key(&["MOONSHOT_API_KEY"]),
     chat("nebius", "https://api.tokenfactory.nebius.com/v1").key(&["NEBIUS_API_KEY"]),
     chat("nvidia-nim", "https://integrate.api.nvidia.com/v1").key(&["NVIDIA_NIM_API_KEY", "NVIDIA_API_KEY"]).aka(&["nvidia_nim"]),

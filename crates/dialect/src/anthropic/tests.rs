@@ -3,7 +3,7 @@
 use super::wire;
 use crate::{
     DialectId, FaultKind, Losses, Seen,
-    canon::{BlockStart, Delta, Event, Extra, Request, ToolIds, Usage},
+    canon::{BlockStart, Delta, Event, Extra, IdForm, Request, ToolIds, Usage},
     frame::sse::{Frame, Frames},
     json,
     laws::read_stream,
@@ -207,7 +207,7 @@ proptest! {
         ids in prop::collection::vec("[a_.:é2]{0,3}|a{9}[ab]{0,2}", 1..40),
         max in 8usize..12,
     ) {
-        let mut pen = ToolIds::new(max);
+        let mut pen = ToolIds::new(IdForm::Plain(max));
         let mut last = BTreeMap::new();
         let mut all = BTreeSet::new();
         for id in &ids {
