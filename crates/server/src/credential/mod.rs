@@ -13,7 +13,7 @@ use crate::{
         worker::{Worker, lock},
     },
     limits::CREDENTIAL_TIMEOUT,
-    upstream::Pieces,
+    upload::Pieces,
 };
 use engine::{
     cloud::{Scheme, Signer, Source},
