@@ -125,7 +125,9 @@ impl Drive {
         *request.uri_mut() = upstream.uri;
         *request.headers_mut() = upstream.headers;
         match upstream.signer {
-            Some(signer) => Live::Asked(Box::pin(signed(self.worker.clone(), signer, request))),
+            Some(signer) => {
+                Live::Asked(Box::pin(signed(self.worker.clone(), signer, request, upstream.socket)))
+            }
             None => Live::Asked(Box::pin(self.worker.pool().send(request, upstream.socket))),
         }
     }
@@ -236,9 +238,10 @@ async fn signed(
     worker: Rc<Worker>,
     signer: Arc<Signer>,
     mut request: Request<Pieces>,
+    socket: bool,
 ) -> Result<Response<Answer>, Io> {
     let credential = credential::sign(&worker, &signer, &mut request).await?;
-    let mut response = worker.pool().send(request, false).await?;
+    let mut response = worker.pool().send(request, socket).await?;
     if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         worker.shared.credentials.doubt(&signer);
     }
