@@ -3,6 +3,8 @@
 use super::{schema, script::Script};
 use crate::limits;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
 
 /// What a request asks for, whichever dialect it came in.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +31,12 @@ pub(crate) struct Ask {
     pub(crate) include_usage: bool,
     /// Rough size of the request in tokens.
     pub(crate) input: u64,
+    /// What shall become vectors, how long they shall be, and whether they are wanted in base64.
+    pub(crate) texts: Vec<String>,
+    pub(crate) dimensions: Option<usize>,
+    pub(crate) base64: bool,
+    /// The request, for APIs that repeat it.
+    pub(crate) body: Value,
 }
 
 /// Whether a tool must be called.
@@ -77,7 +85,7 @@ pub(crate) struct Usage {
 
 const LEXICON: &[&str] =
     &["the", "関所", "reads", "each", "paper,", "counts", "each", "toll,", "and", "opens", "its", "gates"];
-const THOUGHT: &str = "First I look at the papers, then I decide — briefly.";
+pub(crate) const THOUGHT: &str = "First I look at the papers, then I decide — briefly.";
 
 pub(crate) fn answer(ask: &Ask, script: &Script) -> Answer {
     let calls = calls(ask);
@@ -106,6 +114,15 @@ pub(crate) fn words(text: &str) -> Vec<String> {
 pub(crate) fn pieces(text: &str) -> Vec<String> {
     let characters: Vec<char> = text.chars().collect();
     characters.chunks(8).map(|piece| piece.iter().collect()).collect()
+}
+
+/// The seal on a thought: it depends on every byte, and holds characters that careless code changes.
+pub(crate) fn seal(thought: &str) -> String {
+    let mut seal = "EqQB/+".to_owned();
+    for byte in Sha256::digest(thought) {
+        let _ = write!(seal, "{byte:02x}");
+    }
+    seal + "=="
 }
 
 fn calls(ask: &Ask) -> Vec<Call> {
