@@ -41,6 +41,9 @@ macro_rules! dialects {
             /// Every dialect there is, in the order of their names.
             pub const ALL: &'static [DialectId] = &[$(DialectId::$variant,)*];
 
+            /// Their names, in the same order.
+            pub const NAMES: &'static [&'static str] = &[$($name,)*];
+
             /// The name as it stands in configuration, logs and folder names.
             #[must_use]
             pub fn name(self) -> &'static str {
@@ -94,10 +97,34 @@ pub struct Target<'a> {
     pub completion_limit: bool,
 }
 
+/// Where the operations of a dialect live below a provider's base, unless the provider says otherwise.
+/// `{model}` stands for the model's name as one segment, `{model..}` for the name with its slashes. Where it
+/// stands in the path it stands in no body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// A model answers.
+    pub generate: &'static str,
+    /// A model answers with a stream, where that is another path.
+    pub stream: Option<&'static str>,
+    /// A prompt's tokens are counted, where the dialect has that.
+    pub count: Option<&'static str>,
+}
+
+impl Paths {
+    /// The model stands in the path, and so in no body.
+    #[must_use]
+    pub fn names_model(&self) -> bool {
+        self.generate.contains("{model")
+    }
+}
+
 /// One wire format, both ways, whole and streamed.
 pub trait Dialect: Sync {
     /// Which one this is.
     fn id(&self) -> DialectId;
+
+    /// Where its operations live.
+    fn paths(&self) -> Paths;
 
     /// What is called otherwise here than in the losses that writers note (`/messages`, `/system`,
     /// `/max_tokens` …): the beginning of their pointers, and of this dialect's.

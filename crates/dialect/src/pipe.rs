@@ -11,6 +11,7 @@ mod translate;
 use crate::{
     DialectId, Fault, Losses,
     canon::{Request, Usage},
+    frame::array::Lister,
 };
 use bytes::Bytes;
 use relay::{Meter, Relay};
@@ -22,6 +23,8 @@ pub struct Pipe {
     content: bool,
     /// A fault has been written: nothing comes after it.
     over: bool,
+    /// The caller wants the events as a JSON array.
+    list: Option<Lister>,
 }
 
 enum Way {
@@ -64,7 +67,13 @@ impl Pipe {
     }
 
     fn new(way: Way) -> Pipe {
-        Pipe { way, content: false, over: false }
+        Pipe { way, content: false, over: false, list: None }
+    }
+
+    /// The same with its events as the elements of a JSON array (Gemini's streams without `alt=sse`).
+    #[must_use]
+    pub fn listed(self) -> Pipe {
+        Pipe { list: Some(Lister::default()), ..self }
     }
 
     /// Takes the provider's next bytes. After an error only [`Pipe::fault`] may follow.
@@ -78,6 +87,13 @@ impl Pipe {
         if self.over || chunk.is_empty() {
             return Ok(());
         }
+        let before = out.len();
+        let fed = self.pour(chunk, out);
+        self.list(out, before, false)?;
+        fed
+    }
+
+    fn pour(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), Fault> {
         match &mut self.way {
             Way::Raw => {
                 self.content = true;
@@ -110,6 +126,13 @@ impl Pipe {
         if self.over {
             return Ok(());
         }
+        let before = out.len();
+        let ended = self.end(out);
+        self.list(out, before, ended.is_ok())?;
+        ended
+    }
+
+    fn end(&mut self, out: &mut Vec<Bytes>) -> Result<(), Fault> {
         match &mut self.way {
             Way::Raw => {}
             Way::Meter(meter) => meter.finish()?,
@@ -137,9 +160,28 @@ impl Pipe {
             Way::Relay(relay) => relay.fault(fault),
             Way::Translate(translate) => translate.fault(fault),
         };
+        let before = out.len();
+        if !text.is_empty() {
+            out.push(Bytes::from(text));
+            // What we have just written is no event that could break a limit.
+            let _ = self.list(out, before, true);
+        }
+    }
+
+    /// Makes elements of the events that stand in `out` from `before` on. `last`: no more will come.
+    fn list(&mut self, out: &mut Vec<Bytes>, before: usize, last: bool) -> Result<(), Fault> {
+        let Some(lister) = &mut self.list else { return Ok(()) };
+        let mut text = Vec::new();
+        for events in out.drain(before..) {
+            lister.feed(&events, &mut text)?;
+        }
+        if last {
+            lister.finish(&mut text);
+        }
         if !text.is_empty() {
             out.push(Bytes::from(text));
         }
+        Ok(())
     }
 
     /// Something of the answer itself has passed, more than lifecycle events and comments: from here on the

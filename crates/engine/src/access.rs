@@ -14,15 +14,15 @@ pub struct Caller(pub Option<usize>);
 /// decides: a wrong one is not rescued by a right one behind it.
 pub const CREDENTIAL_HEADERS: [&str; 4] = ["authorization", "x-api-key", "x-goog-api-key", "api-key"];
 
-/// Says who calls.
+/// Says who calls. `query` is the key in the address, where the path's API has it there.
 ///
 /// # Errors
 /// [`FaultKind::Unauthorized`], in the same words for every cause.
-pub fn admit(plan: &Plan, headers: &HeaderMap) -> Result<Caller, Fault> {
+pub fn admit(plan: &Plan, headers: &HeaderMap, query: Option<&str>) -> Result<Caller, Fault> {
     if plan.access.keys.is_empty() {
         return Ok(Caller(None));
     }
-    let presented = credential(headers).unwrap_or_default();
+    let presented = credential(headers, query).unwrap_or_default();
     let hash: [u8; 32] = Sha256::digest(presented).into();
     find(&plan.access.keys, &hash)
         .map(|index| Caller(Some(index)))
@@ -31,8 +31,9 @@ pub fn admit(plan: &Plan, headers: &HeaderMap) -> Result<Caller, Fault> {
 
 /// The key in the headers: the token of `Authorization: Bearer` (whatever the case of the scheme), or the
 /// value of one of the others.
-fn credential(headers: &HeaderMap) -> Option<&[u8]> {
-    let (name, value) = CREDENTIAL_HEADERS.iter().find_map(|name| Some((*name, headers.get(*name)?)))?;
+fn credential<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Option<&'a [u8]> {
+    let header = CREDENTIAL_HEADERS.iter().find_map(|name| Some((*name, headers.get(*name)?)));
+    let Some((name, value)) = header else { return query.map(str::as_bytes) };
     let value = value.as_bytes().trim_ascii();
     if name != header::AUTHORIZATION.as_str() {
         return Some(value);

@@ -83,7 +83,7 @@ pub fn backward(headers: &mut HeaderMap) {
 ///
 /// # Errors
 /// [`FaultKind::Internal`] when the key cannot stand in a header; the plan has checked that it can.
-pub fn credentials(out: &mut HeaderMap, provider: &Provider, auth: &Auth, key: usize) -> Result<(), Fault> {
+pub fn credentials(out: &mut HeaderMap, provider: &Provider, auth: Auth, key: usize) -> Result<(), Fault> {
     for (name, value) in &provider.headers {
         out.insert(name.clone(), value.clone());
     }
@@ -92,9 +92,9 @@ pub fn credentials(out: &mut HeaderMap, provider: &Provider, auth: &Auth, key: u
             out.insert(name.clone(), value.clone());
         }
     }
-    let Some(secret) = provider.keys.get(key).filter(|_| *auth != Auth::None) else { return Ok(()) };
+    let Some(secret) = provider.keys.get(key).filter(|_| auth != Auth::None) else { return Ok(()) };
     let usual = || provider.credentials().get(key).cloned().flatten();
-    let header = if *auth == provider.auth { usual() } else { auth.header(secret) };
+    let header = if auth == provider.auth { usual() } else { auth.header(secret) };
     let refused = || Fault::new(FaultKind::Internal, "the provider's key cannot stand in a header");
     let (name, value) = header.ok_or_else(refused)?;
     out.insert(name, value);

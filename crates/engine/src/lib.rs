@@ -23,6 +23,7 @@ pub mod route;
 pub mod secret;
 #[cfg(test)]
 mod sim;
+pub mod speech;
 pub mod surface;
 #[cfg(test)]
 mod tests;

@@ -63,6 +63,14 @@ pub fn decode(path: &str) -> Option<String> {
     String::from_utf8(plain).ok()
 }
 
+/// The members of an address's query, their percent codes resolved. One that is no text is empty.
+pub fn query(query: &str) -> impl Iterator<Item = (String, String)> {
+    query.split(['&', ';']).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(name).unwrap_or_default(), decode(value).unwrap_or_default())
+    })
+}
+
 fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }

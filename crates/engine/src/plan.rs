@@ -4,6 +4,7 @@ use crate::{
     limits,
     provider::{Auth, ModelList, Operation, Quirk},
     secret::Secret,
+    speech::{self, Speech},
     time::Span,
 };
 use dialect::DialectId;
@@ -79,25 +80,18 @@ pub struct Provider {
     pub name: String,
     /// Other spellings of its name.
     pub aka: Vec<String>,
-    /// The dialect it speaks.
-    pub dialect: DialectId,
+    /// The dialects it speaks, at least one.
+    pub speaks: Vec<Speech>,
     /// Where it lives, without a slash at the end.
     pub base: String,
     /// How it wants its key.
     pub auth: Auth,
     /// Its keys; empty where it wants none.
     pub keys: Vec<Secret>,
-    /// How it wants its key on paths of its own API, which is not always the same; see
-    /// [`Provider::auth_at`].
-    pub own_auth: Auth,
     /// Headers that go with every request to it, in place of the client's.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Headers that go with a request to it which has none of that name.
     pub default_headers: Vec<(HeaderName, HeaderValue)>,
-    /// Path of [`Operation::Generate`], behind the base.
-    pub generate: String,
-    /// Other dialects that it speaks, each with the path of [`Operation::Generate`].
-    pub also: Vec<(DialectId, String)>,
     /// Path and shape of its model list, where it has one.
     pub models: Option<(String, ModelList)>,
     /// Models that the operator listed by hand; then the provider is not asked.
@@ -117,7 +111,6 @@ pub struct Provider {
 /// What a provider's requests have in common, worked out once.
 #[derive(Default)]
 pub struct Memo {
-    generate: OnceLock<Option<Uri>>,
     credentials: OnceLock<Vec<Option<(HeaderName, HeaderValue)>>>,
 }
 
@@ -210,26 +203,38 @@ impl Plan {
 }
 
 impl Provider {
-    /// The dialect in which it is asked on behalf of a caller: his own where it speaks that, else its first.
+    /// The first of its dialects.
     #[must_use]
-    pub fn dialect_for(&self, caller: DialectId) -> DialectId {
-        if self.also.iter().any(|(dialect, _)| *dialect == caller) { caller } else { self.dialect }
+    pub fn dialect(&self) -> DialectId {
+        self.speaks.first().map_or(DialectId::OpenaiChat, |speech| speech.dialect)
     }
 
-    /// The address of `operation` in one of its dialects.
+    /// How it is asked for `model` on behalf of a caller: in his own dialect where the model speaks that, else
+    /// in its first.
     #[must_use]
-    pub fn url(&self, operation: Operation, dialect: DialectId) -> Option<Uri> {
-        let other = self.also.iter().find(|(other, _)| *other == dialect);
-        match (operation, other) {
-            (Operation::Generate, Some((_, path))) => self.address(path),
-            (Operation::Generate, None) => {
-                self.memo.generate.get_or_init(|| self.address(&self.generate)).clone()
-            }
-            (Operation::CountTokens, None) if self.dialect == DialectId::Anthropic => {
-                self.address(&format!("{}/count_tokens", self.generate))
-            }
-            (Operation::CountTokens, _) => None,
+    pub fn speech(&self, caller: DialectId, model: &str) -> Option<&Speech> {
+        let named = |speech: &Speech| !speech.only.is_empty() && model.starts_with(speech.only);
+        let narrow = self.speaks.iter().any(named);
+        let fit = |speech: &&Speech| if narrow { named(speech) } else { speech.only.is_empty() };
+        let own = self.speaks.iter().filter(fit).find(|speech| speech.dialect == caller);
+        own.or_else(|| self.speaks.iter().find(fit))
+    }
+
+    /// The address of `operation` for `model`, asked as `speech` says.
+    #[must_use]
+    pub fn url(&self, operation: Operation, speech: &Speech, model: &str, stream: bool) -> Option<Uri> {
+        let path = match operation {
+            Operation::CountTokens => speech.count.as_ref()?,
+            Operation::Generate if stream => speech.stream.as_ref().unwrap_or(&speech.generate),
+            Operation::Generate => &speech.generate,
+        };
+        if speech.names_model() {
+            return self.address(&speech::fill(path, model));
         }
+        if std::ptr::eq(path, &speech.generate) {
+            return speech.memo.get_or_init(|| self.address(path)).clone();
+        }
+        self.address(path)
     }
 
     /// Each of its keys as the header that carries it, for the paths of its dialect. `None` for
@@ -252,12 +257,12 @@ impl Provider {
         join(&self.base, path).parse().ok()
     }
 
-    /// How it wants its key for `path`: on the paths of the dialect, beside that of
-    /// [`Operation::Generate`], or on those of its own API.
+    /// How it wants its key for `path`: on the paths of one of its dialects as that has it, on others in the
+    /// provider's own way.
     #[must_use]
-    pub fn auth_at(&self, path: &str) -> &Auth {
-        let room = self.generate.strip_suffix("/chat/completions").unwrap_or(&self.generate);
-        if path.starts_with(room) { &self.auth } else { &self.own_auth }
+    pub fn auth_at(&self, path: &str) -> Auth {
+        let own = |speech: &&Speech| speech.auth != self.auth && speech.has(path);
+        self.speaks.iter().find(own).map_or(self.auth, |speech| speech.auth)
     }
 }
 

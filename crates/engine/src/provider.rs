@@ -1,11 +1,14 @@
 //! The shape of a provider: what a row of the table says, and what a user's own provider may say.
 
-use crate::secret::Secret;
+use crate::{
+    secret::Secret,
+    speech::{Spoken, spoken},
+};
 use dialect::DialectId;
 use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
 
 /// How a provider wants its key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Auth {
     /// `Authorization: Bearer KEY`.
     Bearer,
@@ -73,8 +76,8 @@ pub struct Provider {
     pub name: &'static str,
     /// Other spellings of its name.
     pub aka: &'static [&'static str],
-    /// The dialect it speaks.
-    pub dialect: DialectId,
+    /// The dialects it speaks: a caller of one of them is not translated, for any other the first is written.
+    pub speaks: &'static [Spoken],
     /// Where it lives, without a slash at the end. `{NAME}` stands for the environment variable `NAME`.
     pub base: &'static str,
     /// Where it lives when it has a key and nothing else says where.
@@ -88,13 +91,6 @@ pub struct Provider {
     pub local: bool,
     /// How it wants its key.
     pub auth: Auth,
-    /// How it wants its key on the paths of its own API, where that differs from those of the dialect.
-    pub own_auth: Option<Auth>,
-    /// Path of [`Operation::Generate`], behind the base.
-    pub generate: &'static str,
-    /// Other dialects that it speaks, each with the path of [`Operation::Generate`]: a caller of such a dialect
-    /// is not translated.
-    pub also: &'static [(DialectId, &'static str)],
     /// Path and shape of its model list, where it has one.
     pub models: Option<(&'static str, ModelList)>,
     /// Headers that it demands, for requests that do not have them.
@@ -114,16 +110,13 @@ pub(crate) const fn chat(name: &'static str, base: &'static str) -> Provider {
     Provider {
         name,
         aka: &[],
-        dialect: DialectId::OpenaiChat,
+        speaks: const { &[spoken(DialectId::OpenaiChat)] },
         base,
         keyed_base: None,
         key_vars: &[],
         base_vars: &[],
         local: false,
         auth: Auth::Bearer,
-        own_auth: None,
-        generate: "/chat/completions",
-        also: &[],
         models: Some(("/models", ModelList::Openai)),
         headers: &[],
         drops: &[],
@@ -141,12 +134,31 @@ pub(crate) const fn local(name: &'static str, base: &'static str) -> Provider {
 /// A provider that speaks Anthropic's Messages below `base`.
 pub(crate) const fn messages(name: &'static str, base: &'static str) -> Provider {
     Provider {
-        dialect: DialectId::Anthropic,
+        speaks: const { &[spoken(DialectId::Anthropic)] },
         auth: Auth::Header("x-api-key"),
-        generate: "/v1/messages",
         models: Some(("/v1/models?limit=1000", ModelList::Anthropic)),
         headers: &[("anthropic-version", "2023-06-01")],
         ..chat(name, base)
+    }
+}
+
+/// A provider that speaks Google's Gemini API below `base`.
+pub(crate) const fn gemini(name: &'static str, base: &'static str) -> Provider {
+    Provider {
+        speaks: const { &[spoken(DialectId::Gemini)] },
+        auth: Auth::Header("x-goog-api-key"),
+        models: Some(("/v1beta/models?pageSize=1000", ModelList::Google)),
+        ..chat(name, base)
+    }
+}
+
+/// What a provider of that dialect is like when nothing else is said.
+#[must_use]
+pub fn of_dialect(dialect: DialectId) -> Provider {
+    match dialect {
+        DialectId::Anthropic => messages("", ""),
+        DialectId::Gemini => gemini("", ""),
+        _ => chat("", ""),
     }
 }
 
@@ -168,16 +180,8 @@ impl Provider {
         Provider { keyed_base: Some(base), ..self }
     }
 
-    pub(crate) const fn own_auth(self, header: &'static str) -> Self {
-        Provider { own_auth: Some(Auth::Header(header)), ..self }
-    }
-
-    pub(crate) const fn generate(self, generate: &'static str) -> Self {
-        Provider { generate, ..self }
-    }
-
-    pub(crate) const fn also(self, also: &'static [(DialectId, &'static str)]) -> Self {
-        Provider { also, ..self }
+    pub(crate) const fn speaks(self, speaks: &'static [Spoken]) -> Self {
+        Provider { speaks, ..self }
     }
 
     pub(crate) const fn models(self, path: &'static str, shape: ModelList) -> Self {

@@ -1,11 +1,14 @@
 //! The table of providers, sorted by name. A row says how a provider deviates from its dialect; what it
 //! does not mention is as the dialect has it. Everything that names a provider reads this table.
 
-use crate::provider::{ModelList, Provider, Quirk, chat, local, messages};
-use dialect::DialectId;
+use crate::{
+    provider::{Auth, ModelList, Provider, Quirk, chat, gemini, local, messages},
+    speech::{Spoken, spoken},
+};
+use dialect::DialectId::{Gemini, OpenaiChat, OpenaiResponses};
 
 /// OpenAI's newer API beside the older one.
-const RESPONSES: &[(DialectId, &str)] = &[(DialectId::OpenaiResponses, "/responses")];
+const RESPONSES: &[Spoken] = &[spoken(OpenaiChat), spoken(OpenaiResponses)];
 
 /// Every provider that is known by name.
 ///
@@ -15,16 +18,16 @@ pub const PROVIDERS: &[Provider] = &[
     messages("anthropic", "https://api.anthropic.com").key(&["ANTHROPIC_API_KEY"]).base_vars(&["ANTHROPIC_API_BASE"]),
     chat("cerebras", "https://api.cerebras.ai/v1").key(&["CEREBRAS_API_KEY"]),
     chat("cohere", "https://api.cohere.com").key(&["COHERE_API_KEY", "CO_API_KEY"]).aka(&["cohere_chat"])
-        .generate("/compatibility/v1/chat/completions").models("/v1/models?page_size=100&endpoint=chat", ModelList::Names),
+        .speaks(&[spoken(OpenaiChat).at("/compatibility/v1/chat/completions")]).models("/v1/models?page_size=100&endpoint=chat", ModelList::Names),
     chat("dashscope", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1").key(&["DASHSCOPE_API_KEY"]),
     chat("deepinfra", "https://api.deepinfra.com/v1/openai").key(&["DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN"]),
     chat("deepseek", "https://api.deepseek.com").key(&["DEEPSEEK_API_KEY"]),
     chat("demo", "http://demo.invalid/v1").built_in(),
     chat("fireworks", "https://api.fireworks.ai/inference/v1").key(&["FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY"]).aka(&["fireworks-ai", "fireworks_ai"]),
     // Its OpenAI paths take the key as a bearer, its own paths in a header (https://ai.google.dev/gemini-api/docs/openai).
-    chat("google-ai-studio", "https://generativelanguage.googleapis.com").key(&["GEMINI_API_KEY", "GOOGLE_API_KEY"]).aka(&["gemini", "google"])
-        .generate("/v1beta/openai/chat/completions").models("/v1beta/models?pageSize=1000", ModelList::Google).own_auth("x-goog-api-key"),
-    chat("grok", "https://api.x.ai/v1").key(&["GROK_API_KEY", "XAI_API_KEY"]).aka(&["xai"]).also(RESPONSES),
+    gemini("google-ai-studio", "https://generativelanguage.googleapis.com").key(&["GEMINI_API_KEY", "GOOGLE_API_KEY"]).aka(&["gemini", "google"])
+        .speaks(&[spoken(Gemini), spoken(OpenaiChat).at("/v1beta/openai/chat/completions").auth(Auth::Bearer)]),
+    chat("grok", "https://api.x.ai/v1").key(&["GROK_API_KEY", "XAI_API_KEY"]).aka(&["xai"]).speaks(RESPONSES),
     // Refuses these with a 400 (https://console.groq.com/docs/openai).
     chat("groq", "https://api.groq.com/openai/v1").key(&["GROQ_API_KEY"]).drops(&["logit_bias", "logprobs", "top_logprobs"]),
     chat("huggingface", "https://router.huggingface.co/v1").key(&["HUGGINGFACE_API_KEY", "HF_TOKEN"]),
@@ -39,7 +42,7 @@ pub const PROVIDERS: &[Provider] = &[
     // One name for two places, as its users have it: with a key it is ollama.com, with an address or an
     // entry in the configuration a server of one's own.
     local("ollama", "http://127.0.0.1:11434/v1").key(&["OLLAMA_API_KEY"]).keyed_base("https://ollama.com/v1").aka(&["ollama_chat"]).base_vars(&["OLLAMA_API_BASE"]),
-    chat("openai", "https://api.openai.com/v1").key(&["OPENAI_API_KEY"]).base_vars(&["OPENAI_API_BASE"]).quirks(&[Quirk::MaxCompletionTokens]).also(RESPONSES),
+    chat("openai", "https://api.openai.com/v1").key(&["OPENAI_API_KEY"]).base_vars(&["OPENAI_API_BASE"]).quirks(&[Quirk::MaxCompletionTokens]).speaks(RESPONSES),
     chat("openrouter", "https://openrouter.ai/api/v1").key(&["OPENROUTER_API_KEY", "OR_API_KEY"]),
     // Its paths have no version (https://docs.perplexity.ai/api-reference/chat-completions-post).
     chat("perplexity-ai", "https://api.perplexity.ai").key(&["PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY"]).aka(&["perplexity"]).no_models(),
@@ -48,7 +51,7 @@ pub const PROVIDERS: &[Provider] = &[
         .models("/models", ModelList::Array),
     local("vllm", "http://127.0.0.1:8000/v1").key(&["VLLM_API_KEY", "HOSTED_VLLM_API_KEY"]).aka(&["hosted_vllm"]).base_vars(&["HOSTED_VLLM_API_BASE"]),
     chat("workers-ai", "https://api.cloudflare.com/client/v4/accounts/{CLOUDFLARE_ACCOUNT_ID}/ai").key(&["CLOUDFLARE_API_KEY"]).aka(&["cloudflare"])
-        .generate("/v1/chat/completions").models("/models/search?task=Text%20Generation", ModelList::Result),
+        .speaks(&[spoken(OpenaiChat).at("/v1/chat/completions")]).models("/models/search?task=Text%20Generation", ModelList::Result),
     chat("z-ai", "https://api.z.ai/api/paas/v4").key(&["ZAI_API_KEY", "Z_AI_API_KEY"]).aka(&["zai"]),
 ];
 

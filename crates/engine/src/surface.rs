@@ -31,24 +31,41 @@ pub struct Route {
     pub dialect: DialectId,
     /// What it does.
     pub action: Action,
+    /// The path itself asks for a stream.
+    pub stream: bool,
     /// A credential is needed where any are configured.
     pub guarded: bool,
 }
 
 const fn open(path: &'static str) -> Route {
-    Route { methods: READ, path, dialect: DialectId::OpenaiChat, action: Action::Health, guarded: false }
+    Route {
+        methods: READ,
+        path,
+        dialect: DialectId::OpenaiChat,
+        action: Action::Health,
+        stream: false,
+        guarded: false,
+    }
 }
 
 const fn read(path: &'static str, action: Action) -> Route {
-    Route { methods: READ, path, dialect: DialectId::OpenaiChat, action, guarded: true }
+    Route { methods: READ, path, dialect: DialectId::OpenaiChat, action, stream: false, guarded: true }
 }
 
 const fn post(path: &'static str, dialect: DialectId, action: Action) -> Route {
-    Route { methods: &["POST"], path, dialect, action, guarded: true }
+    Route { methods: &["POST"], path, dialect, action, stream: false, guarded: true }
 }
 
 const fn relay(path: &'static str) -> Route {
     post(path, DialectId::OpenaiChat, Action::Relay)
+}
+
+const fn gemini(path: &'static str, operation: Operation) -> Route {
+    post(path, DialectId::Gemini, Action::Do(operation))
+}
+
+const fn stream(route: Route) -> Route {
+    Route { stream: true, ..route }
 }
 
 const READ: &[&str] = &["GET", "HEAD"];
@@ -63,7 +80,6 @@ pub const ROUTES: &[Route] = &[
     open("/health/ready"),
     read("/models", Action::Models),
     read("/v1/models", Action::Models),
-    read("/v1/models/{model..}", Action::Model),
     post("/chat/completions", DialectId::OpenaiChat, Action::Do(Operation::Generate)),
     post("/v1/chat/completions", DialectId::OpenaiChat, Action::Do(Operation::Generate)),
     post("/v1/responses", DialectId::OpenaiResponses, Action::Do(Operation::Generate)),
@@ -77,7 +93,14 @@ pub const ROUTES: &[Route] = &[
     relay("/v1/images/generations"),
     relay("/v1/moderations"),
     relay("/v1/rerank"),
-    Route { methods: &[], path: "/{provider}/{path..}", dialect: DialectId::OpenaiChat, action: Action::Pass, guarded: true },
+    gemini("/v1beta/models/{model..}:generateContent", Operation::Generate),
+    gemini("/v1beta/models/{model..}:countTokens", Operation::CountTokens),
+    stream(gemini("/v1beta/models/{model..}:streamGenerateContent", Operation::Generate)),
+    gemini("/v1/models/{model..}:generateContent", Operation::Generate),
+    gemini("/v1/models/{model..}:countTokens", Operation::CountTokens),
+    stream(gemini("/v1/models/{model..}:streamGenerateContent", Operation::Generate)),
+    read("/v1/models/{model..}", Action::Model),
+    Route { methods: &[], path: "/{provider}/{path..}", dialect: DialectId::OpenaiChat, action: Action::Pass, stream: false, guarded: true },
 ];
 
 /// First segments of paths that no provider may be called by: those of the table, and those that are kept
@@ -89,27 +112,45 @@ pub fn is_reserved(name: &str) -> bool {
     KEPT.contains(&name) || ROUTES.iter().any(of_route)
 }
 
+/// What a path means.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'p> {
+    /// Its route.
+    pub route: &'static Route,
+    /// The model that it names (`{model}` and `{model..}`), its percent codes as they are.
+    pub model: Option<&'p str>,
+}
+
 /// The route of a path (without its query, after [`crate::path::check`]). Any path of two segments is at
 /// least a pass-through; whether there is such a provider says [`crate::plan::Plan::pass`].
 #[must_use]
-pub fn find(path: &str) -> Option<&'static Route> {
+pub fn find(path: &str) -> Option<Found<'_>> {
     // Most paths stand in the table to the letter; the patterns are behind all of these.
-    let plain = ROUTES.iter().find(|route| route.path == path);
-    plain.or_else(|| ROUTES.iter().find(|route| matches(route.path, path)))
+    if let Some(route) = ROUTES.iter().find(|route| route.path == path) {
+        return Some(Found { route, model: None });
+    }
+    ROUTES.iter().find_map(|route| Some(Found { route, model: matches(route.path, path)? }))
 }
 
-/// `path` is of `pattern`.
-fn matches(pattern: &str, path: &str) -> bool {
+/// `path` is of `pattern`: the model that it names, if it names one.
+fn matches<'p>(pattern: &str, path: &'p str) -> Option<Option<&'p str>> {
+    if let Some((before, verb)) = pattern.split_once("{model..}") {
+        let model = path.strip_prefix(before)?.strip_suffix(verb)?;
+        return (!model.is_empty()).then_some(Some(model));
+    }
     let mut segments = path.split('/');
+    let mut model = None;
     for part in pattern.split('/') {
-        match segments.next() {
-            Some(segment) if part.ends_with("..}") => return !segment.is_empty(),
-            Some(segment) if part.starts_with('{') && !segment.is_empty() => {}
-            Some(segment) if part == segment => {}
-            _ => return false,
+        match segments.next()? {
+            segment if part.ends_with("..}") => return (!segment.is_empty()).then_some(model),
+            segment if part.starts_with('{') && !segment.is_empty() => {
+                model = (part == "{model}").then_some(segment).or(model);
+            }
+            segment if part == segment => {}
+            _ => return None,
         }
     }
-    segments.next().is_none()
+    segments.next().is_none().then_some(model)
 }
 
 impl Route {

@@ -8,7 +8,7 @@ mod wire;
 mod write;
 
 use crate::{
-    Carried, Dialect, DialectId, Fault, Glance, Reader, Target, Writer,
+    Carried, Dialect, DialectId, Fault, Glance, Paths, Reader, Target, Writer,
     canon::{Message, Request, Usage},
     error_body,
 };
@@ -19,6 +19,10 @@ pub(crate) struct Anthropic;
 impl Dialect for Anthropic {
     fn id(&self) -> DialectId {
         wire::ID
+    }
+
+    fn paths(&self) -> Paths {
+        Paths { generate: "/v1/messages", stream: None, count: Some("/v1/messages/count_tokens") }
     }
 
     fn read_request(&self, body: &[u8]) -> Result<Carried<Request>, Fault> {

@@ -1,4 +1,5 @@
-//! A JSON array that is still being written: its elements one by one, each as soon as it is whole.
+//! A stream as a JSON array that is still being written: read element by element, each as soon as it is whole,
+//! and written so.
 
 use super::sse::Frames;
 use crate::{Fault, FaultKind, limits::SSE_EVENT_MAX};
@@ -99,5 +100,33 @@ impl Elements {
             b'}' => self.depth -= 1,
             _ => {}
         }
+    }
+}
+
+/// Events become the elements of a JSON array.
+#[derive(Debug, Default)]
+pub struct Lister {
+    frames: Frames,
+    /// The array has begun.
+    begun: bool,
+}
+
+impl Lister {
+    /// Takes the next bytes of a stream of events, and writes what is whole of the array.
+    ///
+    /// # Errors
+    /// As [`Frames::feed`].
+    pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+        let Lister { frames, begun } = self;
+        frames.feed(bytes, &mut |frame| {
+            out.extend_from_slice(if std::mem::replace(begun, true) { b",\r\n" } else { b"[" });
+            out.extend_from_slice(frame.data);
+            Ok(())
+        })
+    }
+
+    /// The events have ended, and so does the array.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(if self.begun { b"]" } else { b"[]" });
     }
 }

@@ -12,7 +12,7 @@ mod wire;
 mod write;
 
 use crate::{
-    Carried, Dialect, DialectId, Fault, Glance, Reader, Target, Writer,
+    Carried, Dialect, DialectId, Fault, Glance, Paths, Reader, Target, Writer,
     canon::{Message, Request, Usage},
 };
 
@@ -22,6 +22,14 @@ pub(crate) struct Gemini;
 impl Dialect for Gemini {
     fn id(&self) -> DialectId {
         wire::ME
+    }
+
+    fn paths(&self) -> Paths {
+        Paths {
+            generate: "/v1beta/models/{model}:generateContent",
+            stream: Some("/v1beta/models/{model}:streamGenerateContent?alt=sse"),
+            count: Some("/v1beta/models/{model}:countTokens"),
+        }
     }
 
     fn read_request(&self, body: &[u8]) -> Result<Carried<Request>, Fault> {

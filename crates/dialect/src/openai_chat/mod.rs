@@ -14,7 +14,7 @@ mod wire;
 mod write;
 
 use crate::{
-    Carried, Dialect, DialectId, Fault, Glance, Reader, Target, Writer,
+    Carried, Dialect, DialectId, Fault, Glance, Paths, Reader, Target, Writer,
     canon::{Message, Request, Usage},
     error_body, json,
 };
@@ -25,6 +25,10 @@ pub(crate) struct OpenaiChat;
 impl Dialect for OpenaiChat {
     fn id(&self) -> DialectId {
         wire::ME
+    }
+
+    fn paths(&self) -> Paths {
+        Paths { generate: "/chat/completions", stream: None, count: None }
     }
 
     fn read_request(&self, body: &[u8]) -> Result<Carried<Request>, Fault> {

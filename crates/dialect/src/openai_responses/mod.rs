@@ -19,7 +19,7 @@ mod wire;
 mod write;
 
 use crate::{
-    Carried, Dialect, DialectId, Fault, Glance, Reader, Target, Writer,
+    Carried, Dialect, DialectId, Fault, Glance, Paths, Reader, Target, Writer,
     canon::{Message, Request, Usage},
 };
 
@@ -29,6 +29,10 @@ pub(crate) struct OpenaiResponses;
 impl Dialect for OpenaiResponses {
     fn id(&self) -> DialectId {
         wire::ME
+    }
+
+    fn paths(&self) -> Paths {
+        Paths { generate: "/responses", stream: None, count: None }
     }
 
     fn names(&self) -> &'static [(&'static str, &'static str)] {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
-    Carried, Dialect, FaultKind, Glance, Reader, Seen, Target, Writer, canon::Message, frame::sse::Frame,
-    limits::METERED_BODY_MAX,
+    Carried, Dialect, FaultKind, Glance, Paths, Reader, Seen, Target, Writer, canon::Message,
+    frame::sse::Frame, limits::METERED_BODY_MAX,
 };
 use proptest::prelude::*;
 
@@ -41,6 +41,9 @@ impl Dialect for Words {
         format!("data: error {}\n\n", fault.message).into_bytes()
     }
     fn id(&self) -> DialectId {
+        unreachable!()
+    }
+    fn paths(&self) -> Paths {
         unreachable!()
     }
     fn read_request(&self, _: &[u8]) -> Result<Carried<Request>, Fault> {
@@ -248,4 +251,28 @@ proptest! {
             prop_assert_eq!(one.usage(), many.usage());
         }
     }
+}
+
+/// What a client reads of a stream of words that it wants as an array.
+fn listed(stream: &[u8], cut: usize, ends: bool) -> String {
+    let mut pipe = relay().listed();
+    let mut out = Vec::new();
+    for chunk in stream.chunks(cut) {
+        pipe.feed(Bytes::copy_from_slice(chunk), &mut out).unwrap();
+    }
+    if ends {
+        pipe.finish(&mut out).unwrap();
+    } else {
+        pipe.fault(&Fault::new(FaultKind::UpstreamTruncated, "cut"), &mut out);
+    }
+    String::from_utf8(out.concat()).unwrap()
+}
+
+#[test]
+fn a_stream_can_be_told_as_an_array_however_it_is_cut() {
+    let stream = b"data: start\n\n: comment\n\ndata: word\r\n\r\ndata: end\n\n";
+    for cut in 1..stream.len() {
+        assert_eq!(listed(stream, cut, true), "[start,\r\nword,\r\nend]");
+    }
+    assert_eq!(listed(b"data: start\n\ndata: wo", 5, false), "[start,\r\nerror cut]");
 }

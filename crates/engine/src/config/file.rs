@@ -4,9 +4,9 @@
 use super::values::{Duration, Keys, Names, Size};
 use crate::{plan::LogFormat, provider};
 use dialect::DialectId;
-use schemars::JsonSchema;
-use serde::Deserialize;
-use std::collections::BTreeMap;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// The configuration of sekisho. Everything may be left out. `${NAME}` and `${NAME:-default}` stand for
 /// variables of the environment in any value, `$$` for a dollar.
@@ -132,13 +132,25 @@ pub struct Provider {
 }
 
 /// The API that a provider speaks.
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Dialect {
-    /// Anthropic's Messages.
-    Anthropic,
-    /// OpenAI's chat completions.
-    OpenaiChat,
+#[derive(Clone, Copy)]
+pub struct Dialect(pub DialectId);
+
+impl<'de> Deserialize<'de> for Dialect {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let unknown = || de::Error::unknown_variant(&name, DialectId::NAMES);
+        DialectId::from_name(&name).map(Dialect).ok_or_else(unknown)
+    }
+}
+
+impl JsonSchema for Dialect {
+    fn schema_name() -> Cow<'static, str> {
+        "Dialect".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": DialectId::NAMES, "description": "The API that a provider speaks." })
+    }
 }
 
 /// How a provider wants its key.
@@ -196,15 +208,6 @@ impl From<Endpoint> for Provider {
             generate_path: endpoint.chat_completion_path,
             models_path: endpoint.models_path,
             ..Provider::default()
-        }
-    }
-}
-
-impl From<Dialect> for DialectId {
-    fn from(dialect: Dialect) -> Self {
-        match dialect {
-            Dialect::Anthropic => DialectId::Anthropic,
-            Dialect::OpenaiChat => DialectId::OpenaiChat,
         }
     }
 }

@@ -93,7 +93,8 @@ impl Provider {
         if self.built_in {
             return format!("{} (built in)", self.name);
         }
-        let mut text = format!("{} ({}) at {}", self.name, self.dialect.name(), self.base);
+        let dialects: Vec<&str> = self.speaks.iter().map(|speech| speech.dialect.name()).collect();
+        let mut text = format!("{} ({}) at {}", self.name, dialects.join(", "), self.base);
         match self.keys.len() {
             0 => text.push_str(", no key"),
             keys => {

@@ -12,8 +12,9 @@ use crate::{
     hint,
     limits::{KEYS_MAX, PROVIDERS_MAX},
     plan::{Plan, Provider, is_version},
-    provider::{Auth, Provider as Row, chat, messages},
+    provider::{Auth, Provider as Row, of_dialect},
     providers::{self, PROVIDERS},
+    speech::{Speech, Spoken, spoken},
     surface,
 };
 use dialect::DialectId;
@@ -157,7 +158,7 @@ impl Draft<'_> {
             return None;
         };
         let base = self.base(&path, base)?;
-        let row = of_dialect(entry.dialect.map_or(DialectId::OpenaiChat, DialectId::from));
+        let row = of_dialect(entry.dialect.map_or(DialectId::OpenaiChat, |said| said.0));
         let keys = self.keys(&path, entry.keys.clone(), entry.keys_file.clone()).unwrap_or_default();
         let provider = Provider { name: name.to_owned(), keys, ..shape(&row, entry, &base) };
         Some(self.finish_provider(&path, entry, provider))
@@ -286,23 +287,13 @@ impl Draft<'_> {
     }
 }
 
-/// What a provider of that dialect is like when nothing else is said.
-fn of_dialect(dialect: DialectId) -> Row {
-    match dialect {
-        DialectId::Anthropic => messages("", ""),
-        // No configuration names Gemini yet.
-        DialectId::Gemini | DialectId::OpenaiChat => chat("", ""),
-        DialectId::OpenaiResponses => {
-            Row { dialect: DialectId::OpenaiResponses, generate: "/responses", ..chat("", "") }
-        }
-    }
-}
-
 /// The provider that a row and an entry make together, without what can be wrong with it.
 fn shape(row: &Row, said: &file::Provider, base: &str) -> Provider {
-    let other = said.dialect.map(DialectId::from).filter(|dialect| *dialect != row.dialect).map(of_dialect);
+    let dialect = said.dialect.map(|said| said.0);
+    let other = dialect.filter(|dialect| row.speaks.iter().all(|spoken| spoken.dialect != *dialect));
+    let other = other.map(of_dialect);
     let like = other.as_ref().unwrap_or(row);
-    let auth = said.auth.map_or_else(|| like.auth.clone(), Auth::from);
+    let auth = said.auth.map_or(like.auth, Auth::from);
     let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let texts = |names: &Option<Names>| names.clone().unwrap_or_default().0;
     let listed = if row.built_in { vec![row.name.to_owned()] } else { texts(&said.models) };
@@ -313,19 +304,12 @@ fn shape(row: &Row, said: &file::Provider, base: &str) -> Provider {
     Provider {
         name: row.name.to_owned(),
         aka: list(row.aka),
-        dialect: like.dialect,
+        speaks: speeches(like, said, dialect, auth),
         base: base.to_owned(),
-        own_auth: like.own_auth.clone().filter(|_| said.auth.is_none()).unwrap_or_else(|| auth.clone()),
         auth,
         keys: Vec::new(),
         headers: Vec::new(),
         default_headers: like.headers.iter().filter_map(|(name, value)| header(name, value).ok()).collect(),
-        generate: said.generate_path.clone().unwrap_or_else(|| like.generate.to_owned()),
-        // Who says which dialect a provider speaks, or where, says all of it.
-        also: match (&said.dialect, &said.generate_path) {
-            (None, None) => like.also.iter().map(|(dialect, path)| (*dialect, (*path).to_owned())).collect(),
-            _ => Vec::new(),
-        },
         models: path.zip(list_shape.or(Some(crate::provider::ModelList::Openai))),
         listed,
         drops: said.drops.as_ref().map_or_else(|| list(like.drops), |names| names.0.clone()),
@@ -334,6 +318,21 @@ fn shape(row: &Row, said: &file::Provider, base: &str) -> Provider {
         built_in: row.built_in,
         memo: crate::plan::Memo::default(),
     }
+}
+
+/// The dialects that a provider speaks. Who says which dialect, or where, says all of it.
+fn speeches(row: &Row, said: &file::Provider, dialect: Option<DialectId>, auth: Auth) -> Vec<Speech> {
+    let new = |spoken: &Spoken| {
+        let spoken = Spoken { auth: spoken.auth.filter(|_| said.auth.is_none()), ..*spoken };
+        Speech::new(&spoken, auth, said.generate_path.clone())
+    };
+    if dialect.is_none() && said.generate_path.is_none() {
+        return row.speaks.iter().map(new).collect();
+    }
+    let first = row.speaks.first().map_or(DialectId::OpenaiChat, |spoken| spoken.dialect);
+    let dialect = dialect.unwrap_or(first);
+    let known = row.speaks.iter().find(|spoken| spoken.dialect == dialect);
+    vec![known.map_or_else(|| new(&spoken(dialect)), new)]
 }
 
 /// An address that a path can be put behind, without a slash at its end.

@@ -77,9 +77,9 @@ impl Exchange {
     /// A provider that cannot count tokens is not asked: the prompt's are estimated.
     fn estimates(&mut self, aim: &Aim) -> Option<Result<u64, Fault>> {
         let Task::Call(call) = &mut self.task else { return None };
-        let provider = self.plan.providers.get(aim.provider)?;
+        let speech = self.plan.providers.get(aim.provider)?.speech(call.dialect, &aim.model)?;
         let counts = call.operation == Operation::CountTokens;
-        let asks = provider.dialect == call.dialect && provider.url(call.operation, call.dialect).is_some();
+        let asks = speech.dialect == call.dialect && speech.count.is_some();
         (counts && !asks).then(|| render::canonical(call, &self.inbound.body).map(estimate::prompt))
     }
 
@@ -226,7 +226,7 @@ impl Exchange {
         let held = mem::take(&mut answering.held);
         let held_len = answering.held_len;
         let head = UpstreamHead { headers: mem::take(&mut answering.head.headers), ..answering.head };
-        let (relayed, streamed) = (answering.way.relayed, answering.way.streamed);
+        let (relayed, streamed) = (answering.way.relayed, answering.way.streamed && !answering.way.listed);
         let mut reply = reply::success(self, head, relayed, streamed);
         if whole {
             reply.length = u64::try_from(held_len).ok();

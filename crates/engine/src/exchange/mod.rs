@@ -35,12 +35,25 @@ pub struct Inbound {
     pub headers: HeaderMap,
     /// The whole body.
     pub body: Bytes,
+    /// What the path says of an operation whose dialect does not say it in the body.
+    pub named: Option<Named>,
     /// Which of the provider's keys it wants.
     pub key: KeyChoice,
     /// A number by chance, for what is chosen by chance.
     pub roll: u64,
     /// When it arrived.
     pub arrived: Instant,
+}
+
+/// What a path says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The model.
+    pub model: String,
+    /// The answer is wanted as a stream.
+    pub stream: bool,
+    /// The stream is wanted as a JSON array, as Gemini's are without `alt=sse`.
+    pub list: bool,
 }
 
 /// The number of an attempt, from 0.

@@ -5,6 +5,7 @@ use crate::{
     headers,
     plan::{Aim, Plan, Provider},
     provider::{Operation, Quirk},
+    speech::Speech,
 };
 use bytes::Bytes;
 use dialect::{
@@ -27,11 +28,14 @@ pub(super) fn read_call(
     inbound: &Inbound,
 ) -> Result<(Call, VecDeque<Aim>), Fault> {
     let outline = Outline::read(&inbound.body, POLICY)?;
-    let model = outline
-        .string("model")?
-        .map(Cow::into_owned)
-        .ok_or_else(|| Fault::bad("/model", "`model` is missing"))?;
-    let stream = outline.boolean("stream")?.unwrap_or(false);
+    let (model, stream) = match &inbound.named {
+        Some(named) => (named.model.clone(), named.stream),
+        None => {
+            let model = outline.string("model")?.map(Cow::into_owned);
+            let missing = || Fault::bad("/model", "`model` is missing");
+            (model.ok_or_else(missing)?, outline.boolean("stream")?.unwrap_or(false))
+        }
+    };
     let strict = plan.strict || wants_strict(&inbound.headers)?;
     let aims = plan.resolve(&model)?;
     let call = Call { dialect, operation, relayed: None, outline, model, stream, strict, canonical: None };
@@ -76,46 +80,62 @@ pub(super) fn call(
     key: usize,
     inbound: &Inbound,
 ) -> Result<(Upstream, Losses), Fault> {
-    let dialect = provider.dialect_for(call.dialect);
+    let none = || Fault::new(FaultKind::NotFound, format!("`{}` has no such operation", provider.name));
+    let speech = provider.speech(call.dialect, &aim.model).ok_or_else(none)?;
+    let dialect = speech.dialect;
     let same = dialect == call.dialect;
     let uri = match &call.relayed {
         Some(path) if same => provider.address(path),
         Some(_) => None,
-        None => provider.url(call.operation, dialect),
+        None => provider.url(call.operation, speech, &aim.model, call.stream),
     };
-    let none = || Fault::new(FaultKind::NotFound, format!("`{}` has no such operation", provider.name));
     let uri = uri.ok_or_else(none)?;
     let untouched = same && !Seal::strays(&inbound.body, dialect);
     let (body, losses) = if untouched {
-        splice_body(provider, aim, call, &inbound.body)?
+        splice_body(provider, speech, aim, call, &inbound.body)?
     } else {
-        translate_body(provider, dialect, aim, call, &inbound.body)?
+        translate_body(provider, speech, aim, call, &inbound.body)?
     };
     let mut headers = if same { headers::forward(&inbound.headers) } else { HeaderMap::new() };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     // A compressed answer could not be metered or translated.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers::credentials(&mut headers, provider, &provider.auth, key)?;
+    headers::credentials(&mut headers, provider, speech.auth, key)?;
     Ok((Upstream { provider: aim.provider, method: Method::POST, uri, headers, body }, losses))
 }
 
 /// The caller's own bytes with the provider's model, less what the provider refuses.
 fn splice_body(
     provider: &Provider,
+    speech: &Speech,
     aim: &Aim,
     call: &Call,
     body: &Bytes,
 ) -> Result<(Vec<Bytes>, Losses), Fault> {
-    let model = (call.model != aim.model).then(|| Edit::Set { name: "model", json: json_text(&aim.model) });
-    if provider.drops.is_empty() && provider.renames.is_empty() {
-        let pieces = model.map_or_else(|| vec![body.clone()], |edit| call.outline.apply(&[edit]));
+    let edit = match speech.names_model() {
+        true => call.outline.has("model").then_some(Edit::Remove("model")),
+        false if call.model == aim.model => None,
+        false => Some(Edit::Set { name: "model", json: json_text(&aim.model) }),
+    };
+    if takes_all(provider, speech) {
+        let pieces = edit.map_or_else(|| vec![body.clone()], |edit| call.outline.apply(&[edit]));
         return Ok((pieces, Losses::new()));
     }
-    deviate(provider, body, model)
+    deviate(provider, speech, body, edit)
+}
+
+/// Nothing but the model is ever changed in a body for this provider.
+fn takes_all(provider: &Provider, speech: &Speech) -> bool {
+    provider.drops.is_empty() && provider.renames.is_empty() && speech.sets.is_empty()
 }
 
 /// A body with the edits that the provider's row declares, and what of it was lost.
-fn deviate(provider: &Provider, body: &Bytes, edit: Option<Edit<'_>>) -> Result<(Vec<Bytes>, Losses), Fault> {
+fn deviate(
+    provider: &Provider,
+    speech: &Speech,
+    body: &Bytes,
+    edit: Option<Edit<'_>>,
+) -> Result<(Vec<Bytes>, Losses), Fault> {
     let drops = provider.drops.iter().map(String::as_str);
     let renames = provider.renames.iter().map(|(from, to)| (from.as_str(), to.as_str()));
     let names: Vec<&str> = POLICY
@@ -123,6 +143,7 @@ fn deviate(provider: &Provider, body: &Bytes, edit: Option<Edit<'_>>) -> Result<
         .copied()
         .chain(drops.clone())
         .chain(renames.clone().flat_map(|(from, to)| [from, to]))
+        .chain(speech.sets.iter().map(|(name, _)| *name))
         .collect();
     let outline = Outline::read(body, &names)?;
     let mut losses = Losses::new();
@@ -130,7 +151,12 @@ fn deviate(provider: &Provider, body: &Bytes, edit: Option<Edit<'_>>) -> Result<
         losses.note(format!("/{name}"), "the provider refuses it");
     }
     let edits = drops.map(Edit::Remove).chain(renames.map(|(from, to)| Edit::Rename { from, to }));
-    Ok((outline.apply(&edit.into_iter().chain(edits).collect::<Vec<_>>()), losses))
+    let set = |(name, json): &(&'static str, &'static str)| Edit::Set {
+        name,
+        json: Bytes::from_static(json.as_bytes()),
+    };
+    let edits = edit.into_iter().chain(edits).chain(speech.sets.iter().map(set));
+    Ok((outline.apply(&edits.collect::<Vec<_>>()), losses))
 }
 
 fn json_text(text: &str) -> Bytes {
@@ -139,11 +165,12 @@ fn json_text(text: &str) -> Bytes {
 
 fn translate_body(
     provider: &Provider,
-    dialect: DialectId,
+    speech: &Speech,
     aim: &Aim,
     call: &mut Call,
     body: &Bytes,
 ) -> Result<(Vec<Bytes>, Losses), Fault> {
+    let dialect = speech.dialect;
     let read = read_canonical(call, body)?;
     // What only a provider of the caller's own dialect keeps for him cannot be had elsewhere.
     if let Some(refusal) = dialect.refusal(&read.value) {
@@ -159,10 +186,11 @@ fn translate_body(
     let mut losses = read.losses.clone();
     losses.absorb(written.losses);
     let body = Bytes::from(written.value);
-    if provider.drops.is_empty() && provider.renames.is_empty() {
+    let elsewhere = speech.names_model() && !dialect.dialect().paths().names_model();
+    if takes_all(provider, speech) && !elsewhere {
         return Ok((vec![body], losses));
     }
-    let (pieces, refused) = deviate(provider, &body, None)?;
+    let (pieces, refused) = deviate(provider, speech, &body, elsewhere.then_some(Edit::Remove("model")))?;
     losses.absorb(refused);
     Ok((pieces, losses))
 }
@@ -171,10 +199,15 @@ fn translate_body(
 fn read_canonical<'a>(call: &'a mut Call, body: &[u8]) -> Result<&'a mut Carried<canon::Request>, Fault> {
     if call.canonical.is_none() {
         let caller = call.dialect.dialect();
-        call.canonical = Some(match call.operation {
+        let mut read = match call.operation {
             Operation::Generate => caller.read_request(body)?,
             Operation::CountTokens => caller.read_count_request(body)?,
-        });
+        };
+        if caller.paths().names_model() {
+            read.value.model.clone_from(&call.model);
+            read.value.stream = Some(call.stream);
+        }
+        call.canonical = Some(read);
     }
     call.canonical.as_mut().ok_or_else(|| Fault::new(FaultKind::Internal, "the request was not read"))
 }

@@ -20,6 +20,8 @@ pub(super) struct Way {
     pub(super) pipe: Pipe,
     /// The caller gets a stream of events.
     pub(super) streamed: bool,
+    /// These are the elements of a JSON array.
+    pub(super) listed: bool,
     /// Nothing is rewritten.
     pub(super) relayed: bool,
 }
@@ -27,42 +29,41 @@ pub(super) struct Way {
 impl Exchange {
     /// The dialect in which the provider was asked.
     pub(super) fn provider_dialect(&self) -> DialectId {
-        let provider = self.aim.as_ref().and_then(|aim| self.plan.providers.get(aim.provider));
-        match (&self.task, provider) {
-            (Task::Call(call), Some(provider)) => provider.dialect_for(call.dialect),
-            (_, Some(provider)) => provider.dialect,
-            (_, None) => DialectId::OpenaiChat,
-        }
+        let Some(aim) = &self.aim else { return DialectId::OpenaiChat };
+        let Some(provider) = self.plan.providers.get(aim.provider) else { return DialectId::OpenaiChat };
+        let speech = match &self.task {
+            Task::Call(call) => provider.speech(call.dialect, &aim.model),
+            _ => None,
+        };
+        speech.map_or_else(|| provider.dialect(), |speech| speech.dialect)
     }
 
     /// Chooses the way of an answer whose head has come.
     pub(super) fn open(&mut self, head: &UpstreamHead) -> Result<Way, Fault> {
         let provider = self.provider_dialect();
-        let Task::Call(call) = &mut self.task else {
-            return Ok(Way { pipe: Pipe::raw(), streamed: false, relayed: true });
-        };
+        let raw = Way { pipe: Pipe::raw(), streamed: false, listed: false, relayed: true };
+        let Task::Call(call) = &mut self.task else { return Ok(raw) };
         if call.operation != Operation::Generate || call.relayed.is_some() {
-            return Ok(Way { pipe: Pipe::raw(), streamed: false, relayed: true });
+            return Ok(raw);
         }
         let same = provider == call.dialect;
         if is_compressed(&head.headers) {
             // We asked for plain bytes. What cannot be read can still be relayed, but not translated.
             let fault = Fault::new(FaultKind::UpstreamInvalid, "the provider compressed its answer unasked");
-            return if same {
-                Ok(Way { pipe: Pipe::raw(), streamed: false, relayed: true })
-            } else {
-                Err(fault)
-            };
+            return if same { Ok(raw) } else { Err(fault) };
         }
         let events = is_events(&head.headers);
-        if same && events == call.stream {
-            let unframed = !events && !head.framed;
-            let pipe = if unframed { Pipe::relay_unframed(provider) } else { Pipe::relay(provider, events) };
-            return Ok(Way { pipe, streamed: events, relayed: true });
-        }
-        let streamed = call.stream;
-        let request = render::canonical(call, &self.inbound.body)?;
-        Ok(Way { pipe: Pipe::translate(provider, events, request), streamed, relayed: false })
+        let relayed = same && events == call.stream;
+        let pipe = if !relayed {
+            Pipe::translate(provider, events, render::canonical(call, &self.inbound.body)?)
+        } else if !events && !head.framed {
+            Pipe::relay_unframed(provider)
+        } else {
+            Pipe::relay(provider, events)
+        };
+        let listed = call.stream && self.inbound.named.as_ref().is_some_and(|named| named.list);
+        let pipe = if listed { pipe.listed() } else { pipe };
+        Ok(Way { pipe, streamed: call.stream, listed, relayed: relayed && !listed })
     }
 }
 

@@ -3,17 +3,18 @@
 use super::chance::Chance;
 use crate::{
     access::Caller,
-    exchange::{Inbound, Io},
+    exchange::{Inbound, Io, Named},
     path::KeyChoice,
     plan::{Aim, Plan, PlanHandle, Provider, Timeouts},
-    provider::{Auth, Operation},
+    provider::{Operation, of_dialect},
     secret::Secret,
+    speech::{Speech, spoken},
     time::{Instant, Span},
 };
 use bytes::Bytes;
 use dialect::{
     DialectId,
-    canon::{Block, Choice, Extra, Kind, Message, Request, Stop, StopReason, Usage, unfold},
+    canon::{At, Block, Choice, Extra, Kind, Message, Request, Role, Stop, StopReason, Turn, Usage, unfold},
 };
 use http::{HeaderMap, Method};
 use std::{rc::Rc, sync::Arc};
@@ -71,8 +72,8 @@ pub(super) enum Act {
     Garbage,
 }
 
-/// The dialects that have a route: their model and their wish for a stream stand in the body.
-const SPOKEN: &[DialectId] = &[DialectId::Anthropic, DialectId::OpenaiChat, DialectId::OpenaiResponses];
+/// The dialects that callers and providers speak.
+const SPOKEN: &[DialectId] = DialectId::ALL;
 
 impl Scene {
     pub(super) fn from_seed(seed: u64) -> Scene {
@@ -114,18 +115,24 @@ impl Scene {
 
     /// The request, in the caller's dialect.
     pub(super) fn inbound(&self) -> Inbound {
-        let turns = r#"[{"role":"user","content":"why"}]"#;
-        let asked = match self.caller {
-            DialectId::OpenaiResponses => format!(r#""input":{turns}"#),
-            _ => format!(r#""max_tokens":100,"messages":{turns}"#),
-        };
-        let body = format!(r#"{{"model":"m","stream":{},{asked}}}"#, self.stream);
+        let dialect = self.caller.dialect();
+        let mut request = Request::new(self.caller, "m");
+        request.stream = Some(self.stream);
+        request.limit = Some(100);
+        let blocks = vec![Block::new(Kind::Text("why".to_owned()))];
+        let (at, extra) = (At::default(), Extra::NONE);
+        request.turns.push(Turn { role: Role::User, blocks, plain: true, at, name: None, extra });
+        let to = dialect::Target { model: "m", ..dialect::Target::default() };
+        let body = dialect.write_request(&request, &to).value;
+        let list = self.stream && self.seed.is_multiple_of(2);
+        let named = Named { model: "m".to_owned(), stream: self.stream, list };
         Inbound {
             id: "req-1".to_owned(),
             caller: Caller(None),
             method: Method::POST,
             headers: HeaderMap::new(),
             body: Bytes::from(body),
+            named: dialect.paths().names_model().then_some(named),
             key: KeyChoice::Next,
             roll: self.seed,
             arrived: Instant::default(),
@@ -145,22 +152,16 @@ impl Target {
     }
 
     fn provider(&self, index: usize) -> Provider {
-        let (generate, auth) = match self.dialect {
-            DialectId::Anthropic => ("/v1/messages", Auth::Header("x-api-key")),
-            _ => ("/chat/completions", Auth::Bearer),
-        };
+        let row = of_dialect(self.dialect);
         Provider {
             name: format!("p{index}"),
             aka: Vec::new(),
-            dialect: self.dialect,
+            speaks: vec![Speech::new(&spoken(self.dialect), row.auth, None)],
             base: format!("http://p{index}.test"),
-            auth: auth.clone(),
+            auth: row.auth,
             keys: (0..self.keys).map(|key| Secret::new(format!("secret-{index}-{key}"))).collect(),
-            own_auth: auth,
             headers: Vec::new(),
             default_headers: Vec::new(),
-            generate: generate.to_owned(),
-            also: Vec::new(),
             models: None,
             listed: Vec::new(),
             drops: Vec::new(),
@@ -211,7 +212,12 @@ impl Act {
 
 fn message(from: DialectId) -> Message {
     let text = Block::new(Kind::Text(WORDS.to_owned()));
-    let stop = Stop::new(StopReason::End, if from == DialectId::Anthropic { "end_turn" } else { "stop" });
+    let native = match from {
+        DialectId::Anthropic => "end_turn",
+        DialectId::Gemini => "STOP",
+        _ => "stop",
+    };
+    let stop = Stop::new(StopReason::End, native);
     let choice =
         Choice { index: 0, blocks: vec![text], stop: Some(stop), logprobs: None, extra: Extra::NONE };
     Message {

@@ -9,6 +9,7 @@ use crate::{
     secret::Secret,
     surface::is_reserved,
 };
+use dialect::DialectId::{Anthropic, Gemini, OpenaiChat};
 use http::Uri;
 use std::{collections::HashSet, fmt::Write, fs, path::PathBuf};
 
@@ -43,7 +44,7 @@ fn every_row_has_its_case() {
 
 /// What a row says and does.
 fn show(row: &Row) -> String {
-    let mut text = format!("{} speaks {}\n", row.name, row.dialect.name());
+    let mut text = format!("{}\n", row.name);
     let mut put = |name: &str, words: Vec<String>| {
         if !words.is_empty() {
             let _ = writeln!(text, "{name}: {}", words.join(", "));
@@ -52,10 +53,6 @@ fn show(row: &Row) -> String {
     put("also called", row.aka.iter().map(|name| (*name).to_owned()).collect());
     put("key from", row.key_vars.iter().map(|name| (*name).to_owned()).collect());
     put("address from", row.base_variables());
-    put(
-        "also speaks",
-        row.also.iter().map(|(dialect, path)| format!("{} at {path}", dialect.name())).collect(),
-    );
     put("drops", row.drops.iter().map(|name| (*name).to_owned()).collect());
     put("renames", row.renames.iter().map(|(ours, its)| format!("{ours} to {its}")).collect());
     put("quirks", row.quirks.iter().map(|quirk| format!("{quirk:?}")).collect());
@@ -63,8 +60,14 @@ fn show(row: &Row) -> String {
     if provider.built_in {
         return text + "built in\n";
     }
-    let url = provider.url(Operation::Generate, provider.dialect);
-    text.push_str(&request("chat", "POST", url, &provider));
+    for speech in &provider.speaks {
+        let url = |stream| provider.url(Operation::Generate, speech, "MODEL", stream);
+        text.push_str(&request(speech.dialect.name(), "POST", url(false), &provider));
+        if url(true) != url(false) {
+            let what = format!("{}, streamed", speech.dialect.name());
+            text.push_str(&request(&what, "POST", url(true), &provider));
+        }
+    }
     if let Some((path, shape)) = &provider.models {
         let what = format!("models ({shape:?})");
         text.push_str(&request(&what, "GET", provider.address(path), &provider));
@@ -119,7 +122,7 @@ fn the_table_is_sorted_and_every_name_means_one_provider() {
 fn rows_are_well_formed() {
     for row in PROVIDERS {
         assert!(!row.base.ends_with('/'), "{}", row.name);
-        assert!(row.generate.starts_with('/'), "{}", row.name);
+        assert!(!row.speaks.is_empty(), "{}", row.name);
         assert!(row.local || row.built_in || !row.key_vars.is_empty(), "{} has no key variable", row.name);
         let scheme = if row.local || row.built_in { "http://" } else { "https://" };
         assert!(row.base.starts_with(scheme), "{}", row.name);
@@ -130,23 +133,23 @@ fn rows_are_well_formed() {
 fn an_address_takes_the_place_of_the_base_as_in_the_sdks() {
     #[rustfmt::skip]
     let table = [
-        ("OPENAI_API_KEY", "OPENAI_BASE_URL", "http://127.0.0.1:9000/v1", "openai", "http://127.0.0.1:9000/v1/chat/completions"),
-        ("OPENAI_API_KEY", "OPENAI_API_BASE", "http://127.0.0.1:9000/v1/", "openai", "http://127.0.0.1:9000/v1/chat/completions"),
-        ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "http://127.0.0.1:9000", "anthropic", "http://127.0.0.1:9000/v1/messages"),
-        ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "http://127.0.0.1:9000/v1", "anthropic", "http://127.0.0.1:9000/v1/messages"),
-        ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "http://h/anthropic", "anthropic", "http://h/anthropic/v1/messages"),
-        ("GEMINI_API_KEY", "GEMINI_BASE_URL", "http://127.0.0.1:9000", "gemini", "http://127.0.0.1:9000/v1beta/openai/chat/completions"),
-        ("GOOGLE_API_KEY", "GOOGLE_AI_STUDIO_BASE_URL", "http://h/v1beta/openai", "google", "http://h/v1beta/openai/chat/completions"),
-        ("XAI_API_KEY", "XAI_BASE_URL", "http://h/v1", "grok", "http://h/v1/chat/completions"),
-        ("DEEPSEEK_API_KEY", "DEEPSEEK_BASE_URL", "http://h", "deepseek", "http://h/chat/completions"),
+        (OpenaiChat, "OPENAI_API_KEY", "OPENAI_BASE_URL", "http://127.0.0.1:9000/v1", "openai", "http://127.0.0.1:9000/v1/chat/completions"),
+        (OpenaiChat, "OPENAI_API_KEY", "OPENAI_API_BASE", "http://127.0.0.1:9000/v1/", "openai", "http://127.0.0.1:9000/v1/chat/completions"),
+        (Anthropic, "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "http://127.0.0.1:9000", "anthropic", "http://127.0.0.1:9000/v1/messages"),
+        (Anthropic, "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "http://127.0.0.1:9000/v1", "anthropic", "http://127.0.0.1:9000/v1/messages"),
+        (Anthropic, "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "http://h/anthropic", "anthropic", "http://h/anthropic/v1/messages"),
+        (OpenaiChat, "GEMINI_API_KEY", "GEMINI_BASE_URL", "http://127.0.0.1:9000", "gemini", "http://127.0.0.1:9000/v1beta/openai/chat/completions"),
+        (OpenaiChat, "GOOGLE_API_KEY", "GOOGLE_AI_STUDIO_BASE_URL", "http://h/v1beta/openai", "google", "http://h/v1beta/openai/chat/completions"),
+        (OpenaiChat, "XAI_API_KEY", "XAI_BASE_URL", "http://h/v1", "grok", "http://h/v1/chat/completions"),
+        (OpenaiChat, "DEEPSEEK_API_KEY", "DEEPSEEK_BASE_URL", "http://h", "deepseek", "http://h/chat/completions"),
+        (Gemini, "GEMINI_API_KEY", "GEMINI_BASE_URL", "http://h", "gemini", "http://h/v1beta/models/m:generateContent"),
     ];
-    for (key, variable, base, name, expected) in table {
+    for (dialect, key, variable, base, name, expected) in table {
         let plan = plan(&[(key, "KEY"), (variable, base)], "");
         let provider = &plan.providers[plan.provider(name).expect(name)];
-        assert_eq!(
-            provider.url(Operation::Generate, provider.dialect).expect("an address").to_string(),
-            expected
-        );
+        let speech = provider.speech(dialect, "m").expect("a dialect");
+        let url = provider.url(Operation::Generate, speech, "m", false).expect("an address");
+        assert_eq!(url.to_string(), expected);
     }
 }
 

@@ -136,6 +136,9 @@ fn routes_are_found() {
         ("/v1/models/", Some("/{provider}/{path..}")),
         ("/v1/chat/completions", Some("/v1/chat/completions")),
         ("/chat/completions", Some("/chat/completions")),
+        ("/v1/models/a/b:generateContent", Some("/v1/models/{model..}:generateContent")),
+        ("/v1beta/models/a:streamGenerateContent", Some("/v1beta/models/{model..}:streamGenerateContent")),
+        ("/v1beta/models/:countTokens", Some("/{provider}/{path..}")),
         ("/v1/messages", Some("/v1/messages")),
         ("/v1/messages/count_tokens", Some("/v1/messages/count_tokens")),
         ("/openai/v1/files", Some("/{provider}/{path..}")),
@@ -144,9 +147,11 @@ fn routes_are_found() {
         ("/nothing", None),
     ];
     for (path, expected) in table {
-        assert_eq!(surface::find(path).map(|route| route.path), expected, "{path}");
+        assert_eq!(surface::find(path).map(|found| found.route.path), expected, "{path}");
     }
-    let chat = surface::find("/v1/chat/completions").expect("a route");
+    let gemini = surface::find("/v1beta/models/openai/gpt%3Ax:streamGenerateContent").expect("a route");
+    assert_eq!((gemini.model, gemini.route.stream), (Some("openai/gpt%3Ax"), true));
+    let chat = surface::find("/v1/chat/completions").expect("a route").route;
     assert!(chat.takes("POST") && !chat.takes("GET") && chat.guarded);
     assert_eq!((chat.action, chat.dialect), (Action::Do(Operation::Generate), DialectId::OpenaiChat));
 }
@@ -154,7 +159,7 @@ fn routes_are_found() {
 #[test]
 fn the_table_of_routes_holds_together() {
     for route in ROUTES {
-        let found = surface::find(route.path).map(|found| found.path);
+        let found = surface::find(route.path).map(|found| found.route.path);
         assert_eq!(found, Some(route.path), "a route above it takes what is {}'s", route.path);
     }
     assert!(ROUTES.iter().all(|route| route.guarded || route.action == Action::Health));

@@ -23,6 +23,7 @@ fn sent(caller: DialectId, body: &str) -> String {
         method: Method::POST,
         headers: HeaderMap::new(),
         body: Bytes::copy_from_slice(body.as_bytes()),
+        named: None,
         key: KeyChoice::Next,
         roll: 0,
         arrived: Instant::default(),

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 /// A provider that is known, and what it is like here if it is on.
 struct Known<'a> {
     name: &'a str,
-    dialect: &'a str,
+    dialects: Vec<&'static str>,
     base: &'a str,
     aka: Vec<&'a str>,
     variables: Vec<String>,
@@ -33,12 +33,13 @@ fn known(plan: &Plan) -> Vec<Known<'_>> {
             false => keys.collect(),
         };
         let base = if row.built_in { "in this process" } else { row.base };
-        Known { name: row.name, dialect: row.dialect.name(), base, aka: row.aka.to_vec(), variables, on }
+        let dialects = row.speaks.iter().map(|spoken| spoken.dialect.name()).collect();
+        Known { name: row.name, dialects, base, aka: row.aka.to_vec(), variables, on }
     });
     let own = plan.providers.iter().filter(|p| PROVIDERS.iter().all(|row| row.name != p.name));
     let own = own.map(|p| Known {
         name: &p.name,
-        dialect: p.dialect.name(),
+        dialects: p.speaks.iter().map(|speech| speech.dialect.name()).collect(),
         base: &p.base,
         aka: Vec::new(),
         variables: Vec::new(),
@@ -66,7 +67,7 @@ impl Known<'_> {
             "name": self.name,
             "aka": self.aka,
             "on": self.on.is_some(),
-            "dialect": self.dialect,
+            "dialects": self.dialects,
             "base_url": self.address(),
             "keys": self.on.map_or(0, |provider| provider.keys.len()),
             "switched_on_by": self.variables,
@@ -82,10 +83,10 @@ pub(super) fn providers(args: &Args, json: bool) -> Exit {
         if json {
             return print::json_data(&all.iter().map(Known::json).collect());
         }
-        let mut rows = vec![heading(&["PROVIDER", "", "DIALECT", "ADDRESS", "SWITCHED ON BY"])];
+        let mut rows = vec![heading(&["PROVIDER", "", "DIALECTS", "ADDRESS", "SWITCHED ON BY"])];
         rows.extend(all.iter().map(|one| {
             let by = one.variables.join(", ");
-            vec![one.name.to_owned(), one.state(), one.dialect.to_owned(), one.address().to_owned(), by]
+            vec![one.name.to_owned(), one.state(), one.dialects.join(", "), one.address().to_owned(), by]
         }));
         print::table(&rows);
     })

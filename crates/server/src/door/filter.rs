@@ -19,11 +19,11 @@ const METHODS: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
 /// Refuses a request that two parsers could read in two ways. `length_and_chunks`: the head had both
-/// `Content-Length` and `Transfer-Encoding`.
+/// `Content-Length` and `Transfer-Encoding`; `keyed`: the path is of an API that has its key in the address.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(crate) fn check(parts: &Parts, length_and_chunks: bool) -> Result<(), Fault> {
+pub(crate) fn check(parts: &Parts, length_and_chunks: bool, keyed: bool) -> Result<(), Fault> {
     size(parts)?;
     if !METHODS.contains(&parts.method) {
         let fault = Fault::new(FaultKind::MethodNotAllowed, "this method is not served here");
@@ -32,7 +32,7 @@ pub(crate) fn check(parts: &Parts, length_and_chunks: bool) -> Result<(), Fault>
     host(parts)?;
     framing(&parts.headers, length_and_chunks)?;
     path::check(parts.uri.path())?;
-    query(parts.uri.query().unwrap_or_default())?;
+    query(parts.uri.query().unwrap_or_default(), keyed)?;
     if parts.headers.keys().any(|name| name.as_str().contains('_')) {
         return Err(Fault::bad(
             "",
@@ -113,14 +113,11 @@ fn framing(headers: &HeaderMap, length_and_chunks: bool) -> Result<(), Fault> {
     Err(Fault::bad("Transfer-Encoding", "only `chunked` is taken, once, and not beside `Content-Length`"))
 }
 
-/// Keys do not belong in addresses: addresses are logged everywhere.
-fn query(query: &str) -> Result<(), Fault> {
+/// Keys do not belong in addresses: addresses are logged everywhere. `keyed`: one named `key` may stand there.
+fn query(query: &str, keyed: bool) -> Result<(), Fault> {
     const NAMES: [&str; 6] = ["key", "api_key", "api-key", "apikey", "access_token", "token"];
-    let holds = query.split(['&', ';']).any(|pair| {
-        let name = path::decode(pair.split('=').next().unwrap_or_default()).unwrap_or_default();
-        NAMES.iter().any(|secret| name.eq_ignore_ascii_case(secret))
-    });
-    if holds {
+    let secret = |name: &str| NAMES.iter().any(|secret| name.eq_ignore_ascii_case(secret));
+    if path::query(query).any(|(name, _)| secret(&name) && !(keyed && name == "key")) {
         let fault = Fault::bad("", "a key in the address is refused: addresses are logged");
         return Err(fault.hint("send it as `Authorization: Bearer KEY`"));
     }

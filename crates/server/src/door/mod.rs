@@ -18,11 +18,11 @@ use body::Permit;
 use dialect::{DialectId, Fault, FaultKind};
 use engine::{
     access::{self, Caller},
-    exchange::{Exchange, Inbound},
+    exchange::{Exchange, Inbound, Named},
     limits::{HEAD_MAX, HEADERS_MAX},
     path::{self, KeyChoice},
-    plan::{Plan, PlanHandle},
-    surface::{self, Action},
+    plan::{Plan, PlanHandle, Provider},
+    surface::{self, Action, Found, Route},
 };
 use gate::Gated;
 use http::{HeaderValue, Method, Request, Response, Version, header, request::Parts, uri::PathAndQuery};
@@ -113,63 +113,71 @@ async fn route(
 ) -> Result<Routed, Gone> {
     let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned();
     let (key, target) = path::key_choice(&target);
-    let route = surface::find(target.split('?').next().unwrap_or(target));
-    let dialect = route.map_or(DialectId::OpenaiChat, |route| route.dialect);
+    let (plain, query) = target.split_once('?').unwrap_or((target, ""));
+    let found = surface::find(plain);
+    let dialect = found.map_or(DialectId::OpenaiChat, |found| found.route.dialect);
     let refuse = |fault| Ok(Err((dialect, fault)));
     let chunks = parts.headers.contains_key(header::TRANSFER_ENCODING);
     let both = chunks && client.head_names("content-length");
-    if let Err(fault) = filter::check(&parts, both).and_then(|()| worker.guard(plan, &parts)) {
+    let keyed = dialect == DialectId::Gemini;
+    if let Err(fault) = filter::check(&parts, both, keyed).and_then(|()| worker.guard(plan, &parts)) {
         return refuse(fault);
     }
     if parts.method == Method::OPTIONS && plan.cors.is_some() {
         return Ok(Ok(cors::preflight(worker, client, &parts)));
     }
-    let Some(route) = route else { return refuse(nothing_here()) };
+    let Some(Found { route, model }) = found else { return refuse(nothing_here()) };
     if !route.takes(parts.method.as_str()) {
         return Ok(Ok(reply::wrong_method(worker, client, route)));
     }
-    let caller = match access::admit(plan, &parts.headers) {
+    let key_of_query = path::query(query).find(|(name, _)| keyed && name == "key").map(|(_, key)| key);
+    let caller = match access::admit(plan, &parts.headers, key_of_query.as_deref()) {
         Ok(caller) => caller,
         Err(_) if !route.guarded => return Ok(Ok(reply::health(worker, client, route, false))),
         Err(fault) => return refuse(fault),
     };
-    let asked = Asked { key, caller, parts, body };
+    let named = model.filter(|_| matches!(route.action, Action::Do(_))).map(|model| Named {
+        model: path::decode(model).unwrap_or_default(),
+        stream: route.stream,
+        list: keyed && path::query(query).all(|member| member != ("alt".to_owned(), "sse".to_owned())),
+    });
+    let asked = Asked { key, caller, named, parts, body };
     match route.action {
         Action::Health => Ok(Ok(reply::health(worker, client, route, true))),
         // Rare and large: boxed, so that every other request does not carry their room about.
         Action::Models => Ok(Ok(Box::pin(models::list(worker, client, plan)).await)),
-        Action::Model => {
-            let name = target.strip_prefix("/v1/models/").unwrap_or_default();
-            Ok(Box::pin(models::one(worker, client, plan, name)).await.map_err(|fault| (dialect, fault)))
-        }
-        Action::Do(operation) => match asked.read(worker, plan).await {
-            Ok((inbound, permit)) => {
-                let exchange = Exchange::call(plan.clone(), dialect, operation, inbound);
-                drive(worker, client, exchange, permit).await.map(Ok)
-            }
-            Err(fault) => refuse(fault),
-        },
-        Action::Relay => {
-            let path = target.to_owned();
-            match asked.read(worker, plan).await {
-                Ok((inbound, permit)) => {
-                    drive(worker, client, Exchange::relay(plan.clone(), &path, inbound), permit).await.map(Ok)
-                }
-                Err(fault) => refuse(fault),
-            }
+        Action::Model => Ok(Box::pin(models::one(worker, client, plan, model.unwrap_or_default()))
+            .await
+            .map_err(|fault| (dialect, fault))),
+        Action::Do(_) | Action::Relay => {
+            exchange(worker, client, plan, (route, dialect, target), asked).await
         }
         Action::Pass => {
             let Some(pass) = plan.pass(target) else { return refuse(nothing_here()) };
-            let dialect = plan.providers.get(pass.provider).map_or(dialect, |provider| provider.dialect);
-            match asked.read(worker, plan).await {
-                Ok((inbound, permit)) => {
-                    let exchange = Exchange::pass(plan.clone(), pass.provider, pass.path, inbound);
-                    drive(worker, client, exchange, permit).await.map(Ok)
-                }
-                Err(fault) => Ok(Err((dialect, fault))),
-            }
+            let dialect = plan.providers.get(pass.provider).map_or(dialect, Provider::dialect);
+            exchange(worker, client, plan, (route, dialect, target), asked).await
         }
     }
+}
+
+/// Reads the body and drives the exchange that `route` begins. Its faults are told in `dialect`.
+async fn exchange(
+    worker: &Rc<Worker>,
+    client: &ClientIo,
+    plan: &PlanHandle,
+    (route, dialect, target): (&Route, DialectId, &str),
+    asked: Asked,
+) -> Result<Routed, Gone> {
+    let (inbound, permit) = match asked.read(worker, plan).await {
+        Ok(read) => read,
+        Err(fault) => return Ok(Err((dialect, fault))),
+    };
+    let exchange = match (route.action, plan.pass(target)) {
+        (Action::Do(operation), _) => Exchange::call(plan.clone(), dialect, operation, inbound),
+        (Action::Pass, Some(pass)) => Exchange::pass(plan.clone(), pass.provider, pass.path, inbound),
+        _ => Exchange::relay(plan.clone(), target, inbound),
+    };
+    drive(worker, client, exchange, permit).await.map(Ok)
 }
 
 fn nothing_here() -> Fault {
@@ -181,6 +189,7 @@ fn nothing_here() -> Fault {
 struct Asked {
     key: KeyChoice,
     caller: Caller,
+    named: Option<Named>,
     parts: Parts,
     body: Incoming,
 }
@@ -192,8 +201,8 @@ impl Asked {
         let (body, permit) = body::read(worker, self.body, &self.parts.headers, plan.body_max).await?;
         let (id, roll) = worker.id();
         let Parts { method, headers, .. } = self.parts;
-        let inbound =
-            Inbound { id, caller: self.caller, method, headers, body, key: self.key, roll, arrived };
+        let Asked { caller, named, key, .. } = self;
+        let inbound = Inbound { id, caller, method, headers, body, named, key, roll, arrived };
         Ok((inbound, permit))
     }
 }

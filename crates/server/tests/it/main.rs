@@ -4,6 +4,7 @@
 mod access;
 mod ending;
 mod fidelity;
+mod gemini;
 mod headers;
 mod hostile;
 mod hosts;
