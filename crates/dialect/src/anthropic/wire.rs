@@ -208,3 +208,31 @@ fn plain_id(id: &str) -> String {
     let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
     if id.is_empty() { "call".to_owned() } else { id.chars().map(plain).collect() }
 }
+
+/// Fills a whole answer, unless it is the API's own, with the members that the API always sends, as they are
+/// where there is nothing to say: typed clients want them. <https://docs.anthropic.com/en/api/messages>
+pub(super) fn filled(mut body: Map<String, Value>, own: bool) -> Map<String, Value> {
+    if own {
+        return body;
+    }
+    let fill = |object: Option<&mut Value>, names: &[&str], value: Value| {
+        let Some(Value::Object(object)) = object else { return };
+        for name in names {
+            object.entry(*name).or_insert_with(|| value.clone());
+        }
+    };
+    for block in body.get_mut("content").and_then(Value::as_array_mut).into_iter().flatten() {
+        match block.get("type").and_then(Value::as_str) {
+            Some("text") => fill(Some(block), &["citations"], Value::Null),
+            Some("tool_use") => fill(Some(block), &["caller"], json!({"type": "direct"})),
+            _ => {}
+        }
+    }
+    let of_usage =
+        ["cache_creation", "inference_geo", "output_tokens_details", "server_tool_use", "service_tier"];
+    fill(body.get_mut("usage"), &of_usage, Value::Null);
+    for name in ["stop_details", "container"] {
+        body.entry(name).or_insert(Value::Null);
+    }
+    body
+}

@@ -567,7 +567,7 @@ pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
     }
     body.extend(stopped(stop, called, refused));
     pen.extra(&message.extra, "", &mut body);
-    Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses }
+    Carried { value: json::bytes(&Value::Object(wire::filled(body, pen.own))), losses: pen.losses }
 }
 
 /// An id that clients of this dialect know as one.

@@ -19,7 +19,7 @@ mod wire;
 mod write;
 
 use crate::{
-    Carried, Dialect, DialectId, Fault, Glance, Paths, Reader, Target, Writer,
+    Carried, Dialect, DialectId, Echo, Fault, Glance, Paths, Reader, Target, Writer,
     canon::{Message, Request, Usage},
 };
 
@@ -52,7 +52,15 @@ impl Dialect for OpenaiResponses {
     }
 
     fn write_response(&self, message: &Message) -> Carried<Vec<u8>> {
-        write::response(message)
+        write::response(message, &wire::echo())
+    }
+
+    fn echo(&self, request: &Request) -> Echo {
+        write::echo(request)
+    }
+
+    fn write_reply(&self, message: &Message, echo: &Echo) -> Carried<Vec<u8>> {
+        write::response(message, echo)
     }
 
     fn reader(&self) -> Box<dyn Reader> {

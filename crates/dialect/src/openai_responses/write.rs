@@ -54,9 +54,9 @@ pub(super) fn item(role: Role, blocks: &[Block]) -> Option<Value> {
     items.pop().filter(|_| items.is_empty())
 }
 
-/// Writes a whole answer.
-pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
-    let echo = if is_own(message) { Members::new() } else { wire::echo() };
+/// Writes a whole answer, with what it repeats of the request unless the provider said it.
+pub(super) fn response(message: &Message, echo: &Members) -> Carried<Vec<u8>> {
+    let echo = if is_own(message) { Members::new() } else { echo.clone() };
     let Carried { value, losses } = answer(message, echo, None);
     Carried { value: json::bytes(&Value::Object(value)), losses }
 }

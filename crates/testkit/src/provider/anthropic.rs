@@ -38,11 +38,11 @@ pub(crate) fn ask(given: &Given<'_>) -> Result<Ask, String> {
 /// As [`ask`].
 pub(crate) fn ask_count(given: &Given<'_>) -> Result<Ask, String> {
     let body = given.body;
-    shape::check(body, &Shape::Object(REQUEST)).map_err(wrong)?;
+    given.insist(shape::check(body, &Shape::Object(REQUEST)).map_err(wrong))?;
     let text = |name: &str| body.get(name).and_then(Value::as_str);
     let messages = body.get("messages").and_then(Value::as_array).ok_or("messages: Field required")?;
-    check(body, messages)?;
-    check_signatures(messages)?;
+    given.insist(check(body, messages))?;
+    given.insist(check_signatures(messages))?;
     let last_user = messages.iter().rev().find(|message| role(message) == "user");
     let with_text =
         messages.iter().rev().find(|message| role(message) == "user" && !own_text(message).is_empty());

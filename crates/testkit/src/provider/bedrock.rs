@@ -70,9 +70,9 @@ pub(crate) fn frame((name, data): &Event) -> Bytes {
 /// Says what is wrong in the words of an AWS error message.
 pub(crate) fn ask(given: &Given<'_>) -> Result<Ask, String> {
     let body = given.body;
-    shape::check(body, &Shape::Object(REQUEST)).map_err(wrong)?;
+    given.insist(shape::check(body, &Shape::Object(REQUEST)).map_err(wrong))?;
     let messages: Vec<&Value> = list(body, "messages").collect();
-    check(body, &messages)?;
+    given.insist(check(body, &messages))?;
     let said = |message: &&&Value| role(message) == "user" && !words(message).is_empty();
     let limit = body.pointer("/inferenceConfig/maxTokens").and_then(Value::as_u64);
     let stops = body.get("inferenceConfig").into_iter().flat_map(|config| list(config, "stopSequences"));

@@ -28,9 +28,9 @@ pub(crate) const DIALECT: Dialect = Dialect {
 /// Says what is wrong in the words of a Cohere error message.
 pub(crate) fn ask(given: &Given<'_>) -> Result<Ask, String> {
     let body = given.body;
-    shape::check(body, &Shape::Object(REQUEST)).map_err(wrong)?;
+    given.insist(shape::check(body, &Shape::Object(REQUEST)).map_err(wrong))?;
     let messages: Vec<&Value> = list(body, "messages").collect();
-    check(body, &messages)?;
+    given.insist(check(body, &messages))?;
     let results = messages.iter().rev().take_while(|message| role(message) == "tool");
     let results: Vec<String> = results.map(|message| words(message)).collect();
     let is_json = body.pointer("/response_format/type").is_some_and(|kind| kind == "json_object");

@@ -25,7 +25,7 @@ pub(crate) const DIALECT: Dialect = Dialect {
 /// Says what is wrong in the words of an OpenAI error message.
 pub(crate) fn ask(given: &Given<'_>) -> Result<Ask, String> {
     let body = given.body;
-    shape::check(body, &Shape::Object(REQUEST)).map_err(openai::wrong)?;
+    given.insist(shape::check(body, &Shape::Object(REQUEST)).map_err(openai::wrong))?;
     let count = |name: &str| body.get(name).and_then(Value::as_u64).map(|n| n as usize);
     let texts = |name: &str| match body.get(name) {
         Some(Value::String(one)) => vec![one.clone()],

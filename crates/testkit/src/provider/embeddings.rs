@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 /// Says what is wrong in the words of an OpenAI error message.
 pub(crate) fn ask(given: &Given<'_>) -> Result<Ask, String> {
     let body = given.body;
-    shape::check(body, &Shape::Object(REQUEST)).map_err(openai::wrong)?;
+    given.insist(shape::check(body, &Shape::Object(REQUEST)).map_err(openai::wrong))?;
     let texts = match body.get("input") {
         // Tokens are as good as the text that they stand for.
         Some(Value::Array(all)) if all.iter().all(Value::is_u64) => {

@@ -29,9 +29,9 @@ const NO_SEAL: &[&str] = &["skip_thought_signature_validator", "context_engineer
 /// Says what is wrong in the words of a Google error message.
 pub(crate) fn ask(given: &Given<'_>) -> Result<Ask, String> {
     let body = given.body;
-    shape::check(body, &Shape::Object(REQUEST)).map_err(wrong)?;
+    given.insist(shape::check(body, &Shape::Object(REQUEST)).map_err(wrong))?;
     let contents: Vec<&Value> = list(body, "contents").collect();
-    check(body, &contents)?;
+    given.insist(check(body, &contents))?;
     let config = |name: &str| body.get("generationConfig").and_then(|config| config.get(name));
     let count = |name: &str| config(name).and_then(Value::as_u64).map(|n| n as usize);
     let is_json = config("responseMimeType").is_some_and(|kind| kind == "application/json");
@@ -65,7 +65,7 @@ pub(crate) fn ask(given: &Given<'_>) -> Result<Ask, String> {
 /// # Errors
 /// As [`ask`].
 pub(crate) fn ask_count(given: &Given<'_>) -> Result<Ask, String> {
-    shape::check(given.body, &Shape::Object(COUNT_REQUEST)).map_err(wrong)?;
+    given.insist(shape::check(given.body, &Shape::Object(COUNT_REQUEST)).map_err(wrong))?;
     let mut body = given.body.get("generateContentRequest").unwrap_or(given.body).clone();
     if let Value::Object(body) = &mut body {
         body.remove("model");
@@ -78,7 +78,7 @@ pub(crate) fn ask_count(given: &Given<'_>) -> Result<Ask, String> {
 /// # Errors
 /// As [`ask`].
 pub(crate) fn ask_embed(given: &Given<'_>) -> Result<Ask, String> {
-    shape::check(given.body, &Shape::Object(EMBED)).map_err(wrong)?;
+    given.insist(shape::check(given.body, &Shape::Object(EMBED)).map_err(wrong))?;
     Ok(to_embed(given, &[given.body]))
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn ask_embed(given: &Given<'_>) -> Result<Ask, String> {
 /// # Errors
 /// As [`ask`]; each must name the model of the path.
 pub(crate) fn ask_embeds(given: &Given<'_>) -> Result<Ask, String> {
-    shape::check(given.body, &Shape::Object(EMBEDS)).map_err(wrong)?;
+    given.insist(shape::check(given.body, &Shape::Object(EMBEDS)).map_err(wrong))?;
     let requests: Vec<&Value> = list(given.body, "requests").collect();
     let named = format!("models/{}", model(given.path));
     match requests.iter().any(|request| request.get("model") != Some(&json!(named))) {

@@ -28,8 +28,8 @@ pub(crate) const DIALECT: Dialect = Dialect {
 /// Says what is wrong in the words of an OpenAI error message.
 pub(crate) fn ask(given: &Given<'_>) -> Result<Ask, String> {
     let body = given.body;
-    shape::check(body, &Shape::Object(REQUEST)).map_err(wrong)?;
-    check(body)?;
+    given.insist(shape::check(body, &Shape::Object(REQUEST)).map_err(wrong))?;
+    given.insist(check(body))?;
     let text = |name: &str| body.get(name).and_then(Value::as_str);
     let model = text("model").ok_or("you must provide a model parameter")?.to_owned();
     let messages =

@@ -53,7 +53,7 @@ struct Content {
 /// What an answered request gets, given its script so far (started with, or queued).
 pub(crate) fn plan(head: &Parts, body: &Bytes, mut script: Script, seed: u64) -> Plan {
     let route = routes::find(head);
-    let asked = asked(route, head, body);
+    let asked = asked(route, head, body, script.lenient);
     if let Some(text) = head.headers.get("x-kit").and_then(|value| value.to_str().ok()) {
         script.apply(text);
     }
@@ -69,11 +69,11 @@ pub(crate) fn plan(head: &Parts, body: &Bytes, mut script: Script, seed: u64) ->
     plan
 }
 
-fn asked(route: &Route, head: &Parts, body: &Bytes) -> Option<Result<Ask, String>> {
+fn asked(route: &Route, head: &Parts, body: &Bytes, lenient: bool) -> Option<Result<Ask, String>> {
     let read = route.read?;
     let given: Option<Value> = serde_json::from_slice(body).ok();
     let path = head.uri.path();
-    let read = |body: &Value| read(&Given { path, body });
+    let read = |body: &Value| read(&Given { path, body, lenient });
     let asked = given.as_ref().ok_or_else(|| "the body is not valid JSON".to_owned()).and_then(read);
     // About four bytes a token.
     Some(asked.map(|ask| Ask { input: body.len() as u64 / 4, ..ask }))

@@ -22,9 +22,9 @@ pub(crate) const DIALECT: Dialect =
 /// Says what is wrong in the words of an OpenAI error message.
 pub(crate) fn ask(given: &Given<'_>) -> Result<Ask, String> {
     let body = given.body;
-    shape::check(body, &Shape::Object(REQUEST)).map_err(openai::wrong)?;
+    given.insist(shape::check(body, &Shape::Object(REQUEST)).map_err(openai::wrong))?;
     let items = items(body);
-    check(body, &items)?;
+    given.insist(check(body, &items))?;
     let is_user = |item: &&Value| role(item) == "user";
     let results = items.iter().rev().take_while(|item| kind(item) == "function_call_output");
     let results: Vec<String> = results.map(|item| words(item.get("output"))).collect();

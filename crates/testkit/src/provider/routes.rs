@@ -12,6 +12,15 @@ use serde_json::{Value, json};
 pub(crate) struct Given<'a> {
     pub(crate) path: &'a str,
     pub(crate) body: &'a Value,
+    /// What the real API would refuse is let through.
+    pub(crate) lenient: bool,
+}
+
+impl Given<'_> {
+    /// What is wrong, unless the script is lenient.
+    pub(crate) fn insist(&self, found: Result<(), String>) -> Result<(), String> {
+        if self.lenient { Ok(()) } else { found }
+    }
 }
 
 /// How a dialect dresses what is said.

@@ -38,6 +38,8 @@ pub struct Script {
     pub stall: Option<usize>,
     /// The request is read and never answered.
     pub silent: bool,
+    /// What the real API would refuse is let through. Only in the script a provider is started with, or a queued one.
+    pub lenient: bool,
     /// Connections are accepted and never read. Only in the script a provider is started with.
     pub deaf: bool,
     /// What is sent that is not what it should be.
@@ -143,6 +145,7 @@ pub const KNOBS: &[(&str, &str, Set)] = &[
     ("head-ms", "wait before the head", |s, v| put(&mut s.head_wait, millis(v)?)),
     ("how", "how to cut: `fin`, `rst`, `eof`", |s, v| put(&mut s.how, one_of(v, HOWS)?)),
     ("input", "input tokens", |s, v| put(&mut s.input, Some(number(v)?))),
+    ("lenient", "take what the real API refuses", |s, v| put(&mut s.lenient, flag(v)?)),
     ("output", "output tokens", |s, v| put(&mut s.output, Some(number(v)?))),
     ("reasoning", "member that carries reasoning (OpenAI)", |s, v| put(&mut s.reasoning, v.to_owned())),
     ("retry-after", "that header", |s, v| header(s, "retry-after", v)),
@@ -186,6 +189,7 @@ impl Default for Script {
             how: How::Fin,
             stall: None,
             silent: false,
+            lenient: false,
             deaf: false,
             garbage: None,
             error_at: None,

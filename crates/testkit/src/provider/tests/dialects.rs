@@ -116,7 +116,7 @@ fn calls_and_results_belong_together() {
     assert!(responses(json!([turn, call("a"), turn, result("a")])).contains("No tool output found"));
 
     let gemini = |parts: &[Value]| {
-        let role = |place: usize| if place % 2 == 0 { "user" } else { "model" };
+        let role = |place: usize| if place.is_multiple_of(2) { "user" } else { "model" };
         let turns =
             parts.iter().enumerate().map(|(place, parts)| json!({"role": role(place), "parts": parts}));
         said("/v1beta/models/m:generateContent", json!({"contents": turns.collect::<Vec<_>>()}))
