@@ -1,4 +1,7 @@
-"""The house under test: sekisho with a scripted provider of each dialect and a real llama server."""
+"""The house under test: sekisho with a scripted provider of each dialect and a real llama server.
+
+`openai` speaks chat and Responses, `anthropic` Messages. Of our own are `plain`, which speaks chat and nothing else,
+`answers` (Responses) and `studio` (Gemini)."""
 
 import contextlib
 import dataclasses
@@ -11,6 +14,8 @@ import tiny_model
 from harness import Program, bare, free_port
 
 HERE = pathlib.Path(__file__).parent
+# Suites skip what they think a model cannot do, by its name.
+ABLE = "gpt-5-claude-opus"
 
 
 @dataclasses.dataclass
@@ -48,8 +53,23 @@ def set_up():
             LLAMACPP_API_KEY=llama_key, LLAMACPP_BASE_URL=f"{llama_url}/v1",
         )
         WORLD.secrets = [value for name, value in environment.items() if name.endswith(("_KEY", "_KEYS"))]
+        WORLD.secrets += [f"sk-provider-{name}" for name in ["answers", "plain", "studio"]]
+        (folder / "sekisho.yaml").write_text(configuration())
         start_sekisho(stack, folder, environment)
         yield
+
+
+def configuration():
+    """Providers of our own, and a name that suites believe for each."""
+    names = "\n".join(f"  {ABLE}-{name}: {WORLD.model(name)}" for name in ["anthropic", "answers", "plain", "studio"])
+    return f"""\
+providers:
+  answers: {{dialect: openai_responses, base_url: "{WORLD.provider}/v1", keys: sk-provider-answers}}
+  plain: {{dialect: openai_chat, base_url: "{WORLD.provider}/v1", keys: sk-provider-plain}}
+  studio: {{dialect: gemini, base_url: "{WORLD.provider}", keys: sk-provider-studio}}
+models:
+{names}
+"""
 
 
 def start_llama(stack, folder):

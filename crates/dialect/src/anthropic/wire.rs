@@ -223,7 +223,7 @@ pub(super) fn filled(mut body: Map<String, Value>, own: bool) -> Map<String, Val
     };
     for block in body.get_mut("content").and_then(Value::as_array_mut).into_iter().flatten() {
         match block.get("type").and_then(Value::as_str) {
-            Some("text") => fill(Some(block), &["citations"], Value::Null),
+            Some("text") => fill(Some(block), &["citations"], json!([])),
             Some("tool_use") => fill(Some(block), &["caller"], json!({"type": "direct"})),
             _ => {}
         }

@@ -110,11 +110,17 @@ pub(super) fn answer(message: &Message, echo: Members, status: Option<&str>) -> 
     Carried { value: body, losses: pen.losses }
 }
 
-/// What of a request an answer repeats.
+/// What of a request an answer repeats. A function has all its members there.
 pub(super) fn echo(request: &Request) -> Members {
     let mut echo = wire::echo();
     for (name, value) in Pen::new(true).settings(request) {
         echo.entry(name).and_modify(|repeated| *repeated = value);
+    }
+    let tools = echo.get_mut("tools").and_then(Value::as_array_mut).into_iter().flatten();
+    for tool in tools.filter_map(Value::as_object_mut).filter(|tool| tool.contains_key("name")) {
+        for name in ["description", "parameters", "strict"] {
+            tool.entry(name).or_insert(Value::Null);
+        }
     }
     echo
 }

@@ -28,7 +28,7 @@ enum Source {
 enum Target {
     Stream(Box<dyn Writer>),
     /// The caller's dialect, what there is of the answer, and what it repeats of the request.
-    Whole(&'static dyn Dialect, Fold, Echo),
+    Whole(&'static dyn Dialect, Box<Fold>, Echo),
 }
 
 impl Translate {
@@ -42,7 +42,7 @@ impl Translate {
         let target = if request.stream == Some(true) {
             Target::Stream(caller.writer(request))
         } else {
-            Target::Whole(caller, Fold::new(provider.id()), caller.echo(request))
+            Target::Whole(caller, Box::new(Fold::new(provider.id())), caller.echo(request))
         };
         Translate { provider, source, target, size: 0, content: false, usage: None, losses: Losses::new() }
     }
@@ -81,7 +81,7 @@ impl Translate {
         };
         self.pass(read, events, out)?;
         if let Target::Whole(_, fold, _) = &mut self.target {
-            let message = mem::replace(fold, Fold::new(self.provider.id())).message();
+            let message = mem::replace(&mut **fold, Fold::new(self.provider.id())).message();
             self.write_whole(&message, out);
         }
         Ok(())

@@ -116,13 +116,13 @@ pub(crate) fn pieces(text: &str) -> Vec<String> {
     characters.chunks(8).map(|piece| piece.iter().collect()).collect()
 }
 
-/// The seal on a thought: it depends on every byte, and holds characters that careless code changes.
+/// The seal on a thought, in base64: it depends on every byte, and holds characters that careless code changes.
 pub(crate) fn seal(thought: &str) -> String {
-    let mut seal = "EqQB/+".to_owned();
+    let mut seal = "EqQB/+Zz".to_owned();
     for byte in Sha256::digest(thought) {
         let _ = write!(seal, "{byte:02x}");
     }
-    seal + "=="
+    seal + "/w=="
 }
 
 fn calls(ask: &Ask) -> Vec<Call> {

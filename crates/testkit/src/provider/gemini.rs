@@ -28,7 +28,7 @@ const NO_SEAL: &[&str] = &["skip_thought_signature_validator", "context_engineer
 /// # Errors
 /// Says what is wrong in the words of a Google error message.
 pub(crate) fn ask(given: &Given<'_>) -> Result<Ask, String> {
-    let body = given.body;
+    let body = &camel(given.body);
     given.insist(shape::check(body, &Shape::Object(REQUEST)).map_err(wrong))?;
     let contents: Vec<&Value> = list(body, "contents").collect();
     given.insist(check(body, &contents))?;
@@ -65,8 +65,9 @@ pub(crate) fn ask(given: &Given<'_>) -> Result<Ask, String> {
 /// # Errors
 /// As [`ask`].
 pub(crate) fn ask_count(given: &Given<'_>) -> Result<Ask, String> {
-    given.insist(shape::check(given.body, &Shape::Object(COUNT_REQUEST)).map_err(wrong))?;
-    let mut body = given.body.get("generateContentRequest").unwrap_or(given.body).clone();
+    let body = camel(given.body);
+    given.insist(shape::check(&body, &Shape::Object(COUNT_REQUEST)).map_err(wrong))?;
+    let mut body = body.get("generateContentRequest").cloned().unwrap_or(body);
     if let Value::Object(body) = &mut body {
         body.remove("model");
     }
@@ -78,8 +79,9 @@ pub(crate) fn ask_count(given: &Given<'_>) -> Result<Ask, String> {
 /// # Errors
 /// As [`ask`].
 pub(crate) fn ask_embed(given: &Given<'_>) -> Result<Ask, String> {
-    given.insist(shape::check(given.body, &Shape::Object(EMBED)).map_err(wrong))?;
-    Ok(to_embed(given, &[given.body]))
+    let body = &camel(given.body);
+    given.insist(shape::check(body, &Shape::Object(EMBED)).map_err(wrong))?;
+    Ok(to_embed(given, &[body]))
 }
 
 /// Reads a request for several vectors.
@@ -87,8 +89,9 @@ pub(crate) fn ask_embed(given: &Given<'_>) -> Result<Ask, String> {
 /// # Errors
 /// As [`ask`]; each must name the model of the path.
 pub(crate) fn ask_embeds(given: &Given<'_>) -> Result<Ask, String> {
-    given.insist(shape::check(given.body, &Shape::Object(EMBEDS)).map_err(wrong))?;
-    let requests: Vec<&Value> = list(given.body, "requests").collect();
+    let body = &camel(given.body);
+    given.insist(shape::check(body, &Shape::Object(EMBEDS)).map_err(wrong))?;
+    let requests: Vec<&Value> = list(body, "requests").collect();
     let named = format!("models/{}", model(given.path));
     match requests.iter().any(|request| request.get("model") != Some(&json!(named))) {
         true => Err("model in the batch requests must match the model name in the BatchEmbedContentsRequest"
@@ -265,8 +268,13 @@ fn check(body: &Value, contents: &[&Value]) -> Result<(), String> {
                     "* GenerateContentRequest.contents[{index}].parts: required oneof field 'data' must have one initialized field"
                 ));
             }
-            let seal_there = part.get("thoughtSignature").and_then(Value::as_str);
-            if seal_there.is_some_and(|there| there != seal(THOUGHT) && !NO_SEAL.contains(&there)) {
+            // Either alphabet of base64 is taken.
+            let there = part.get("thoughtSignature").and_then(Value::as_str);
+            let there = there.map(|there| there.replace('-', "+").replace('_', "/"));
+            let is_odd = |there: &String| {
+                *there != seal(THOUGHT) && !NO_SEAL.iter().any(|no| no.replace('_', "/") == *there)
+            };
+            if there.as_ref().is_some_and(is_odd) {
                 return Err("Corrupted thought signature.".to_owned());
             }
         }
@@ -318,6 +326,30 @@ fn check_calls(contents: &[&Value]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A body with its members in one spelling; Google takes `mime_type` for `mimeType`. What users name stays.
+fn camel(value: &Value) -> Value {
+    const NAMED_BY_USERS: &[&str] =
+        &["args", "response", "properties", "parametersJsonSchema", "responseJsonSchema", "labels"];
+    match value {
+        Value::Object(members) => {
+            let told = |(name, value): (&String, &Value)| {
+                let mut words = name.split('_');
+                let mut told = words.next().unwrap_or_default().to_owned();
+                for word in words {
+                    let mut letters = word.chars();
+                    told.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+                    told.push_str(letters.as_str());
+                }
+                let kept = NAMED_BY_USERS.contains(&told.as_str());
+                (told, if kept { value.clone() } else { camel(value) })
+            };
+            Value::Object(members.iter().map(told).collect())
+        }
+        Value::Array(items) => items.iter().map(camel).collect(),
+        other => other.clone(),
+    }
 }
 
 fn to_embed(given: &Given<'_>, requests: &[&Value]) -> Ask {
