@@ -43,7 +43,9 @@ pub fn told(status: u16, value: &Value) -> Fault {
     }
     let word = |name: &str| [error, body].iter().find_map(|part| label(part.get(name)?));
     let (kind, code) = (
-        word("type").or_else(|| error.get("status").filter(|status| status.is_string()).and_then(label)),
+        word("type")
+            .or_else(|| word("error_type"))
+            .or_else(|| error.get("status").filter(|status| status.is_string()).and_then(label)),
         word("code"),
     );
     let inner = error.pointer("/innererror/code").and_then(label);
@@ -58,8 +60,12 @@ pub fn told(status: u16, value: &Value) -> Fault {
     Fault { param: word("param"), upstream, retry_after_ms: retry_after(error), ..fault }
 }
 
-/// When to come back, in milliseconds, as Google says it (`7s` or `0.5s`): <https://google.aip.dev/193>
+/// When to come back, in milliseconds, as Google says it (`7s` or `0.5s`): <https://google.aip.dev/193>, or
+/// Replicate (`retry_after`, in seconds): <https://replicate.com/docs/topics/predictions/rate-limits>
 fn retry_after(error: &Value) -> Option<u64> {
+    if let Some(seconds) = error.get("retry_after").and_then(Value::as_u64) {
+        return seconds.checked_mul(1_000);
+    }
     let details = error.get("details")?.as_array()?;
     let wait = details.iter().find_map(|detail| detail.get("retryDelay")?.as_str()?.strip_suffix('s'))?;
     let (whole, part) = wait.split_once('.').unwrap_or((wait, ""));

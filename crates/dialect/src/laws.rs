@@ -2,7 +2,8 @@
 //! all check these; nothing else uses them.
 //!
 //! A law that takes input which its dialect cannot read holds: refusing is allowed, and a panic is found
-//! by whoever calls.
+//! by whoever calls. Requests are taken to every dialect; answers, streams and errors only to those that
+//! callers speak ([`DialectId::callers`]).
 
 use crate::{
     Carried, DialectId, Fault, Losses, Seen, Sink, Target,
@@ -41,8 +42,8 @@ fn shown(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A request of `from`, written in `to`, can be read there; what is not said there is a loss; in its own
-/// dialect it is what it was.
+/// A request of `from`, written in `to`, can be read there if callers speak it; what is not said there is a
+/// loss; in its own dialect it is what it was.
 ///
 /// # Errors
 /// The law that does not hold.
@@ -59,12 +60,18 @@ pub fn request(from: DialectId, body: &[u8], to: DialectId) -> Result<(), Broken
         hold(was == is, "a request comes back as it was", || difference(&was, &is, String::new()))?;
         hold(losses.is_empty(), "a request loses nothing in its own dialect", || format!("{losses:?}"))?;
     }
-    let again = to.dialect().read_request(&written.value);
-    hold(again.is_ok(), "a written request can be read", || {
-        format!("{again:?} of {}", shown(&written.value))
-    })?;
-    let Ok(again) = again else { return Ok(()) };
-    let carried = words(&again.value).concat();
+    let carried = if to.dialect().serves_callers() {
+        let again = to.dialect().read_request(&written.value);
+        hold(again.is_ok(), "a written request can be read", || {
+            format!("{again:?} of {}", shown(&written.value))
+        })?;
+        again.map(|again| words(&again.value)).unwrap_or_default()
+    } else {
+        let again = serde_json::from_slice(&written.value);
+        hold(again.is_ok(), "a written request is JSON", || shown(&written.value))?;
+        again.map(|again| strings(&again)).unwrap_or_default()
+    };
+    let carried = carried.concat();
     let gone = words(&read.value).into_iter().find(|word| !carried.contains(word));
     hold(gone.is_none() || !losses.is_empty(), "no word goes without a loss", || format!("{gone:?} is gone"))
 }
@@ -95,6 +102,16 @@ fn words(request: &Request) -> Vec<String> {
     let mut words: Vec<String> = request.tools.iter().map(|tool| tool.name.clone()).collect();
     request.turns.iter().for_each(|turn| gather(&turn.blocks, &mut words));
     words
+}
+
+/// All strings of a body that no dialect reads.
+fn strings(body: &Value) -> Vec<String> {
+    match body {
+        Value::String(text) => vec![text.clone()],
+        Value::Array(list) => list.iter().flat_map(strings).collect(),
+        Value::Object(members) => members.values().flat_map(strings).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn gather(blocks: &[Block], words: &mut Vec<String>) {
@@ -148,14 +165,15 @@ pub fn whole_and_streamed(message: &Message, to: DialectId) -> Result<(), Broken
     same("an answer stops alike, whole and streamed", &stops(&whole), &stops(&streamed))
 }
 
-/// A stream of `from` says the same in `to` and ends as it ended; a glance sees its end and its usage.
+/// A stream of `from` says the same in `to` and ends as it ended; a glance sees its end and its usage, where
+/// callers speak `from`, so that it can be relayed.
 ///
 /// # Errors
 /// The law that does not hold.
 pub fn stream(from: DialectId, stream: &[u8], to: DialectId) -> Result<(), Broken> {
     let read = read_stream(from, &[stream])?;
     let usage = tokens(last_usage(&read.events));
-    if read.ended.is_ok() {
+    if read.ended.is_ok() && from.dialect().serves_callers() {
         let (seen, glanced) = glance(from, until_end(from, stream));
         same("a glance sees the end", &(true, Ok(())), &(seen.ended, glanced))?;
         same("a glance sees the usage", &usage, &tokens(seen.usage.as_ref()))?;
@@ -188,7 +206,8 @@ fn begins(whole: &Said, part: &Said) -> bool {
     whole.0.starts_with(&part.0) && part.1.len() <= whole.1.len() && calls.all(same)
 }
 
-/// A stream in pieces is what it is in one piece: read, translated to `to`, and relayed.
+/// A stream in pieces is what it is in one piece: read, translated to `to`, and relayed where callers speak
+/// `from`.
 ///
 /// # Errors
 /// The law that does not hold.
@@ -200,6 +219,9 @@ pub fn split(from: DialectId, pieces: &[&[u8]], to: DialectId) -> Result<(), Bro
     request.stream = Some(true);
     let translate = || Pipe::translate(from, true, &request);
     same("any split is translated alike", &piped(translate(), &[&stream]), &piped(translate(), pieces))?;
+    if !from.dialect().serves_callers() {
+        return Ok(());
+    }
     let relayed = piped(Pipe::relay(from, true), pieces);
     same("any split is relayed alike", &piped(Pipe::relay(from, true), &[&stream]), &relayed)?;
     hold(relayed.1.is_err() || relayed.0 == stream, "a relay changes nothing", || shown(&relayed.0))
@@ -367,18 +389,21 @@ pub fn any_bytes(from: DialectId, bytes: &[u8], status: u16) -> Result<(), Broke
     let response = dialect.read_response(bytes);
     let fault = dialect.read_fault(status, bytes);
     let _ = dialect.read_usage(bytes);
+    let _ = [true, false].map(|streamed| dialect.next_step(bytes, streamed));
     let _ = glance(from, bytes);
     let stream = read_stream(from, &[bytes])?;
     for to in DialectId::ALL {
         for read in request.iter().flatten() {
             to.dialect().write_request(&read.value, &Target::default());
         }
+    }
+    for to in DialectId::callers() {
         if let Ok(read) = &response {
             to.dialect().write_response(&read.value);
-            read_stream(*to, &[&write_stream(*to, &unfold(&read.value), None)])?;
+            read_stream(to, &[&write_stream(to, &unfold(&read.value), None)])?;
         }
         to.dialect().write_fault(&fault);
-        read_stream(*to, &[&write_stream(*to, &stream.events, stream.ended.as_ref().err())])?;
+        read_stream(to, &[&write_stream(to, &stream.events, stream.ended.as_ref().err())])?;
     }
     Ok(())
 }

@@ -6,10 +6,12 @@
 //!
 //! Each dialect is a folder with the same five files: `wire` (its vocabulary), `read` (requests, answers
 //! and errors into canonical form), `write` (the way back), `stream` (both again, event by event) and
-//! `tests`. No dialect imports another; what they share is `canon`, `frame`, `json`, `fault` and `loss`.
+//! `tests`. Some are spoken by providers alone, and `write` is then about requests and `stream` about
+//! reading. No dialect imports another; what they share is `canon`, `frame`, `json`, `fault` and `loss`.
 
 mod anthropic;
 pub mod canon;
+mod cohere;
 pub mod error_body;
 pub mod fault;
 pub mod frame;
@@ -21,6 +23,7 @@ pub mod loss;
 mod openai_chat;
 mod openai_responses;
 pub mod pipe;
+mod replicate;
 pub mod schema;
 pub mod splice;
 #[cfg(test)]
@@ -61,9 +64,11 @@ macro_rules! dialects {
 
 dialects! {
     Anthropic = "anthropic" => anthropic::Anthropic,
+    Cohere = "cohere" => cohere::Cohere,
     Gemini = "gemini" => gemini::Gemini,
     OpenaiChat = "openai_chat" => openai_chat::OpenaiChat,
     OpenaiResponses = "openai_responses" => openai_responses::OpenaiResponses,
+    Replicate = "replicate" => replicate::Replicate,
 }
 
 impl DialectId {
@@ -71,6 +76,11 @@ impl DialectId {
     #[must_use]
     pub fn from_name(name: &str) -> Option<DialectId> {
         DialectId::ALL.iter().copied().find(|id| id.name() == name)
+    }
+
+    /// The dialects that callers speak. Providers speak all.
+    pub fn callers() -> impl Iterator<Item = DialectId> {
+        DialectId::ALL.iter().copied().filter(|id| id.dialect().serves_callers())
     }
 
     /// The fault for a caller whose request leans on what a provider of the caller's own dialect keeps
@@ -121,13 +131,33 @@ impl Paths {
     }
 }
 
+/// Where an answer goes on that is not finished yet. Both addresses are asked with `GET` and with the key that
+/// the request had. They come out of a provider's body, so whoever asks them must know the host first, or the
+/// key goes to a stranger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Follow {
+    /// The same answer, further on. To be asked until nothing follows it.
+    Poll(String),
+    /// The answer as a stream of events.
+    Stream(String),
+}
+
 /// One wire format, both ways, whole and streamed.
+///
+/// A dialect that no caller speaks says so ([`Dialect::serves_callers`]) and has only the provider's side:
+/// what writes requests, and what reads answers and errors. The rest is never asked of it, and what stands
+/// here in its place refuses, or says nothing and notes the loss of it.
 pub trait Dialect: Sync {
     /// Which one this is.
     fn id(&self) -> DialectId;
 
     /// Where its operations live.
     fn paths(&self) -> Paths;
+
+    /// Callers speak this dialect, and not only providers.
+    fn serves_callers(&self) -> bool {
+        true
+    }
 
     /// What is called otherwise here than in the losses that writers note (`/messages`, `/system`,
     /// `/max_tokens` …): the beginning of their pointers, and of this dialect's.
@@ -139,7 +169,9 @@ pub trait Dialect: Sync {
     ///
     /// # Errors
     /// [`FaultKind::BadRequest`] with a JSON pointer in `param` when the body is not what the dialect says.
-    fn read_request(&self, body: &[u8]) -> Result<Carried<Request>, Fault>;
+    fn read_request(&self, _body: &[u8]) -> Result<Carried<Request>, Fault> {
+        Err(Fault::new(FaultKind::NotFound, NO_CALLER))
+    }
 
     /// Writes a request for a provider that speaks this dialect.
     fn write_request(&self, request: &Request, target: &Target<'_>) -> Carried<Vec<u8>>;
@@ -151,8 +183,18 @@ pub trait Dialect: Sync {
     /// [`FaultKind::UpstreamInvalid`].
     fn read_response(&self, body: &[u8]) -> Result<Carried<Message>, Fault>;
 
+    /// Where an answer (status 2xx) goes on that a provider gave before it was finished: `None` where the body
+    /// is the answer itself, or an error. `streamed` says that the caller wants a stream.
+    fn next_step(&self, _body: &[u8], _streamed: bool) -> Option<Follow> {
+        None
+    }
+
     /// Writes a whole answer for a caller.
-    fn write_response(&self, message: &Message) -> Carried<Vec<u8>>;
+    fn write_response(&self, _message: &Message) -> Carried<Vec<u8>> {
+        let mut nothing = Carried::whole(Vec::new());
+        nothing.losses.note("", NO_CALLER);
+        nothing
+    }
 
     /// What of `request` a whole answer to it repeats; of most dialects, nothing.
     fn echo(&self, _request: &Request) -> Echo {
@@ -168,25 +210,36 @@ pub trait Dialect: Sync {
     fn reader(&self) -> Box<dyn Reader>;
 
     /// A machine that writes a stream for the caller who sent `request`.
-    fn writer(&self, request: &Request) -> Box<dyn Writer>;
+    fn writer(&self, _request: &Request) -> Box<dyn Writer> {
+        Box::<Nobody>::default()
+    }
 
     /// A machine that looks at a stream which is relayed untouched: it finds the end, the usage and an
     /// error, and parses nothing else.
-    fn glance(&self) -> Box<dyn Glance>;
+    fn glance(&self) -> Box<dyn Glance> {
+        Box::<Nobody>::default()
+    }
 
     /// The usage and the stop reason of a whole answer that is relayed untouched. `None` where the body
     /// holds none.
-    fn read_usage(&self, body: &[u8]) -> Option<Usage>;
+    fn read_usage(&self, body: &[u8]) -> Option<Usage> {
+        self.read_response(body).ok()?.value.usage
+    }
 
     /// Reads a provider's error (status 4xx or 5xx, or an error inside a 200). Never fails: what cannot be
     /// understood becomes a fault of the kind that the status tells, with the body's text as its message.
     fn read_fault(&self, status: u16, body: &[u8]) -> Fault;
 
-    /// Writes a fault as this dialect's error body.
-    fn write_fault(&self, fault: &Fault) -> Vec<u8>;
+    /// Writes a fault as this dialect's error body. A dialect that no caller speaks is heard all the same by
+    /// those whose requests pass untouched to one of its providers.
+    fn write_fault(&self, fault: &Fault) -> Vec<u8> {
+        json::bytes(&serde_json::json!({ "message": fault.text() }))
+    }
 
     /// Writes a fault as this dialect's last event of a broken stream. Never a normal terminal event.
-    fn write_stream_fault(&self, fault: &Fault) -> Vec<u8>;
+    fn write_stream_fault(&self, _fault: &Fault) -> Vec<u8> {
+        Vec::new()
+    }
 
     /// Reads a request to count tokens; canonical form is an ordinary request.
     ///
@@ -260,4 +313,28 @@ pub trait Glance {
 
     /// What has been seen so far.
     fn seen(&self) -> &Seen;
+}
+
+const NO_CALLER: &str = "no caller speaks this API";
+
+/// Stands where a dialect has nothing for callers: writes nothing, and sees nothing.
+#[derive(Default)]
+struct Nobody(Seen);
+
+impl Writer for Nobody {
+    fn write(&mut self, _event: &Event, _out: &mut Vec<u8>, losses: &mut Losses) {
+        losses.note("", NO_CALLER);
+    }
+
+    fn fault(&mut self, _fault: &Fault, _out: &mut Vec<u8>) {}
+}
+
+impl Glance for Nobody {
+    fn frame(&mut self, _frame: &frame::sse::Frame<'_>) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn seen(&self) -> &Seen {
+        &self.0
+    }
 }

@@ -192,6 +192,10 @@ impl Provider {
         Provider { models: None, ..self }
     }
 
+    pub(crate) const fn headers(self, headers: &'static [(&'static str, &'static str)]) -> Self {
+        Provider { headers, ..self }
+    }
+
     pub(crate) const fn drops(self, drops: &'static [&'static str]) -> Self {
         Provider { drops, ..self }
     }

@@ -5,7 +5,7 @@ use crate::{
     provider::{Auth, ModelList, Provider, Quirk, chat, gemini, local, messages},
     speech::{Spoken, spoken},
 };
-use dialect::DialectId::{Gemini, OpenaiChat, OpenaiResponses};
+use dialect::DialectId::{Cohere, Gemini, OpenaiChat, OpenaiResponses, Replicate};
 
 /// OpenAI's newer API beside the older one.
 const RESPONSES: &[Spoken] = &[spoken(OpenaiChat), spoken(OpenaiResponses)];
@@ -18,7 +18,7 @@ pub const PROVIDERS: &[Provider] = &[
     messages("anthropic", "https://api.anthropic.com").key(&["ANTHROPIC_API_KEY"]).base_vars(&["ANTHROPIC_API_BASE"]),
     chat("cerebras", "https://api.cerebras.ai/v1").key(&["CEREBRAS_API_KEY"]),
     chat("cohere", "https://api.cohere.com").key(&["COHERE_API_KEY", "CO_API_KEY"]).aka(&["cohere_chat"])
-        .speaks(&[spoken(OpenaiChat).at("/compatibility/v1/chat/completions")]).models("/v1/models?page_size=100&endpoint=chat", ModelList::Names),
+        .speaks(&[spoken(Cohere), spoken(OpenaiChat).at("/compatibility/v1/chat/completions")]).models("/v1/models?page_size=100&endpoint=chat", ModelList::Names),
     chat("dashscope", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1").key(&["DASHSCOPE_API_KEY"]),
     chat("deepinfra", "https://api.deepinfra.com/v1/openai").key(&["DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN"]),
     chat("deepseek", "https://api.deepseek.com").key(&["DEEPSEEK_API_KEY"]),
@@ -46,6 +46,8 @@ pub const PROVIDERS: &[Provider] = &[
     chat("openrouter", "https://openrouter.ai/api/v1").key(&["OPENROUTER_API_KEY", "OR_API_KEY"]),
     // Its paths have no version (https://docs.perplexity.ai/api-reference/chat-completions-post).
     chat("perplexity-ai", "https://api.perplexity.ai").key(&["PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY"]).aka(&["perplexity"]).no_models(),
+    // Answers within a minute where it is asked to wait (https://replicate.com/docs/topics/predictions/create-a-prediction).
+    chat("replicate", "https://api.replicate.com").key(&["REPLICATE_API_KEY", "REPLICATE_API_TOKEN"]).speaks(&[spoken(Replicate)]).headers(&[("prefer", "wait")]).no_models(),
     chat("sambanova", "https://api.sambanova.ai/v1").key(&["SAMBANOVA_API_KEY"]),
     chat("together", "https://api.together.xyz/v1").key(&["TOGETHER_API_KEY", "TOGETHERAI_API_KEY", "TOGETHER_AI_API_KEY"]).aka(&["together-ai", "together_ai", "togetherai"])
         .models("/models", ModelList::Array),

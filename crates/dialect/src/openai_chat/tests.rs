@@ -197,9 +197,9 @@ proptest! {
     #[test]
     fn a_stream_says_the_same_in_any_pieces(stream in stream()) {
         let bytes: Vec<&[u8]> = stream.chunks(1).collect();
-        for to in DialectId::ALL {
-            hold(laws::stream(wire::ME, &stream, *to));
-            hold(laws::split(wire::ME, &bytes, *to));
+        for to in DialectId::callers() {
+            hold(laws::stream(wire::ME, &stream, to));
+            hold(laws::split(wire::ME, &bytes, to));
         }
     }
 }

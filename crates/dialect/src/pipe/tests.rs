@@ -234,6 +234,24 @@ fn piece() -> impl Strategy<Value = String> {
     prop::sample::select(words).prop_map(str::to_owned)
 }
 
+#[test]
+fn an_answer_that_names_no_model_is_given_the_callers_name() {
+    let whole = r#"{"id":"a","message":{"content":[]},"finish_reason":"COMPLETE"}"#;
+    let stream = "data: {\"type\":\"message-end\",\"delta\":{\"finish_reason\":\"COMPLETE\"}}\n\n";
+    for (streamed, body) in [(false, whole), (true, stream)] {
+        for wanted in [false, true] {
+            let mut request = Request::new(DialectId::OpenaiChat, "the-callers");
+            request.stream = Some(wanted);
+            let mut pipe = Pipe::translate(DialectId::Cohere, streamed, &request);
+            let mut out = Vec::new();
+            pipe.feed(Bytes::from(body), &mut out).unwrap();
+            pipe.finish(&mut out).unwrap();
+            let text = String::from_utf8(out.concat()).unwrap();
+            assert!(text.contains(r#""model":"the-callers""#), "{text}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn any_split_of_a_relay_gives_the_same(pieces in prop::collection::vec(piece(), 0..30)) {

@@ -10,6 +10,8 @@ use std::mem;
 
 pub(super) struct Translate {
     provider: &'static dyn Dialect,
+    /// The model's name as the caller wrote it, for answers that name none.
+    model: String,
     source: Source,
     target: Target,
     /// Bytes of the provider's answer so far.
@@ -44,7 +46,17 @@ impl Translate {
         } else {
             Target::Whole(caller, Box::new(Fold::new(provider.id())), caller.echo(request))
         };
-        Translate { provider, source, target, size: 0, content: false, usage: None, losses: Losses::new() }
+        let model = request.model.clone();
+        Translate {
+            provider,
+            model,
+            source,
+            target,
+            size: 0,
+            content: false,
+            usage: None,
+            losses: Losses::new(),
+        }
     }
 
     pub(super) fn feed(&mut self, chunk: &Bytes, out: &mut Vec<Bytes>) -> Result<(), Fault> {
@@ -112,9 +124,14 @@ impl Translate {
     fn pass(
         &mut self,
         read: Result<(), Fault>,
-        events: Vec<Event>,
+        mut events: Vec<Event>,
         out: &mut Vec<Bytes>,
     ) -> Result<(), Fault> {
+        for event in &mut events {
+            if let Event::Start { model, .. } = event {
+                self.name(model);
+            }
+        }
         if let Some(Event::Usage(usage)) = events.iter().rev().find(|event| matches!(event, Event::Usage(_)))
         {
             self.usage = Some(usage.clone());
@@ -143,8 +160,16 @@ impl Translate {
             return self.pass(Ok(()), unfold(&message), out);
         }
         self.usage = message.usage.clone();
+        let mut message = message;
+        self.name(&mut message.model);
         self.write_whole(&message, out);
         Ok(())
+    }
+
+    fn name(&self, model: &mut String) {
+        if model.is_empty() {
+            model.clone_from(&self.model);
+        }
     }
 
     fn write_whole(&mut self, message: &Message, out: &mut Vec<Bytes>) {

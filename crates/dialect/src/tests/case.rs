@@ -66,6 +66,13 @@ impl Case {
             let name = line.split_once(": ").map_or(line, |(name, _)| name);
             assert!(KNOWN.contains(&name), "{}: `{line}` is no head line, known: {KNOWN:?}", self.name());
         }
+        let caller = if self.asks() { self.from } else { self.to };
+        assert!(caller.dialect().serves_callers(), "{}: no caller speaks {}", self.name(), caller.name());
+    }
+
+    /// It goes from a caller to a provider; others come back.
+    pub(super) fn asks(&self) -> bool {
+        matches!(self.kind(), "request" | "count")
     }
 
     pub(super) fn name(&self) -> String {

@@ -72,8 +72,10 @@ pub(super) enum Act {
     Garbage,
 }
 
-/// The dialects that callers and providers speak.
-const SPOKEN: &[DialectId] = DialectId::ALL;
+/// The dialects that callers speak: what providers of others answer nobody here can write.
+fn spoken_by_callers() -> Vec<DialectId> {
+    DialectId::callers().collect()
+}
 
 impl Scene {
     pub(super) fn from_seed(seed: u64) -> Scene {
@@ -81,7 +83,7 @@ impl Scene {
         let count = 1 + chance.below(4);
         Scene {
             seed,
-            caller: *chance.pick(SPOKEN),
+            caller: *chance.pick(&spoken_by_callers()),
             stream: chance.percent(60),
             targets: (0..count).map(|_| Target::by(&mut chance)).collect(),
             attempts: u32::try_from(1 + chance.below(4)).unwrap(),
@@ -143,7 +145,7 @@ impl Scene {
 impl Target {
     fn by(chance: &mut Chance) -> Target {
         Target {
-            dialect: *chance.pick(SPOKEN),
+            dialect: *chance.pick(&spoken_by_callers()),
             keys: usize::try_from(chance.below(4)).unwrap(),
             act: Act::by(chance),
             piece: usize::try_from(1 + chance.below(400)).unwrap(),

@@ -2,7 +2,7 @@
 
 use super::{Exchange, Received};
 use dialect::{
-    DialectId,
+    DialectId, FaultKind,
     laws::{self, Broken},
     splice::Outline,
 };
@@ -15,19 +15,26 @@ const DIALECTS: &[(&str, DialectId)] = &[
     ("count_tokens", DialectId::Anthropic),
     ("generateContent", DialectId::Gemini),
     ("messages", DialectId::Anthropic),
+    ("predictions", DialectId::Replicate),
     ("responses", DialectId::OpenaiResponses),
+    ("stream", DialectId::Replicate),
     ("streamGenerateContent", DialectId::Gemini),
 ];
 /// Providers that call an endpoint so and mean something else, and the dialect that it is.
 const OTHERS: &[(&str, &str, Option<DialectId>)] = &[
     ("bedrock", "count_tokens", None),
-    ("cohere", "chat", None),
+    ("cohere", "chat", Some(DialectId::Cohere)),
     ("gemini", "count_tokens", Some(DialectId::Gemini)),
     ("vertex", "count_tokens", Some(DialectId::Gemini)),
 ];
-/// What marks the answer of another operation, or in another dialect than the endpoint's.
-const STRAY: &[(&str, &str)] =
-    &[("responses", "\"chat.completion"), ("responses", "\"response.input_tokens\"")];
+/// What marks the answer of another operation (pictures, of predictions), or in another dialect than the
+/// endpoint's.
+const STRAY: &[(&str, &str)] = &[
+    ("predictions", "\"model\":\"kvfrans/clipdraw\""),
+    ("predictions", "\"model\":\"stability-ai/"),
+    ("responses", "\"chat.completion"),
+    ("responses", "\"response.input_tokens\""),
+];
 /// Members that must stand once, as in a gateway.
 const POLICY: &[&str] = &["model", "stream", "max_tokens", "max_completion_tokens", "stream_options", "n"];
 /// A source whose answers are made by hand, some of them broken on purpose: a stream that never says that it
@@ -63,7 +70,7 @@ pub(super) fn exchange(exchange: &Exchange) -> Outcome {
     };
     let mut outcome = Outcome::default();
     let body = exchange.request.as_ref().map(|request| &request.body);
-    if let Some(body @ Value::Object(_)) = body {
+    if let Some(body @ Value::Object(_)) = body.filter(|_| dialect.dialect().serves_callers()) {
         let body = body.to_string().into_bytes();
         outcome.take(Kind::Request, || request(exchange, dialect, &body));
     }
@@ -144,8 +151,17 @@ fn spliced(body: &[u8]) -> Result<(), Broken> {
 
 fn answer(exchange: &Exchange, dialect: DialectId) -> Result<(), Broken> {
     let body = exchange.response.body.as_bytes();
-    expect(exchange, dialect.dialect().read_response(body).map(|_| ()))?;
-    DialectId::ALL.iter().try_for_each(|to| laws::response(dialect, body, *to))
+    let read = dialect.dialect().read_response(body).map(|_| ());
+    let follows = [true, false].map(|streamed| dialect.dialect().next_step(body, streamed).is_some());
+    if follows.contains(&true) {
+        let refused = read.as_ref().is_err_and(|fault| fault.kind == FaultKind::UpstreamTruncated);
+        return match follows == [true, true] && refused {
+            true => Ok(()),
+            false => broken("an answer that goes on elsewhere is no answer yet", format!("{read:?}")),
+        };
+    }
+    expect(exchange, read)?;
+    DialectId::callers().try_for_each(|to| laws::response(dialect, body, to))
 }
 
 fn stream(exchange: &Exchange, dialect: DialectId) -> Result<(), Broken> {
@@ -153,16 +169,16 @@ fn stream(exchange: &Exchange, dialect: DialectId) -> Result<(), Broken> {
     expect(exchange, laws::read_stream(dialect, &[body])?.ended)?;
     let bytes: Vec<&[u8]> = body.chunks(1).collect();
     let pieces = pieces(body, seed(&exchange.id));
-    DialectId::ALL.iter().try_for_each(|to| {
-        laws::stream(dialect, body, *to)?;
-        laws::split(dialect, &pieces, *to)?;
-        laws::split(dialect, &bytes, *to)
+    DialectId::callers().try_for_each(|to| {
+        laws::stream(dialect, body, to)?;
+        laws::split(dialect, &pieces, to)?;
+        laws::split(dialect, &bytes, to)
     })
 }
 
 fn error(exchange: &Exchange, dialect: DialectId) -> Result<(), Broken> {
     let Received { status, body, .. } = &exchange.response;
-    DialectId::ALL.iter().try_for_each(|to| laws::error(dialect, *status, body.as_bytes(), *to))
+    DialectId::callers().try_for_each(|to| laws::error(dialect, *status, body.as_bytes(), to))
 }
 
 /// A recorded answer can be read, or is the provider's own error; one that is tagged as an error is one.

@@ -71,18 +71,26 @@ pub(super) fn ground(tree: &Tree) -> Vec<String> {
     found
 }
 
-/// Folders of cases say from which dialect to which, or hold those of [`OTHER_CASES`].
+/// Folders of cases say from which dialect to which, one of them spoken by callers, or hold those of
+/// [`OTHER_CASES`].
 pub(super) fn case_folders(tree: &Tree) -> Vec<String> {
     let cases =
         tree.below("cases/").filter_map(|(path, _)| Some(path.strip_prefix("cases/")?.split_once('/')?.0));
     let folders: BTreeSet<&str> = cases.collect();
-    let is_dialect = |name: &str| DialectId::from_name(name).is_some();
-    let is_pair =
-        |folder: &str| folder.split_once("-to-").is_some_and(|(from, to)| is_dialect(from) && is_dialect(to));
-    let strange = folders.into_iter().filter(|folder| !is_pair(folder) && !OTHER_CASES.contains(folder));
-    strange
-        .map(|folder| format!("cases/{folder} is not `FROM-to-TO` with the names of two dialects"))
-        .collect()
+    let folders = folders.into_iter().filter(|folder| !OTHER_CASES.contains(folder));
+    let breach = |folder: &str| match pair(folder) {
+        None => Some(format!("cases/{folder} is not `FROM-to-TO` with the names of two dialects")),
+        Some(pair) => {
+            let called = pair.iter().any(|id| id.dialect().serves_callers());
+            (!called).then(|| format!("cases/{folder} has no dialect that callers speak"))
+        }
+    };
+    folders.filter_map(breach).collect()
+}
+
+fn pair(folder: &str) -> Option<[DialectId; 2]> {
+    let (from, to) = folder.split_once("-to-")?;
+    Some([DialectId::from_name(from)?, DialectId::from_name(to)?])
 }
 
 /// Every dialect's folder with its files.

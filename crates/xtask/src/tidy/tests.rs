@@ -98,6 +98,9 @@ fn a_folder_of_cases_is_a_pair_of_dialects() {
     );
     let breach = ["cases/anthropic-to-mars is not `FROM-to-TO` with the names of two dialects"];
     check("case-folders", &[("cases/anthropic-to-mars/a.txt", "")], &breach);
+    let breach = ["cases/cohere-to-replicate has no dialect that callers speak"];
+    let cases = [("cases/cohere-to-replicate/a.txt", ""), ("cases/gemini-to-cohere/a.txt", "")];
+    check("case-folders", &cases, &breach);
 }
 
 #[test]
