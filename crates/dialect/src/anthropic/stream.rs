@@ -329,6 +329,21 @@ fn held(start: BlockStart, stopped: bool) -> Held {
     Held { start, index: None, pieces: VecDeque::new(), seal: None, stopped }
 }
 
+impl Held {
+    /// A seal without words.
+    fn is_mute(&self) -> bool {
+        let hidden = |block: &Block| matches!(&block.kind, Kind::Reasoning { text, .. } if text.is_empty());
+        matches!(&self.start, BlockStart::Whole(block) if hidden(block))
+    }
+
+    /// It has nothing to say, so far.
+    fn is_silent(&self) -> bool {
+        let may_be_empty =
+            matches!(self.start, BlockStart::Text | BlockStart::Refusal | BlockStart::Reasoning);
+        may_be_empty && self.pieces.is_empty() && self.seal.is_none()
+    }
+}
+
 impl EventWriter {
     /// For the caller who sent `request`.
     pub(super) fn new(request: &Request) -> Self {
@@ -370,6 +385,9 @@ impl Writer for EventWriter {
         if self.held > STREAM_HELD_MAX || self.blocks.len() > PARTS_MAX {
             self.fault(&invalid("overlaps more"), out);
         } else if *event == Event::End {
+            if self.blocks.iter().any(Held::is_mute) {
+                losses.note("/content", "a seal behind the last words");
+            }
             self.end(out);
         }
     }
@@ -459,6 +477,10 @@ impl EventWriter {
                 self.blocks.push_front(held(BlockStart::Reasoning, true));
                 self.delta(self.first, &Delta::Seal(seal));
                 continue;
+            }
+            if self.next > 0 && block.is_mute() && self.blocks.iter().all(Held::is_silent) {
+                // Clients take the last block for what an answer says: a seal alone is none.
+                return self.blocks.push_front(block);
             }
             self.block_start(&mut block, out, losses);
             while let Some(piece) = block.pieces.pop_front() {

@@ -88,7 +88,7 @@ const LEXICON: &[&str] =
 pub(crate) const THOUGHT: &str = "First I look at the papers, then I decide — briefly.";
 
 pub(crate) fn answer(ask: &Ask, script: &Script) -> Answer {
-    let calls = calls(ask);
+    let calls = scripted_call(ask, script).map_or_else(|| calls(ask), |call| vec![call]);
     let thought = ask.thinks.then(|| words(THOUGHT));
     let (words, stop) = match calls.is_empty() {
         true => bounded(text(ask, script), ask),
@@ -123,6 +123,14 @@ pub(crate) fn seal(thought: &str) -> String {
         let _ = write!(seal, "{byte:02x}");
     }
     seal + "/w=="
+}
+
+/// The call that the script wants, before any tool has answered.
+fn scripted_call(ask: &Ask, script: &Script) -> Option<Call> {
+    let wanted = script.call.as_ref().filter(|_| ask.tool_result.is_none())?;
+    let (name, schema) = ask.tools.iter().find(|(name, _)| name == wanted)?;
+    let given = script.argument.as_ref().map(|(name, text)| serde_json::json!({ name: text }));
+    Some(Call { name: name.clone(), arguments: given.unwrap_or_else(|| schema::example(schema)) })
 }
 
 fn calls(ask: &Ask) -> Vec<Call> {

@@ -20,6 +20,10 @@ pub struct Script {
     pub first_wait: Duration,
     /// Wait between two events.
     pub gap: Duration,
+    /// The tool that the model calls first, whatever the user says, where it is offered.
+    pub call: Option<String>,
+    /// What it is called with; else an example that satisfies its schema.
+    pub argument: Option<(String, String)>,
     /// What the model says; else a fixed sentence.
     pub text: Option<String>,
     /// Length of the fixed sentence, in words.
@@ -122,8 +126,13 @@ type Set = fn(&mut Script, &str) -> Result<(), String>;
 
 /// Every knob: name, meaning, what it sets. `header.NAME=VALUE` is one more.
 pub const KNOBS: &[(&str, &str, Set)] = &[
+    ("argument", "`NAME:TEXT`, what the tool of `call` is called with", |s, v| {
+        let (name, text) = v.split_once(':').ok_or("it wants `NAME:TEXT`")?;
+        put(&mut s.argument, Some((name.to_owned(), text.to_owned())))
+    }),
     ("body", "this body, verbatim", |s, v| put(&mut s.body, Some(Bytes::copy_from_slice(v.as_bytes())))),
     ("cached", "cached tokens among the input", |s, v| put(&mut s.cached, number(v)?)),
+    ("call", "call this tool, where it is offered", |s, v| put(&mut s.call, Some(v.to_owned()))),
     ("chunk", "bytes of each write", |s, v| put(&mut s.chunk, Some(number::<usize>(v)?.max(1)))),
     ("comments", "an SSE comment before each event", |s, v| put(&mut s.comments, flag(v)?)),
     ("crlf", "lines end with CR LF", |s, v| put(&mut s.crlf, flag(v)?)),
@@ -180,6 +189,8 @@ impl Default for Script {
             head_wait: Duration::ZERO,
             first_wait: Duration::ZERO,
             gap: Duration::ZERO,
+            call: None,
+            argument: None,
             text: None,
             words: 12,
             word_bytes: 0,

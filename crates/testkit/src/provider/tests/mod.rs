@@ -238,6 +238,11 @@ fn tools_are_called_when_the_user_says_so() {
     let arguments = json!({"city": "a city", "unit": "C", "days": 3});
     assert_eq!(serde_json::from_str::<Value>(function["arguments"].as_str().unwrap()).unwrap(), arguments);
 
+    body["messages"][0]["content"] = json!("hello [[kit call=clock argument='zone:a b']]");
+    let function =
+        openai(&provider, &body).json()["choices"][0]["message"]["tool_calls"][0]["function"].clone();
+    assert_eq!(function, json!({"name": "clock", "arguments": "{\"zone\":\"a b\"}"}));
+
     body["messages"][0]["content"] = json!("use two tools");
     let stream = openai(&provider, &streamed(body.clone()));
     let deltas: Vec<Value> = stream
