@@ -23,8 +23,10 @@ pub struct Meaning {
     pub blame: Blame,
     /// The HTTP status that the caller gets.
     pub status: u16,
-    /// The same target may be asked again.
+    /// The same target may be asked again: nothing has been done there, and a moment later it may do it.
     pub retry: bool,
+    /// Another key of the same provider may fare better.
+    pub key: bool,
     /// The next target may be asked.
     pub next: bool,
     /// `error.type` in OpenAI's dialects.
@@ -38,7 +40,7 @@ pub struct Meaning {
 }
 
 macro_rules! faults {
-    ($($(#[$doc:meta])* $kind:ident: $blame:ident $status:literal $retry:ident $next:ident $otype:literal $ocode:literal $atype:literal $gstatus:literal;)*) => {
+    ($($(#[$doc:meta])* $kind:ident: $blame:ident $status:literal $retry:ident $key:ident $next:ident $otype:literal $ocode:literal $atype:literal $gstatus:literal;)*) => {
         /// The kinds of fault.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum FaultKind { $($(#[$doc])* $kind,)* }
@@ -51,7 +53,7 @@ macro_rules! faults {
             #[must_use]
             pub fn meaning(self) -> Meaning {
                 match self { $(FaultKind::$kind => Meaning {
-                    blame: Blame::$blame, status: $status, retry: flag!($retry), next: flag!($next),
+                    blame: Blame::$blame, status: $status, retry: flag!($retry), key: flag!($key), next: flag!($next),
                     openai_type: $otype, openai_code: $ocode, anthropic_type: $atype, google_status: $gstatus,
                 },)* }
             }
@@ -70,61 +72,61 @@ macro_rules! flag {
 
 #[rustfmt::skip]
 faults! {
-    // kind             blame    status retry next OpenAI type, code                                  Anthropic type           Google status
+    // kind             blame    status retry key next OpenAI type, code                                  Anthropic type           Google status
     /// The request is not what its dialect says, or the provider refused it as such.
-    BadRequest:         Caller   400 no  no  "invalid_request_error" ""                               "invalid_request_error"  "INVALID_ARGUMENT";
+    BadRequest:         Caller   400 no  no  no  "invalid_request_error" ""                               "invalid_request_error"  "INVALID_ARGUMENT";
     /// The caller's key is missing or wrong. One text for every cause.
-    Unauthorized:       Caller   401 no  no  "invalid_api_key"       "invalid_api_key"                "authentication_error"   "UNAUTHENTICATED";
+    Unauthorized:       Caller   401 no  no  no  "invalid_api_key"       "invalid_api_key"                "authentication_error"   "UNAUTHENTICATED";
     /// The caller may not do this.
-    Forbidden:          Caller   403 no  no  "permission_error"      "forbidden"                      "permission_error"       "PERMISSION_DENIED";
+    Forbidden:          Caller   403 no  no  no  "permission_error"      "forbidden"                      "permission_error"       "PERMISSION_DENIED";
     /// No such path, model or object.
-    NotFound:           Caller   404 no  no  "invalid_request_error" "not_found"                      "not_found_error"        "NOT_FOUND";
+    NotFound:           Caller   404 no  no  no  "invalid_request_error" "not_found"                      "not_found_error"        "NOT_FOUND";
     /// No such model.
-    ModelNotFound:      Caller   404 no  no  "invalid_request_error" "model_not_found"                "not_found_error"        "NOT_FOUND";
+    ModelNotFound:      Caller   404 no  no  no  "invalid_request_error" "model_not_found"                "not_found_error"        "NOT_FOUND";
     /// The path exists, the method does not.
-    MethodNotAllowed:   Caller   405 no  no  "invalid_request_error" "method_not_allowed"             "invalid_request_error"  "INVALID_ARGUMENT";
+    MethodNotAllowed:   Caller   405 no  no  no  "invalid_request_error" "method_not_allowed"             "invalid_request_error"  "INVALID_ARGUMENT";
     /// The client was too slow to send its request.
-    RequestTimeout:     Caller   408 no  no  "invalid_request_error" "request_timeout"                "invalid_request_error"  "DEADLINE_EXCEEDED";
+    RequestTimeout:     Caller   408 no  no  no  "invalid_request_error" "request_timeout"                "invalid_request_error"  "DEADLINE_EXCEEDED";
     /// The body is over the limit.
-    TooLarge:           Caller   413 no  no  "invalid_request_error" "request_too_large"              "request_too_large"      "INVALID_ARGUMENT";
+    TooLarge:           Caller   413 no  no  no  "invalid_request_error" "request_too_large"              "request_too_large"      "INVALID_ARGUMENT";
     /// The body comes in a form that is not taken.
-    Unsupported:        Caller   415 no  no  "invalid_request_error" "unsupported_media_type"         "invalid_request_error"  "INVALID_ARGUMENT";
+    Unsupported:        Caller   415 no  no  no  "invalid_request_error" "unsupported_media_type"         "invalid_request_error"  "INVALID_ARGUMENT";
     /// The request asks this host for another host's page.
-    Misdirected:        Caller   421 no  no  "invalid_request_error" "misdirected_request"            "invalid_request_error"  "INVALID_ARGUMENT";
+    Misdirected:        Caller   421 no  no  no  "invalid_request_error" "misdirected_request"            "invalid_request_error"  "INVALID_ARGUMENT";
     /// The head of the request is over the limit.
-    HeadTooLarge:       Caller   431 no  no  "invalid_request_error" "request_header_fields_too_large" "invalid_request_error" "INVALID_ARGUMENT";
+    HeadTooLarge:       Caller   431 no  no  no  "invalid_request_error" "request_header_fields_too_large" "invalid_request_error" "INVALID_ARGUMENT";
     /// The prompt does not fit the model's context.
-    ContextTooLong:     Caller   400 no  yes "invalid_request_error" "context_length_exceeded"        "invalid_request_error"  "INVALID_ARGUMENT";
+    ContextTooLong:     Caller   400 no  no  yes "invalid_request_error" "context_length_exceeded"        "invalid_request_error"  "INVALID_ARGUMENT";
     /// The provider's filter refused the prompt.
-    ContentFiltered:    Caller   400 no  no  "invalid_request_error" "content_filter"                 "invalid_request_error"  "INVALID_ARGUMENT";
+    ContentFiltered:    Caller   400 no  no  no  "invalid_request_error" "content_filter"                 "invalid_request_error"  "INVALID_ARGUMENT";
     /// A limit of ours was reached.
-    RateLimited:        Caller   429 no  no  "rate_limit_error"      "rate_limit_exceeded"            "rate_limit_error"       "RESOURCE_EXHAUSTED";
+    RateLimited:        Caller   429 no  no  no  "rate_limit_error"      "rate_limit_exceeded"            "rate_limit_error"       "RESOURCE_EXHAUSTED";
     /// The provider refused our key (401, 403).
-    UpstreamAuth:       Operator 502 no  yes "server_error"          "upstream_auth"                  "api_error"              "INTERNAL";
+    UpstreamAuth:       Operator 502 no  yes yes "server_error"          "upstream_auth"                  "api_error"              "INTERNAL";
     /// The provider wants money (402, exhausted quota).
-    UpstreamQuota:      Operator 502 no  yes "server_error"          "upstream_quota"                 "api_error"              "RESOURCE_EXHAUSTED";
+    UpstreamQuota:      Operator 502 no  yes yes "server_error"          "upstream_quota"                 "api_error"              "RESOURCE_EXHAUSTED";
     /// The provider limits us.
-    UpstreamLimited:    Provider 429 yes yes "rate_limit_error"      "rate_limit_exceeded"            "rate_limit_error"       "RESOURCE_EXHAUSTED";
+    UpstreamLimited:    Provider 429 yes yes yes "rate_limit_error"      "rate_limit_exceeded"            "rate_limit_error"       "RESOURCE_EXHAUSTED";
     /// The provider knows no such model.
-    UpstreamNotFound:   Operator 404 no  yes "invalid_request_error" "model_not_found"                "not_found_error"        "NOT_FOUND";
+    UpstreamNotFound:   Operator 404 no  no  yes "invalid_request_error" "model_not_found"                "not_found_error"        "NOT_FOUND";
     /// The provider is overloaded (503, 529).
-    UpstreamOverloaded: Provider 503 yes yes "server_error"          "overloaded"                     "overloaded_error"       "UNAVAILABLE";
+    UpstreamOverloaded: Provider 503 yes no  yes "server_error"          "overloaded"                     "overloaded_error"       "UNAVAILABLE";
     /// The provider failed (5xx).
-    UpstreamFailed:     Provider 502 yes yes "server_error"          "upstream_error"                 "api_error"              "INTERNAL";
+    UpstreamFailed:     Provider 502 yes no  yes "server_error"          "upstream_error"                 "api_error"              "INTERNAL";
     /// The provider could not be reached.
-    UpstreamUnreachable: Provider 502 yes yes "server_error"         "upstream_unreachable"           "api_error"              "UNAVAILABLE";
+    UpstreamUnreachable: Provider 502 yes no  yes "server_error"         "upstream_unreachable"           "api_error"              "UNAVAILABLE";
     /// The provider did not answer in time.
-    UpstreamTimeout:    Provider 504 no  yes "server_error"          "upstream_timeout"               "timeout_error"          "DEADLINE_EXCEEDED";
+    UpstreamTimeout:    Provider 504 no  no  yes "server_error"          "upstream_timeout"               "timeout_error"          "DEADLINE_EXCEEDED";
     /// The provider's answer ended before its end.
-    UpstreamTruncated:  Provider 502 yes yes "server_error"          "upstream_truncated"             "api_error"              "INTERNAL";
+    UpstreamTruncated:  Provider 502 no  no  yes "server_error"          "upstream_truncated"             "api_error"              "INTERNAL";
     /// The provider's answer is not what its dialect says.
-    UpstreamInvalid:    Provider 502 yes yes "server_error"          "upstream_invalid"               "api_error"              "INTERNAL";
+    UpstreamInvalid:    Provider 502 no  no  yes "server_error"          "upstream_invalid"               "api_error"              "INTERNAL";
     /// No target is left to ask.
-    Unavailable:        Operator 503 no  no  "server_error"          "unavailable"                    "overloaded_error"       "UNAVAILABLE";
+    Unavailable:        Operator 503 no  no  no  "server_error"          "unavailable"                    "overloaded_error"       "UNAVAILABLE";
     /// The gateway is shutting down.
-    ShuttingDown:       Us       503 no  no  "server_error"          "gateway_shutdown"               "overloaded_error"       "UNAVAILABLE";
+    ShuttingDown:       Us       503 no  no  no  "server_error"          "gateway_shutdown"               "overloaded_error"       "UNAVAILABLE";
     /// A defect of ours.
-    Internal:           Us       500 no  no  "server_error"          "internal_error"                 "api_error"              "INTERNAL";
+    Internal:           Us       500 no  no  no  "server_error"          "internal_error"                 "api_error"              "INTERNAL";
 }
 
 /// Something went wrong. The message is for the caller: lower case unless the provider wrote it, no full

@@ -4,6 +4,7 @@
 //! another target holds back what comes out until [`Pipe::content`] is true.
 
 mod relay;
+mod resume;
 #[cfg(test)]
 mod tests;
 mod translate;
@@ -15,6 +16,8 @@ use crate::{
 };
 use bytes::Bytes;
 use relay::{Meter, Relay};
+pub use resume::Resume;
+use resume::Resumed;
 use translate::Translate;
 
 /// The way of one answer.
@@ -32,6 +35,7 @@ enum Way {
     Relay(Relay),
     Meter(Meter),
     Translate(Box<Translate>),
+    Resumed(Box<Resumed>),
 }
 
 impl Pipe {
@@ -66,6 +70,13 @@ impl Pipe {
         Pipe::new(Way::Translate(Box::new(Translate::new(provider.dialect(), streamed, request))))
     }
 
+    /// Another provider goes on with an answer of which something has been told. `streamed` is the form of its
+    /// answer. Only what is new comes out.
+    #[must_use]
+    pub fn resume(provider: DialectId, streamed: bool, resume: Resume) -> Pipe {
+        Pipe::new(Way::Resumed(Box::new(Resumed::new(provider.dialect(), streamed, resume))))
+    }
+
     fn new(way: Way) -> Pipe {
         Pipe { way, content: false, over: false, list: None }
     }
@@ -74,6 +85,16 @@ impl Pipe {
     #[must_use]
     pub fn listed(self) -> Pipe {
         Pipe { list: Some(Lister::default()), ..self }
+    }
+
+    /// The same for an answer that another provider could go on with: an error that comes after content is not
+    /// passed on, but told to whoever feeds the pipe.
+    #[must_use]
+    pub fn guarded(mut self) -> Pipe {
+        if let Way::Relay(relay) = &mut self.way {
+            relay.guard();
+        }
+        self
     }
 
     /// Takes the provider's next bytes. After an error only [`Pipe::fault`] may follow.
@@ -113,6 +134,11 @@ impl Pipe {
                 self.content = translate.content();
                 fed?;
             }
+            Way::Resumed(resumed) => {
+                let fed = resumed.feed(&chunk, out);
+                self.content = resumed.content();
+                fed?;
+            }
         }
         Ok(())
     }
@@ -145,6 +171,11 @@ impl Pipe {
                 self.content = translate.content();
                 finished?;
             }
+            Way::Resumed(resumed) => {
+                let finished = resumed.finish(out);
+                self.content = resumed.content();
+                finished?;
+            }
         }
         Ok(())
     }
@@ -159,6 +190,7 @@ impl Pipe {
             Way::Raw | Way::Meter(_) => Vec::new(),
             Way::Relay(relay) => relay.fault(fault),
             Way::Translate(translate) => translate.fault(fault),
+            Way::Resumed(resumed) => resumed.fault(fault),
         };
         let before = out.len();
         if !text.is_empty() {
@@ -191,12 +223,23 @@ impl Pipe {
         self.content
     }
 
+    /// The last word of a stream has passed: whatever comes yet is ceremony, or its usage.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        match &self.way {
+            Way::Raw | Way::Meter(_) => false,
+            Way::Relay(relay) => relay.seen().ended,
+            Way::Translate(translate) => translate.ended(),
+            Way::Resumed(resumed) => resumed.ended(),
+        }
+    }
+
     /// The error that passed through a relay after content, unchanged.
     #[must_use]
     pub fn failed(&self) -> Option<&Fault> {
         match &self.way {
             Way::Relay(relay) => relay.failed(),
-            Way::Raw | Way::Meter(_) | Way::Translate(_) => None,
+            Way::Raw | Way::Meter(_) | Way::Translate(_) | Way::Resumed(_) => None,
         }
     }
 
@@ -208,6 +251,7 @@ impl Pipe {
             Way::Relay(relay) => relay.seen().usage.as_ref(),
             Way::Meter(meter) => meter.usage(),
             Way::Translate(translate) => translate.usage(),
+            Way::Resumed(resumed) => resumed.usage(),
         }
     }
 
@@ -218,6 +262,7 @@ impl Pipe {
         match &self.way {
             Way::Raw | Way::Relay(_) | Way::Meter(_) => &NONE,
             Way::Translate(translate) => translate.losses(),
+            Way::Resumed(resumed) => resumed.losses(),
         }
     }
 }

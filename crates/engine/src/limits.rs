@@ -32,13 +32,71 @@ pub const WRITE_STALL: Span = Span::secs(60);
 pub const CONNECT: Span = Span::secs(3);
 /// How long until the first byte of a provider's answer.
 pub const FIRST_BYTE: Span = Span::secs(120);
+/// How long until the first content of a stream: as long as for a first byte, so that a provider which sends
+/// its head at once gets no more.
+pub const FIRST_TOKEN: Span = FIRST_BYTE;
 /// How long a provider may be silent between two pieces of an answer.
 pub const IDLE: Span = Span::secs(300);
 /// How long an exchange may take in all.
 pub const TOTAL: Span = Span::secs(30 * 60);
 
 /// Attempts in all for one request, the first included.
-pub const ATTEMPTS_MAX: u32 = 3;
+pub const ATTEMPTS_MAX: u32 = 4;
+/// Retries at the same target with the same key, while others are left.
+pub const RETRIES: u32 = 1;
+/// What is held back of a stream where that is asked for: so many bytes, for so long at most.
+pub const HOLD: (usize, Span) = (2 << 10, Span::millis(1_000));
+/// Attempts under way at once for one request: a slow one and the one that races it.
+pub const RACERS_MAX: usize = 2;
+/// The longest first pause before a retry; it doubles with each, and chance takes a part of it.
+pub const BACKOFF: Span = Span::millis(250);
+/// The longest pause before a retry that nobody asked for.
+pub const BACKOFF_MAX: Span = Span::secs(8);
+/// The longest pause that a provider may ask for while the caller waits. Who wants more is passed over.
+pub const RETRY_AFTER_MAX: Span = Span::secs(10);
+/// How long a first token may take before the next target is asked beside the slow one.
+pub const PATIENCE: Span = Span::secs(10);
+/// The same where the answer comes whole or the model thinks first.
+pub const PATIENCE_LONG: Span = Span::secs(60);
+/// The least and the most that may be learnt of a target's first tokens.
+pub const PATIENCE_MIN: Span = Span::secs(2);
+/// See [`PATIENCE_MIN`].
+pub const PATIENCE_MAX: Span = Span::secs(60);
+/// First tokens that must have been seen before their times count.
+pub const PATIENCE_LEARNT: u32 = 20;
+/// Most bytes of a stream that are kept so that another target can go on with it.
+pub const RECOVER_MAX: usize = 256 << 10;
+/// How long a stream whose last word has come may take to end.
+pub const AFTER_END: Span = Span::secs(5);
+
+/// Failures in a row that open a breaker.
+pub const BREAKER_STREAK: u32 = 5;
+/// Failures within [`BREAKER_WINDOW`] that open it where at least half of all fail.
+pub const BREAKER_SHARE: u32 = 10;
+/// How long failures are counted together.
+pub const BREAKER_WINDOW: Span = Span::secs(10);
+/// How long a breaker is open the first time; it doubles.
+pub const BREAKER_OPEN: Span = Span::secs(1);
+/// The longest that it is open: a provider that is back must be found within this and its probes.
+pub const BREAKER_OPEN_MAX: Span = Span::secs(15);
+/// The least between two probes.
+pub const BREAKER_PROBE_GAP: Span = Span::secs(1);
+/// Good probes that close it.
+pub const BREAKER_PROBES: u32 = 2;
+/// How long it must have been closed before it opens as if for the first time.
+pub const BREAKER_CALM: Span = Span::secs(60);
+/// How long a key rests that was limited, where the provider does not say.
+pub const KEY_REST: Span = Span::secs(5);
+/// How long a key rests that was refused, and the longest that a provider may have it rest.
+pub const KEY_REST_MAX: Span = Span::secs(60);
+/// First attempts that earn one retry at their provider: retries are 10 % of the traffic at most.
+pub const RETRY_EARNS: u32 = 10;
+/// Retries that a provider has at the beginning, in first attempts.
+pub const RETRY_BUDGET_MIN: u32 = 10 * RETRY_EARNS;
+/// Retries that can be saved up.
+pub const RETRY_BUDGET_MAX: u32 = 100;
+/// Models of one provider whose health is remembered.
+pub const TARGETS_KNOWN_MAX: usize = 4_096;
 /// Targets of one alias.
 pub const TARGETS_MAX: usize = 64;
 /// Keys of one provider.

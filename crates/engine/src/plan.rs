@@ -39,6 +39,8 @@ pub struct Plan {
     pub timeouts: Timeouts,
     /// Attempts in all for one request.
     pub attempts: u32,
+    /// What is done about targets that fail.
+    pub failover: Failover,
     /// Whom CORS answers, if anybody.
     pub cors: Option<Cors>,
     /// Largest request body, in bytes.
@@ -141,10 +143,51 @@ pub struct Timeouts {
     pub connect: Span,
     /// Until the first byte of the answer's head.
     pub first_byte: Span,
+    /// Until the first content of a stream.
+    pub first_token: Span,
     /// Between two pieces of the answer.
     pub idle: Span,
     /// The whole exchange.
     pub total: Span,
+}
+
+/// What is done about targets that fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failover {
+    /// Retries at the same target with the same key, while others are left.
+    pub retries: u32,
+    /// How long a stream's first token may take before the next target is asked beside the slow one; zero for
+    /// never.
+    pub race: Span,
+    /// What becomes of a stream that breaks off.
+    pub streams: Streams,
+    /// With [`Streams::Hold`]: so many bytes of a stream are held back at its beginning, or for so long.
+    pub hold: (usize, Span),
+    /// What a provider's content filter refuses is asked of the next target.
+    pub content_filter: bool,
+}
+
+/// What becomes of a stream that breaks off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Streams {
+    /// It ends with an error.
+    Off,
+    /// The same, but its beginning is held back, and as long as it is another target may be asked.
+    Hold,
+    /// The next target goes on with it, where that can be done truthfully.
+    Recover,
+}
+
+impl Default for Failover {
+    fn default() -> Self {
+        Failover {
+            retries: limits::RETRIES,
+            race: limits::PATIENCE,
+            streams: Streams::Recover,
+            hold: limits::HOLD,
+            content_filter: false,
+        }
+    }
 }
 
 /// Whom CORS answers.
@@ -170,6 +213,7 @@ impl Default for Plan {
             spare_upstreams: Vec::new(),
             timeouts: Timeouts::default(),
             attempts: limits::ATTEMPTS_MAX,
+            failover: Failover::default(),
             cors: None,
             body_max: limits::BODY_MAX,
             strict: false,
@@ -184,6 +228,7 @@ impl Default for Timeouts {
         Timeouts {
             connect: limits::CONNECT,
             first_byte: limits::FIRST_BYTE,
+            first_token: limits::FIRST_TOKEN,
             idle: limits::IDLE,
             total: limits::TOTAL,
         }

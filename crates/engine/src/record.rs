@@ -18,6 +18,9 @@ pub struct Record {
     pub model: String,
     /// What was tried, in order.
     pub trials: Vec<Trial>,
+    /// The one of them whose answer the caller got, as an index. Of an answer that was taken up by another
+    /// target it is the last.
+    pub voice: Option<usize>,
     /// The status he got; `None` where he left before there was one.
     pub status: Option<u16>,
     /// How it ended.
@@ -43,6 +46,12 @@ pub struct Trial {
     pub status: Option<u16>,
     /// What went wrong.
     pub fault: Option<FaultKind>,
+    /// What it cost, where the provider said.
+    pub usage: Option<Usage>,
+    /// Until the first content of its answer.
+    pub ttft: Option<Span>,
+    /// Another was faster, so it was given up.
+    pub outrun: bool,
 }
 
 /// How an exchange ended.

@@ -12,7 +12,7 @@ use crate::{
 use bytes::Bytes;
 use engine::{
     exchange::{Attempt, Exchange, Io, Order, Reply, Report, Upstream, UpstreamHead},
-    ledger::Command,
+    ledger::{Command, Note},
     record::Record,
     time::Instant,
 };
@@ -29,7 +29,7 @@ pub(crate) struct Drive {
     exchange: Exchange,
     worker: Rc<Worker>,
     client: ClientIo,
-    live: Option<(Attempt, Live)>,
+    live: Vec<(Attempt, Live)>,
     alarm: Option<Pin<Box<Sleep>>>,
     over: bool,
     /// The memory of the request's body, given back when all is over.
@@ -56,7 +56,7 @@ enum Live {
 impl Drive {
     /// Drives `exchange` for `client`.
     pub(crate) fn new(exchange: Exchange, worker: Rc<Worker>, client: ClientIo, permit: Permit) -> Self {
-        Drive { exchange, worker, client, live: None, alarm: None, over: false, _permit: permit }
+        Drive { exchange, worker, client, live: Vec::new(), alarm: None, over: false, _permit: permit }
     }
 
     /// The next thing for the caller.
@@ -64,12 +64,13 @@ impl Drive {
         while let Some(order) = self.exchange.order() {
             match order {
                 Order::Ask(command) => self.ask(command),
-                Order::Send(attempt, upstream) => self.live = Some((attempt, self.send(*upstream))),
-                Order::Cancel(attempt) => self.live = self.live.take().filter(|(live, _)| *live != attempt),
+                Order::Note(note) => self.note(note),
+                Order::Send(attempt, upstream) => self.live.push((attempt, self.send(*upstream))),
+                Order::Cancel(attempt) => self.live.retain(|(live, _)| *live != attempt),
                 Order::Head(reply) => return Poll::Ready(Step::Head(reply)),
                 Order::Body(bytes) => return Poll::Ready(Step::Body(bytes)),
                 Order::Abort => return Poll::Ready(Step::Abort),
-                Order::Wait { until, .. } => {
+                Order::Wait(until) => {
                     let report = ready!(self.poll_report(cx, until));
                     self.report(report);
                 }
@@ -84,8 +85,13 @@ impl Drive {
     }
 
     fn ask(&mut self, command: Command) {
-        let answer = self.worker.ledger().apply(command);
-        self.report(Report::Answer(answer));
+        let now = self.worker.now();
+        let answer = self.worker.ledger().apply(&self.exchange.asks(), command, now);
+        self.exchange.report(Report::Answer(answer), now);
+    }
+
+    fn note(&self, note: Note) {
+        self.worker.ledger().note(&self.exchange.asks(), note, self.worker.now());
     }
 
     fn send(&self, upstream: Upstream) -> Live {
@@ -99,15 +105,17 @@ impl Drive {
         Live::Asked(Box::pin(self.worker.pool().send(request)))
     }
 
-    /// What comes next of the attempt, or that it is time, or that the client has gone.
+    /// What comes next of any attempt, or that it is time, or that the client has gone.
     fn poll_report(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<Report> {
-        if let Some((attempt, live)) = &mut self.live
-            && let Poll::Ready(report) = live.poll(*attempt, cx)
-        {
-            if matches!(report, Report::End(_) | Report::Failed(..)) {
-                self.live = None;
+        for place in 0..self.live.len() {
+            if let Some((attempt, live)) = self.live.get_mut(place)
+                && let Poll::Ready(report) = live.poll(*attempt, cx)
+            {
+                if matches!(report, Report::End(_) | Report::Failed(..)) {
+                    self.live.swap_remove(place);
+                }
+                return Poll::Ready(report);
             }
-            return Poll::Ready(report);
         }
         if self.worker.is_shut() {
             return Poll::Ready(Report::ShuttingDown);
@@ -136,7 +144,7 @@ impl Drive {
 
     fn done(&mut self, record: &Record) {
         self.over = true;
-        self.live = None;
+        self.live.clear();
         self.worker.keep(record);
     }
 }
@@ -154,8 +162,10 @@ impl Drop for Drive {
         }
         self.report(Report::ClientGone);
         while let Some(order) = self.exchange.order() {
-            if let Order::Done(record) = order {
-                self.done(&record);
+            match order {
+                Order::Done(record) => self.done(&record),
+                Order::Note(note) => self.note(note),
+                _ => {}
             }
         }
     }

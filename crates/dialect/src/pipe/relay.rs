@@ -15,16 +15,24 @@ pub(super) struct Relay {
     /// The beginning of an event whose end has not come.
     held: Vec<u8>,
     failed: Option<Fault>,
+    /// An error is never passed on.
+    guarded: bool,
 }
 
 impl Relay {
     pub(super) fn new(dialect: &'static dyn Dialect) -> Relay {
-        Relay { dialect, frames: Frames::default(), glance: dialect.glance(), held: Vec::new(), failed: None }
+        let (frames, glance) = (Frames::default(), dialect.glance());
+        Relay { dialect, frames, glance, held: Vec::new(), failed: None, guarded: false }
+    }
+
+    /// From here on an error is told and not passed on.
+    pub(super) fn guard(&mut self) {
+        self.guarded = true;
     }
 
     pub(super) fn feed(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), Fault> {
-        let (glance, failed) = (&mut self.glance, &mut self.failed);
-        self.frames.feed(&chunk, &mut |frame| look(glance.as_mut(), failed, frame))?;
+        let (glance, failed, passes) = (&mut self.glance, &mut self.failed, !self.guarded);
+        self.frames.feed(&chunk, &mut |frame| look(glance.as_mut(), failed, passes, frame))?;
         // Where an event has ended, it ended in this chunk: what was held is part of it.
         let closed = chunk.len().saturating_sub(self.frames.open());
         if closed > 0 {
@@ -36,8 +44,8 @@ impl Relay {
     }
 
     pub(super) fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), Fault> {
-        let (glance, failed) = (&mut self.glance, &mut self.failed);
-        self.frames.finish(&mut |frame| look(glance.as_mut(), failed, frame))?;
+        let (glance, failed, passes) = (&mut self.glance, &mut self.failed, !self.guarded);
+        self.frames.finish(&mut |frame| look(glance.as_mut(), failed, passes, frame))?;
         if !self.seen().ended && self.failed.is_none() {
             return Err(Fault::new(
                 FaultKind::UpstreamTruncated,
@@ -67,11 +75,17 @@ impl Relay {
     }
 }
 
-/// An error after content passes on unchanged and is remembered; before it, another target may be asked.
-fn look(glance: &mut dyn Glance, failed: &mut Option<Fault>, frame: Frame<'_>) -> Result<(), Fault> {
+/// An error after content passes on unchanged and is remembered, where it `passes`; before it, another target
+/// may be asked.
+fn look(
+    glance: &mut dyn Glance,
+    failed: &mut Option<Fault>,
+    passes: bool,
+    frame: Frame<'_>,
+) -> Result<(), Fault> {
     match glance.frame(&frame) {
         Ok(()) => Ok(()),
-        Err(fault) if glance.seen().content => {
+        Err(fault) if passes && glance.seen().content => {
             failed.get_or_insert(fault);
             Ok(())
         }

@@ -6,7 +6,7 @@ use crate::{
     limits::ANSWER_MAX,
 };
 use bytes::Bytes;
-use std::mem;
+use std::{collections::BTreeSet, mem};
 
 pub(super) struct Translate {
     provider: &'static dyn Dialect,
@@ -18,6 +18,8 @@ pub(super) struct Translate {
     size: usize,
     /// Something of the answer itself has been written.
     content: bool,
+    /// The choices that have begun, and those of them that have not finished.
+    choices: (BTreeSet<u32>, BTreeSet<u32>),
     usage: Option<Usage>,
     losses: Losses,
 }
@@ -47,6 +49,7 @@ impl Translate {
             Target::Whole(caller, Box::new(Fold::new(provider.id())), caller.echo(request))
         };
         let model = request.model.clone();
+        let choices = (BTreeSet::new(), BTreeSet::new());
         Translate {
             provider,
             model,
@@ -54,6 +57,7 @@ impl Translate {
             target,
             size: 0,
             content: false,
+            choices,
             usage: None,
             losses: Losses::new(),
         }
@@ -111,6 +115,11 @@ impl Translate {
         self.content
     }
 
+    /// Every alternative that has begun has finished.
+    pub(super) fn ended(&self) -> bool {
+        !self.choices.0.is_empty() && self.choices.1.is_empty()
+    }
+
     pub(super) fn usage(&self) -> Option<&Usage> {
         self.usage.as_ref()
     }
@@ -135,6 +144,18 @@ impl Translate {
         if let Some(Event::Usage(usage)) = events.iter().rev().find(|event| matches!(event, Event::Usage(_)))
         {
             self.usage = Some(usage.clone());
+        }
+        for event in &events {
+            match event {
+                Event::BlockStart { choice, .. } if self.choices.0.insert(*choice) => {
+                    self.choices.1.insert(*choice);
+                }
+                Event::Finish { choice, .. } => {
+                    self.choices.0.insert(*choice);
+                    self.choices.1.remove(choice);
+                }
+                _ => {}
+            }
         }
         match &mut self.target {
             Target::Whole(_, fold, _) => events.into_iter().for_each(|event| fold.take(event)),

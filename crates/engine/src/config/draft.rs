@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     limits,
-    plan::{Access, Cors, DEFAULT_LISTEN, Plan, Timeouts},
+    plan::{Access, Cors, DEFAULT_LISTEN, Failover, Plan, Streams, Timeouts},
     secret::Secret,
     time::Span,
 };
@@ -50,7 +50,8 @@ impl<'a> Draft<'a> {
             listen: self.listen(config.listen.as_deref()),
             access: Access::default(),
             timeouts: self.timeouts(&config.timeouts),
-            attempts: self.attempts(config.attempts),
+            attempts: self.count(&["attempts"], config.attempts, 1, limits::ATTEMPTS_MAX),
+            failover: self.failover(&config.failover),
             cors: self.cors(config.cors),
             body_max: self.body(&config.limits),
             strict: config.strict,
@@ -182,6 +183,7 @@ impl<'a> Draft<'a> {
         Timeouts {
             connect: self.span(&["timeouts", "connect"], written.connect, default.connect),
             first_byte: self.span(&["timeouts", "first_byte"], written.first_byte, default.first_byte),
+            first_token: self.span(&["timeouts", "first_token"], written.first_token, default.first_token),
             idle: self.span(&["timeouts", "idle"], written.idle, default.idle),
             total: self.span(&["timeouts", "total"], written.total, default.total),
         }
@@ -198,14 +200,40 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn attempts(&mut self, written: Option<u32>) -> u32 {
-        match written {
-            Some(number) if number == 0 || number > limits::ATTEMPTS_CEILING => {
-                let what = format!("this must be from 1 to {}", limits::ATTEMPTS_CEILING);
-                self.wrong(&["attempts"], Problem::new(what));
-                limits::ATTEMPTS_MAX
+    fn failover(&mut self, written: &file::Failover) -> Failover {
+        let default = Failover::default();
+        let span = |written: Option<Duration>, default: Span| written.map_or(default, |Duration(span)| span);
+        let at = |name| ["failover", name];
+        for (name, written) in [("race", written.race), ("hold_time", written.hold_time)] {
+            if span(written, Span::ZERO) > limits::TIMEOUT_CEILING {
+                self.wrong(&at(name), Problem::new("this must be 24 hours at most"));
             }
-            written => written.unwrap_or(limits::ATTEMPTS_MAX),
+        }
+        let bytes = written.hold_bytes.map_or(default.hold.0, |size| size.0);
+        if bytes > limits::HOLD_MAX {
+            let what = format!("this must be {}KiB at most", limits::HOLD_MAX >> 10);
+            self.wrong(&at("hold_bytes"), Problem::new(what));
+        }
+        Failover {
+            retries: self.count(&at("retries"), written.retries, 0, default.retries),
+            race: span(written.race, default.race),
+            streams: written.streams.map_or(default.streams, Streams::from),
+            hold: (bytes, span(written.hold_time, default.hold.1)),
+            content_filter: written.content_filter,
+        }
+    }
+
+    /// A number of attempts or retries.
+    fn count(&mut self, path: Path<'_>, written: Option<u32>, least: u32, default: u32) -> u32 {
+        match written {
+            Some(number) if !(least..=limits::ATTEMPTS_CEILING).contains(&number) => {
+                self.wrong(
+                    path,
+                    Problem::new(format!("this must be from {least} to {}", limits::ATTEMPTS_CEILING)),
+                );
+                default
+            }
+            written => written.unwrap_or(default),
         }
     }
 

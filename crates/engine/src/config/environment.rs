@@ -22,7 +22,6 @@ pub const LATER: &[(&str, &str)] = &[
     ("GATEWAY_MAX_CONCURRENT", "queues are not built yet"),
     ("GATEWAY_MAX_QUEUE", "queues are not built yet"),
     ("LLM_SERVER_MAX_CONCURRENT", "queues are not built yet"),
-    ("REPLICATE_API_KEY", "Replicate is not built yet"),
 ];
 
 /// The environment, or nothing where the configuration switched it off.

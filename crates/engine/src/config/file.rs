@@ -2,7 +2,10 @@
 //! published schema is made of them.
 
 use super::values::{Duration, Keys, Names, Size};
-use crate::{plan::LogFormat, provider};
+use crate::{
+    plan::{self, LogFormat},
+    provider,
+};
 use dialect::DialectId;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
@@ -38,8 +41,10 @@ pub struct Config {
     pub environment: Option<bool>,
     /// How long things may take.
     pub timeouts: Timeouts,
-    /// How many attempts a request gets in all, 1 to 10. Default 3.
+    /// How many attempts a request gets in all, 1 to 10. Default 4.
     pub attempts: Option<u32>,
+    /// What is done about targets that fail.
+    pub failover: Failover,
     /// How large things may be.
     pub limits: Limits,
     /// How long streams may go on after the signal to stop. Default `10m`.
@@ -62,10 +67,45 @@ pub struct Timeouts {
     pub connect: Option<Duration>,
     /// Until the first byte of a provider's answer. Default `120s`.
     pub first_byte: Option<Duration>,
+    /// Until the first content of a stream. Default `120s`.
+    pub first_token: Option<Duration>,
     /// Between two pieces of an answer. Default `300s`.
     pub idle: Option<Duration>,
     /// For a request in all. Default `30m`.
     pub total: Option<Duration>,
+}
+
+/// What is done about targets that fail.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Failover {
+    /// Retries at the same target while others are left, 0 to 9: of what failed in a way that a moment may
+    /// mend. Default 1.
+    pub retries: Option<u32>,
+    /// How long a stream's first token may take before the next target is asked beside the slow one; the first
+    /// to speak is heard. `0s` for never. Default `10s`, and longer for models that think first; once enough of a
+    /// target is known, its own times count.
+    pub race: Option<Duration>,
+    /// What becomes of a stream that breaks off. Default `recover`.
+    pub streams: Option<Streams>,
+    /// With `streams: hold`, how many bytes are held back at the beginning. Default `2KiB`.
+    pub hold_bytes: Option<Size>,
+    /// With `streams: hold`, for how long at most. Default `1s`.
+    pub hold_time: Option<Duration>,
+    /// What a provider's content filter refuses is asked of the next target. Default `false`.
+    pub content_filter: bool,
+}
+
+/// What becomes of a stream that breaks off.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Streams {
+    /// It ends with an error.
+    Off,
+    /// The same, but its beginning is held back; as long as it is, another target may be asked.
+    Hold,
+    /// The next target goes on with it where it repeats what has been told; otherwise it ends with an error.
+    Recover,
 }
 
 /// How large things may be.
@@ -233,6 +273,16 @@ impl From<ModelsShape> for provider::ModelList {
             ModelsShape::Names => provider::ModelList::Names,
             ModelsShape::Google => provider::ModelList::Google,
             ModelsShape::Result => provider::ModelList::Result,
+        }
+    }
+}
+
+impl From<Streams> for plan::Streams {
+    fn from(streams: Streams) -> Self {
+        match streams {
+            Streams::Off => plan::Streams::Off,
+            Streams::Hold => plan::Streams::Hold,
+            Streams::Recover => plan::Streams::Recover,
         }
     }
 }

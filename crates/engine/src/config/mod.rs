@@ -125,10 +125,10 @@ impl Document {
 fn known_words() -> Vec<&'static str> {
     #[rustfmt::skip]
     const WORDS: &[&str] = &[
-        "$schema", "-", "attempts", "auth", "base_url", "body", "connect", "cors", "default_model", "default_provider", "dialect",
-        "drain", "drops", "enabled", "environment", "first_byte", "format", "generate_path", "headers", "idle", "keys",
-        "keys_file", "limits", "listen", "log", "models", "models_path", "models_shape", "providers", "renames",
-        "strict", "timeouts", "total",
+        "$schema", "-", "attempts", "auth", "base_url", "body", "connect", "content_filter", "cors", "default_model", "default_provider", "dialect",
+        "drain", "drops", "enabled", "environment", "failover", "first_byte", "first_token", "format", "generate_path", "headers", "hold_bytes", "hold_time", "idle", "keys",
+        "keys_file", "limits", "listen", "log", "models", "models_path", "models_shape", "providers", "race", "renames",
+        "retries", "streams", "strict", "timeouts", "total",
     ];
     WORDS.iter().copied().chain(crate::providers::PROVIDERS.iter().map(|row| row.name)).collect()
 }

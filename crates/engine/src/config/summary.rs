@@ -73,6 +73,14 @@ impl Plan {
         put("timeouts.first_byte", mine.first_byte != other.first_byte, span(mine.first_byte));
         put("timeouts.idle", mine.idle != other.idle, span(mine.idle));
         put("timeouts.total", mine.total != other.total, span(mine.total));
+        put("timeouts.first_token", mine.first_token != other.first_token, span(mine.first_token));
+        let (mine, other) = (self.failover, plain.failover);
+        put("failover.retries", mine.retries != other.retries, mine.retries.to_string());
+        put("failover.race", mine.race != other.race, span(mine.race));
+        put("failover.streams", mine.streams != other.streams, format!("{:?}", mine.streams).to_lowercase());
+        let hold = format!("{} bytes, {}", mine.hold.0, span(mine.hold.1));
+        put("failover.hold", mine.hold != other.hold, hold);
+        put("failover.content_filter", mine.content_filter, "true".to_owned());
         put("attempts", self.attempts != plain.attempts, self.attempts.to_string());
         put("limits.body", self.body_max != plain.body_max, format!("{} bytes", self.body_max));
         put("drain", self.drain != plain.drain, span(self.drain));

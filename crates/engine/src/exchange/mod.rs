@@ -1,25 +1,29 @@
 //! One request as a machine: reports in, orders out.
 //!
 //! A door makes an [`Exchange`], obeys its [`Order`]s one by one and reports what came of them. The machine
-//! knows no network and no clock; the door knows no policy. The only way back is before the first byte of
-//! the answer: a failed attempt returns to rendering with the next target.
+//! knows no network and no clock; the door knows no policy. The way back is before the first byte of the
+//! answer: a failed attempt returns to rendering with the next target. After it there is only the way on: a
+//! stream that breaks is taken up by another target where it stands, or ends with an error.
 
+mod answer;
 mod machine;
+mod remedy;
 mod render;
 mod reply;
 
 use crate::{
     access::Caller,
-    ledger::{Answer, Command},
+    ledger::{Answer, Asks, Command, Note, Turn},
     path::KeyChoice,
-    plan::{Aim, PlanHandle},
+    plan::{Aim, PlanHandle, Provider},
     provider::Operation,
     record::{Outcome, Record, Trial},
-    time::Instant,
+    time::{Instant, Span},
 };
 use bytes::Bytes;
 use dialect::{Carried, DialectId, Fault, Losses, canon, splice::Outline};
 use http::{HeaderMap, Method, StatusCode, Uri};
+use remedy::Trouble;
 use std::{collections::VecDeque, mem};
 
 /// A request as the door received it, its caller known and its body read.
@@ -62,8 +66,10 @@ pub struct Attempt(pub u32);
 
 /// What the door must do.
 pub enum Order {
-    /// Ask the ledger, and report the answer.
+    /// Ask the ledger, and report the answer before anything else.
     Ask(Command),
+    /// Have the ledger take note of how an attempt ended.
+    Note(Note),
     /// Send this request to a provider.
     Send(Attempt, Box<Upstream>),
     /// Give up an attempt: the provider must see it at once.
@@ -74,13 +80,8 @@ pub enum Order {
     Body(Bytes),
     /// Break the caller's connection: the answer is not whole, and the dialect has no other way to say so.
     Abort,
-    /// Report what comes of this attempt, or that it is `until`.
-    Wait {
-        /// The attempt from which a byte is wanted.
-        pull: Attempt,
-        /// When to wake, if nothing has come.
-        until: Instant,
-    },
+    /// Report what comes of any attempt that is under way, or that it is this time.
+    Wait(Instant),
     /// It is over: settle it and keep the record.
     Done(Box<Record>),
 }
@@ -175,6 +176,8 @@ struct Call {
     model: String,
     stream: bool,
     strict: bool,
+    /// The caller asks the model to think first.
+    thinks: bool,
     /// The body in canonical form, once a target needed it.
     canonical: Option<Carried<canon::Request>>,
 }
@@ -184,35 +187,64 @@ pub struct Exchange {
     plan: PlanHandle,
     inbound: Inbound,
     task: Task,
-    state: State,
     orders: VecDeque<Order>,
-    aims: VecDeque<Aim>,
-    /// The target that is being asked, or was asked last.
-    aim: Option<Aim>,
+    /// The targets, in the operator's order.
+    aims: Vec<Aim>,
+    /// Those that have not been asked, as indexes into `aims`.
+    left: Vec<usize>,
+    /// What the ledger has been asked.
+    asking: Option<Asking>,
+    /// The attempts under way. Once an answer has begun to go out, there is only that one.
+    live: Vec<Live>,
+    /// What went wrong last, as long as something may still be done about it.
+    trouble: Option<Box<Trouble>>,
     trials: Vec<Trial>,
+    /// The trial whose answer the caller gets.
+    voice: Option<usize>,
     losses: Losses,
     admitted: bool,
     /// The caller has gone.
-    left: bool,
+    left_by_caller: bool,
+    over: bool,
     deadline: Instant,
     status: Option<u16>,
     first_byte: Option<Instant>,
+    /// What the caller has been sent of a stream that another target could take up.
+    sent: Vec<Bytes>,
+    sent_len: usize,
 }
 
-/// Where the machine stands.
-enum State {
-    /// The ledger has been asked whether the caller may.
-    Admitting,
-    /// The ledger has been asked for the turn's key.
-    Choosing { keys: usize },
-    /// A provider has been asked and has not answered.
+/// What the ledger has been asked.
+#[derive(Clone, Copy)]
+enum Asking {
+    /// Whether the caller may.
+    Admission,
+    /// For a turn that shall mend what went wrong.
+    Remedy,
+    /// For a turn beside a slow one.
+    Race,
+}
+
+/// An attempt under way.
+struct Live {
+    attempt: Attempt,
+    turn: Turn,
+    /// How often its target has been asked with the same key, this time included.
+    tries: u32,
+    asked: Instant,
+    /// When the next target is asked beside it.
+    race: Instant,
+    phase: Phase,
+}
+
+/// Where an attempt stands.
+enum Phase {
+    /// The provider has not answered.
     Asked { until: Instant },
-    /// A provider has refused; its body is being read, as far as it matters.
+    /// The provider has refused; its body is being read, as far as it matters.
     Refused { head: UpstreamHead, body: Vec<u8>, until: Instant },
-    /// A provider is answering.
+    /// The provider is answering.
     Answering(Box<Answering>),
-    /// It is over.
-    Over,
 }
 
 /// An answer on its way.
@@ -222,7 +254,8 @@ struct Answering {
     /// What has been brought forth before the head was committed.
     held: Vec<Bytes>,
     held_len: usize,
-    committed: bool,
+    /// When its first content came.
+    begun: Option<Instant>,
     until: Instant,
 }
 
@@ -251,7 +284,7 @@ impl Exchange {
         let aim = Aim { provider, model: String::new() };
         let uri = plan.providers.get(provider).and_then(|p| p.address(path));
         match uri {
-            Some(uri) => Exchange::new(plan, inbound, Task::Pass { uri }, VecDeque::from([aim])),
+            Some(uri) => Exchange::new(plan, inbound, Task::Pass { uri }, vec![aim]),
             None => {
                 let fault = Fault::bad("", "the path cannot stand behind the provider's address");
                 Exchange::refuse(plan, DialectId::OpenaiChat, inbound, &fault)
@@ -261,10 +294,17 @@ impl Exchange {
 
     /// What to do next.
     pub fn order(&mut self) -> Option<Order> {
-        self.orders.pop_front().or_else(|| self.wait())
+        self.orders.pop_front().or_else(|| self.wait().map(Order::Wait))
     }
 
-    fn new(plan: PlanHandle, inbound: Inbound, task: Task, aims: VecDeque<Aim>) -> Self {
+    /// What the ledger must know to answer [`Order::Ask`] and [`Order::Note`].
+    #[must_use]
+    pub fn asks(&self) -> Asks<'_> {
+        let Inbound { key, roll, .. } = self.inbound;
+        Asks { plan: &self.plan, aims: &self.aims, left: &self.left, key, roll }
+    }
+
+    fn new(plan: PlanHandle, inbound: Inbound, task: Task, aims: Vec<Aim>) -> Self {
         let deadline = inbound.arrived.after(plan.timeouts.total);
         let mut orders = VecDeque::with_capacity(4);
         orders.push_back(Order::Ask(Command::Admit(inbound.caller)));
@@ -272,17 +312,23 @@ impl Exchange {
             plan,
             inbound,
             task,
-            state: State::Admitting,
             orders,
+            left: (0..aims.len()).collect(),
             aims,
-            aim: None,
-            trials: Vec::new(),
+            asking: Some(Asking::Admission),
+            live: Vec::with_capacity(1),
+            trouble: None,
+            trials: Vec::with_capacity(1),
+            voice: None,
             losses: Losses::new(),
             admitted: false,
-            left: false,
+            left_by_caller: false,
+            over: false,
             deadline,
             status: None,
             first_byte: None,
+            sent: Vec::new(),
+            sent_len: 0,
         }
     }
 
@@ -290,7 +336,7 @@ impl Exchange {
         plan: PlanHandle,
         dialect: DialectId,
         inbound: Inbound,
-        read: Result<(Call, VecDeque<Aim>), Fault>,
+        read: Result<(Call, Vec<Aim>), Fault>,
     ) -> Self {
         match read {
             Ok((call, aims)) => Exchange::new(plan, inbound, Task::Call(Box::new(call)), aims),
@@ -301,33 +347,50 @@ impl Exchange {
     /// A request that is refused before anything is asked of anybody.
     fn refuse(plan: PlanHandle, dialect: DialectId, inbound: Inbound, fault: &Fault) -> Self {
         let arrived = inbound.arrived;
-        let mut exchange = Exchange::new(plan, inbound, Task::Refused(dialect), VecDeque::new());
+        let mut exchange = Exchange::new(plan, inbound, Task::Refused(dialect), Vec::new());
         exchange.orders.clear();
+        exchange.asking = None;
         exchange.tell(fault, arrived);
         exchange
     }
 
-    fn wait(&self) -> Option<Order> {
-        let until = match &self.state {
-            State::Admitting | State::Choosing { .. } | State::Over => return None,
-            State::Asked { until } | State::Refused { until, .. } => *until,
-            State::Answering(answering) => answering.until,
-        };
-        Some(Order::Wait { pull: self.attempt(), until: until.min(self.deadline) })
+    /// Until when there is something to wait for.
+    fn wait(&self) -> Option<Instant> {
+        if self.over || self.asking.is_some() {
+            return None;
+        }
+        let pause = self.trouble.as_ref().filter(|_| self.live.is_empty()).and_then(|trouble| trouble.pause);
+        let race = self.live.iter().map(|live| live.race).min().filter(|_| self.may_race());
+        let limits = self.live.iter().map(Live::until);
+        let hold = self.hold();
+        let ripe = self.live.iter().filter_map(|live| live.ripe(hold));
+        limits.chain(ripe).chain(race).chain(pause).chain([self.deadline]).min()
     }
 
-    /// The attempt that is under way, or was last.
-    fn attempt(&self) -> Attempt {
-        Attempt(u32::try_from(self.trials.len()).unwrap_or(u32::MAX).saturating_sub(1))
+    /// The provider of a target.
+    fn provider(&self, aim: usize) -> Option<&Provider> {
+        self.plan.providers.get(self.aims.get(aim)?.provider)
+    }
+
+    /// The dialect in which a target is asked.
+    fn dialect_of(&self, aim: usize) -> DialectId {
+        let Some(provider) = self.provider(aim) else { return DialectId::OpenaiChat };
+        let model = self.aims.get(aim).map_or("", |aim| aim.model.as_str());
+        let speech = match &self.task {
+            Task::Call(call) => provider.speech(call.dialect, model),
+            _ => None,
+        };
+        speech.map_or_else(|| provider.dialect(), |speech| speech.dialect)
     }
 
     /// The record, for which the exchange gives up what it knows: it is over.
-    fn record(&mut self, outcome: Outcome, usage: Option<canon::Usage>, now: Instant) -> Record {
+    fn record(&mut self, outcome: Outcome, now: Instant) -> Record {
         let (dialect, model) = match &mut self.task {
             Task::Call(call) => (call.dialect, mem::take(&mut call.model)),
-            Task::Pass { .. } => (self.provider_dialect(), String::new()),
+            Task::Pass { .. } => (self.dialect_of(0), String::new()),
             Task::Refused(dialect) => (*dialect, String::new()),
         };
+        let usage = self.voice.and_then(|voice| self.trials.get(voice)?.usage.clone());
         Record {
             id: mem::take(&mut self.inbound.id),
             caller: self.inbound.caller,
@@ -335,12 +398,40 @@ impl Exchange {
             dialect,
             model,
             trials: mem::take(&mut self.trials),
+            voice: self.voice,
             status: self.status,
             outcome,
             usage,
             ttft: self.first_byte.map(|at| at.since(self.inbound.arrived)),
             took: now.since(self.inbound.arrived),
             losses: mem::take(&mut self.losses),
+        }
+    }
+}
+
+impl Answering {
+    /// When its beginning has been held back for long enough.
+    fn ripe(&self, hold: Option<(usize, Span)>) -> Instant {
+        match (self.begun, hold) {
+            (Some(begun), Some((_, time))) => begun.after(time),
+            _ => Instant(u64::MAX),
+        }
+    }
+}
+
+impl Live {
+    /// When what it holds back goes out, whatever comes.
+    fn ripe(&self, hold: Option<(usize, Span)>) -> Option<Instant> {
+        match &self.phase {
+            Phase::Answering(answering) if !answering.held.is_empty() => Some(answering.ripe(hold)),
+            _ => None,
+        }
+    }
+
+    fn until(&self) -> Instant {
+        match &self.phase {
+            Phase::Asked { until } | Phase::Refused { until, .. } => *until,
+            Phase::Answering(answering) => answering.until,
         }
     }
 }

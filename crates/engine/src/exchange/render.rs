@@ -14,11 +14,14 @@ use dialect::{
     splice::{Edit, Outline},
 };
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
-use std::{borrow::Cow, collections::VecDeque};
+use std::borrow::Cow;
 
 /// The members by which a request is authorised, routed and limited. What stands in them must be read the
 /// same by us and by whatever parser the provider uses.
 const POLICY: &[&str] = &["model", "stream"];
+
+/// Members that ask a model to think first.
+const THINKING: [&str; 3] = ["reasoning", "reasoning_effort", "thinking"];
 
 /// Reads what must be known of an operation before a provider is chosen.
 pub(super) fn read_call(
@@ -26,8 +29,8 @@ pub(super) fn read_call(
     dialect: DialectId,
     operation: Operation,
     inbound: &Inbound,
-) -> Result<(Call, VecDeque<Aim>), Fault> {
-    let outline = Outline::read(&inbound.body, POLICY)?;
+) -> Result<(Call, Vec<Aim>), Fault> {
+    let outline = Outline::read(&inbound.body, &[POLICY, &THINKING].concat())?;
     let (model, stream) = match &inbound.named {
         Some(named) => (named.model.clone(), named.stream),
         None => {
@@ -38,8 +41,12 @@ pub(super) fn read_call(
     };
     let strict = plan.strict || wants_strict(&inbound.headers)?;
     let aims = plan.resolve(&model)?;
-    let call = Call { dialect, operation, relayed: None, outline, model, stream, strict, canonical: None };
-    Ok((call, aims.into()))
+    let asks =
+        |name: &&str| outline.raw(name).is_some_and(|raw| !raw.contains("none") && !raw.contains("disabled"));
+    let thinks = THINKING.iter().any(asks);
+    let relayed = None;
+    let call = Call { dialect, operation, relayed, outline, model, stream, strict, thinks, canonical: None };
+    Ok((call, aims))
 }
 
 fn wants_strict(headers: &HeaderMap) -> Result<bool, Fault> {

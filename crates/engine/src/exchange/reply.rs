@@ -1,7 +1,7 @@
 //! The head of our answer, and which way its body goes.
 
 use super::{Exchange, Reply, Task, UpstreamHead, render};
-use crate::{headers, limits, provider::Operation};
+use crate::{headers, limits, plan::Streams, provider::Operation};
 use bytes::Bytes;
 use dialect::{DialectId, Fault, FaultKind, Losses, pipe::Pipe};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -24,24 +24,18 @@ pub(super) struct Way {
     pub(super) listed: bool,
     /// Nothing is rewritten.
     pub(super) relayed: bool,
+    /// Another target could go on with this answer where it breaks off: what is sent is kept.
+    pub(super) guarded: bool,
 }
 
 impl Exchange {
-    /// The dialect in which the provider was asked.
-    pub(super) fn provider_dialect(&self) -> DialectId {
-        let Some(aim) = &self.aim else { return DialectId::OpenaiChat };
-        let Some(provider) = self.plan.providers.get(aim.provider) else { return DialectId::OpenaiChat };
-        let speech = match &self.task {
-            Task::Call(call) => provider.speech(call.dialect, &aim.model),
-            _ => None,
-        };
-        speech.map_or_else(|| provider.dialect(), |speech| speech.dialect)
-    }
-
     /// Chooses the way of an answer whose head has come.
-    pub(super) fn open(&mut self, head: &UpstreamHead) -> Result<Way, Fault> {
-        let provider = self.provider_dialect();
-        let raw = Way { pipe: Pipe::raw(), streamed: false, listed: false, relayed: true };
+    pub(super) fn open(&mut self, head: &UpstreamHead, aim: usize) -> Result<Way, Fault> {
+        let provider = self.dialect_of(aim);
+        let lost = || Fault::new(FaultKind::UpstreamTruncated, "the provider's answer broke off");
+        let resume = if self.status.is_some() { Some(self.resume().ok_or_else(lost)?) } else { None };
+        let others = !self.left.is_empty() && self.plan.failover.streams == Streams::Recover;
+        let raw = Way { pipe: Pipe::raw(), streamed: false, listed: false, relayed: true, guarded: false };
         let Task::Call(call) = &mut self.task else { return Ok(raw) };
         if call.operation != Operation::Generate || call.relayed.is_some() {
             return Ok(raw);
@@ -50,20 +44,23 @@ impl Exchange {
         if is_compressed(&head.headers) {
             // We asked for plain bytes. What cannot be read can still be relayed, but not translated.
             let fault = Fault::new(FaultKind::UpstreamInvalid, "the provider compressed its answer unasked");
-            return if same { Ok(raw) } else { Err(fault) };
+            return if same && self.status.is_none() { Ok(raw) } else { Err(fault) };
         }
         let events = is_events(&head.headers);
-        let relayed = same && events == call.stream;
-        let pipe = if !relayed {
-            Pipe::translate(provider, events, render::canonical(call, &self.inbound.body)?)
-        } else if !events && !head.framed {
-            Pipe::relay_unframed(provider)
-        } else {
-            Pipe::relay(provider, events)
-        };
+        let relayed = same && events == call.stream && resume.is_none();
         let listed = call.stream && self.inbound.named.as_ref().is_some_and(|named| named.list);
+        let guarded = call.stream && others && !listed;
+        let pipe = match resume {
+            Some(resume) => Pipe::resume(provider, events, resume),
+            None if !relayed => {
+                Pipe::translate(provider, events, render::canonical(call, &self.inbound.body)?)
+            }
+            None if !events && !head.framed => Pipe::relay_unframed(provider),
+            None => Pipe::relay(provider, events),
+        };
         let pipe = if listed { pipe.listed() } else { pipe };
-        Ok(Way { pipe, streamed: call.stream, listed, relayed: relayed && !listed })
+        let pipe = if guarded { pipe.guarded() } else { pipe };
+        Ok(Way { pipe, streamed: call.stream, listed, relayed: relayed && !listed, guarded })
     }
 }
 
@@ -103,7 +100,7 @@ pub(super) fn estimate(exchange: &Exchange, dialect: DialectId, tokens: u64) -> 
 pub(super) fn fault(exchange: &Exchange, fault: &Fault) -> (Reply, Bytes) {
     let dialect = match &exchange.task {
         Task::Call(call) => call.dialect,
-        Task::Pass { .. } => exchange.provider_dialect(),
+        Task::Pass { .. } => exchange.dialect_of(0),
         Task::Refused(dialect) => *dialect,
     };
     let body: Bytes = dialect.dialect().write_fault(fault).into();
@@ -132,7 +129,8 @@ fn ours(exchange: &Exchange, headers: &mut HeaderMap) {
     if let Ok(id) = HeaderValue::from_str(&exchange.inbound.id) {
         headers.insert(REQUEST_ID, id);
     }
-    let (Task::Call(_), Some(last)) = (&exchange.task, exchange.trials.last()) else { return };
+    let heard = exchange.voice.and_then(|voice| exchange.trials.get(voice));
+    let (Task::Call(_), Some(last)) = (&exchange.task, heard.or(exchange.trials.last())) else { return };
     headers.insert(TARGET, legible(&[last.provider.as_str(), last.model.as_str()].join("/")));
     headers.insert(ATTEMPTS, exchange.trials.len().into());
     if !exchange.losses.is_empty() {

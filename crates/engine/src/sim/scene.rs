@@ -5,7 +5,7 @@ use crate::{
     access::Caller,
     exchange::{Inbound, Io, Named},
     path::KeyChoice,
-    plan::{Aim, Plan, PlanHandle, Provider, Timeouts},
+    plan::{Aim, Failover, Plan, PlanHandle, Provider, Streams, Timeouts},
     provider::{Operation, of_dialect},
     secret::Secret,
     speech::{Speech, spoken},
@@ -31,6 +31,7 @@ pub(super) struct Scene {
     /// Per target of the alias.
     pub(super) targets: Vec<Target>,
     pub(super) attempts: u32,
+    pub(super) streams: Streams,
     /// The caller leaves after so many steps.
     pub(super) leaves: Option<u64>,
     /// The gateway is shut after so many steps.
@@ -42,7 +43,11 @@ pub(super) struct Scene {
 pub(super) struct Target {
     pub(super) dialect: DialectId,
     pub(super) keys: usize,
+    /// What it does when it is first asked, and whenever it is asked again.
     pub(super) act: Act,
+    pub(super) then: Act,
+    /// How long until anything comes.
+    pub(super) first: Span,
     /// Bytes of a body that come at once.
     pub(super) piece: usize,
     /// Time between two pieces.
@@ -87,6 +92,7 @@ impl Scene {
             stream: chance.percent(60),
             targets: (0..count).map(|_| Target::by(&mut chance)).collect(),
             attempts: u32::try_from(1 + chance.below(4)).unwrap(),
+            streams: *chance.pick(&[Streams::Off, Streams::Hold, Streams::Recover, Streams::Recover]),
             leaves: chance.percent(15).then(|| chance.below(40)),
             shut: chance.percent(3).then(|| chance.below(40)),
         }
@@ -105,9 +111,11 @@ impl Scene {
                 .collect(),
             aliases: [("m".to_owned(), aims)].into(),
             attempts: self.attempts,
+            failover: Failover { streams: self.streams, ..Failover::default() },
             timeouts: Timeouts {
                 connect: Span::secs(3),
                 first_byte: Span::secs(60),
+                first_token: Span::secs(60),
                 idle: Span::secs(30),
                 total: Span::secs(600),
             },
@@ -148,6 +156,8 @@ impl Target {
             dialect: *chance.pick(&spoken_by_callers()),
             keys: usize::try_from(chance.below(4)).unwrap(),
             act: Act::by(chance),
+            then: Act::by(chance),
+            first: Span::millis(if chance.percent(20) { chance.below(30_000) } else { chance.below(2_000) }),
             piece: usize::try_from(1 + chance.below(400)).unwrap(),
             pause: Span::millis(chance.below(5_000)),
         }

@@ -4,7 +4,8 @@ use super::scene::{Act, OPERATION, Scene, WORDS};
 use crate::{
     exchange::{Attempt, Exchange, Order, Reply, Report, UpstreamHead},
     ledger::{Command, Ledger},
-    record::{Outcome, Record},
+    limits::RACERS_MAX,
+    record::{Outcome, Record, Trial},
     time::{Instant, Span},
 };
 use bytes::Bytes;
@@ -23,6 +24,11 @@ pub(super) struct Ending {
     aborted: bool,
     record: Option<Box<Record>>,
     sent: u32,
+    /// The providers that were asked, in order.
+    asked: Vec<usize>,
+    /// Attempts that went on with an answer which had begun.
+    resumed: u32,
+    raced: bool,
     cancelled: u32,
     left: bool,
 }
@@ -32,6 +38,8 @@ struct Live {
     head: Option<UpstreamHead>,
     pieces: Vec<Bytes>,
     at: usize,
+    /// When the next thing comes, and how long each takes.
+    next: Instant,
     pause: Span,
     end: End,
 }
@@ -65,15 +73,21 @@ pub(super) fn play(scene: &Scene) -> Result<Ending, String> {
         match order {
             Order::Ask(command) => {
                 admissions += u64::from(matches!(command, Command::Admit(_)));
-                let answer = ledger.apply(command);
+                let answer = ledger.apply(&exchange.asks(), command, now);
                 exchange.report(Report::Answer(answer), now);
             }
+            Order::Note(note) => ledger.note(&exchange.asks(), note, now),
             Order::Send(attempt, upstream) => {
-                rule(ending.head.is_none(), "no provider is asked after the first byte")?;
-                rule(live.is_empty(), "one attempt at a time")?;
+                rule(ending.head.is_none() || live.is_empty(), "nobody is asked beside one who speaks")?;
+                rule(live.len() < RACERS_MAX, "few attempts are under way at once")?;
+                rule(attempt.0 == ending.sent, "attempts are numbered")?;
                 ending.sent += 1;
                 rule(ending.sent <= scene.attempts, "attempts are bounded")?;
-                live.insert(attempt, Live::of(scene, upstream.provider));
+                ending.resumed += u32::from(ending.head.is_some());
+                ending.asked.push(upstream.provider);
+                let times = ending.asked.iter().filter(|asked| **asked == upstream.provider).count();
+                live.insert(attempt, Live::of(scene, upstream.provider, times, now));
+                ending.raced |= live.len() > 1;
             }
             Order::Cancel(attempt) => {
                 live.remove(&attempt);
@@ -88,9 +102,8 @@ pub(super) fn play(scene: &Scene) -> Result<Ending, String> {
                 ending.body.extend_from_slice(&bytes);
             }
             Order::Abort => ending.aborted = true,
-            Order::Wait { pull, until } => {
-                rule(until >= now, "a wait ends in the future")?;
-                let (report, at) = wait(&mut live, pull, now, until);
+            Order::Wait(until) => {
+                let (report, at) = wait(&mut live, now, until.max(now));
                 now = at;
                 exchange.report(report, now);
             }
@@ -104,38 +117,39 @@ pub(super) fn play(scene: &Scene) -> Result<Ending, String> {
     }
     rule(admissions <= 1 && (ending.left || admissions == 1), "the ledger is asked once")?;
     rule(ledger.in_flight() == 0 && ledger.settled() == admissions, "every admission is settled once")?;
+    rule(ledger.under_way() == 0, "every turn is given back")?;
     rule(live.is_empty(), "nothing goes on at a provider that nobody waits for")?;
     ending.check(scene)?;
     Ok(ending)
 }
 
-fn wait(
-    live: &mut BTreeMap<Attempt, Live>,
-    pull: Attempt,
-    now: Instant,
-    until: Instant,
-) -> (Report, Instant) {
-    let Some(attempt) = live.get_mut(&pull) else { return (Report::Woke, until) };
-    let at = now.after(attempt.pause);
-    if at >= until || attempt.is_silent() {
+/// What comes first of any attempt, or the end of the wait.
+fn wait(live: &mut BTreeMap<Attempt, Live>, now: Instant, until: Instant) -> (Report, Instant) {
+    let speaks = live.iter_mut().filter(|(_, one)| !one.is_silent());
+    let Some((attempt, first)) = speaks.min_by_key(|(_, one)| one.next) else { return (Report::Woke, until) };
+    if first.next >= until {
         return (Report::Woke, until);
     }
-    let report = attempt.next(pull);
+    let (attempt, at) = (*attempt, first.next.max(now));
+    first.next = at.after(first.pause);
+    let report = first.report(attempt);
     if matches!(report, Report::End(_) | Report::Failed(..)) {
-        live.remove(&pull);
+        live.remove(&attempt);
     }
     (report, at)
 }
 
 impl Live {
-    fn of(scene: &Scene, provider: usize) -> Live {
+    /// What a provider does that is asked for the so manieth time.
+    fn of(scene: &Scene, provider: usize, times: usize, now: Instant) -> Live {
         let target = &scene.targets[provider];
+        let act = if times > 1 { &target.then } else { &target.act };
         let whole = target.answer(scene.stream);
         let part = |thousandths: u64| {
             let end = usize::try_from(whole.len() as u64 * thousandths / 1_000).unwrap();
             whole[..end].to_vec()
         };
-        let (status, body, end) = match &target.act {
+        let (status, body, end) = match act {
             Act::Answer => (200, whole.clone(), End::Clean),
             Act::Cut(at) => (200, part(*at), End::Clean),
             Act::Break(at) => (200, part(*at), End::Broken),
@@ -150,14 +164,14 @@ impl Live {
         };
         let head = (status > 0).then(|| head(status, scene.stream && status == 200));
         let pieces = body.chunks(target.piece).map(Bytes::copy_from_slice).collect();
-        Live { head, pieces, at: 0, pause: target.pause, end }
+        Live { head, pieces, at: 0, next: now.after(target.first), pause: target.pause, end }
     }
 
     fn is_silent(&self) -> bool {
         self.head.is_none() && self.at == self.pieces.len() && matches!(self.end, End::Never)
     }
 
-    fn next(&mut self, attempt: Attempt) -> Report {
+    fn report(&mut self, attempt: Attempt) -> Report {
         if let Some(head) = self.head.take() {
             return Report::Head(attempt, head);
         }
@@ -191,6 +205,9 @@ impl Ending {
         let record = self.record.as_ref().ok_or("every exchange ends")?;
         let (named, sent) = (record.trials.len(), self.sent as usize);
         rule(named == sent || self.left && named == sent + 1, "the record names every attempt")?;
+        let fine = |trial: &&Trial| trial.fault.is_none() && !trial.outrun;
+        let good = record.trials.iter().filter(fine).count();
+        rule(record.outcome != Outcome::Whole || good == 1, "one attempt went well")?;
         let told = self.head.as_ref().map(|head| head.status.as_u16());
         rule(self.left || told == record.status, "the record tells the caller's status")?;
         match record.outcome {
@@ -200,7 +217,9 @@ impl Ending {
                 let message = self.read(scene).ok_or("a whole answer can be read")?;
                 rule(text(&message) == WORDS, "a whole answer holds every word")?;
                 // A stream may be cut behind its last word and before its usage, by the provider or by a limit.
-                let uncut = matches!(scene.targets[record.trials.len() - 1].act, Act::Answer)
+                let voice = record.voice.ok_or("a whole answer is somebody's")?;
+                let target = &scene.targets[self.asked[voice]];
+                let uncut = matches!((&target.act, &target.then), (Act::Answer, Act::Answer))
                     && record.took < scene.plan().timeouts.total
                     && scene.shut.is_none();
                 rule(!uncut || record.usage.is_some(), "a whole answer tells its usage")
@@ -254,6 +273,9 @@ pub(super) struct Tally {
     broken_off: u64,
     left: u64,
     cancelled: u64,
+    raced: u64,
+    resumed: u64,
+    again: u64,
 }
 
 impl Tally {
@@ -266,10 +288,14 @@ impl Tally {
         self.broken_off += u64::from(matches!(record.outcome, Outcome::Fault(_)) && !refused);
         self.left += u64::from(record.outcome == Outcome::ClientGone);
         self.cancelled += u64::from(ending.cancelled > 0);
+        self.raced += u64::from(ending.raced);
+        self.resumed += u64::from(ending.resumed > 0 && record.outcome == Outcome::Whole);
+        self.again += u64::from(ending.asked.windows(2).any(|pair| pair[0] == pair[1]));
     }
 
     pub(super) fn assert_all_happened(&self) {
-        let all = [self.whole, self.failed_over, self.refused, self.broken_off, self.left, self.cancelled];
+        let Tally { whole, failed_over, refused, broken_off, left, cancelled, raced, resumed, again } = *self;
+        let all = [whole, failed_over, refused, broken_off, left, cancelled, raced, resumed, again];
         assert!(all.iter().all(|count| *count > 0), "something never happens: {self:?}");
     }
 }

@@ -4,7 +4,7 @@ use super::plan;
 use crate::{
     access::Caller,
     exchange::{Exchange, Inbound, Order, Report},
-    ledger::Answer,
+    ledger::{Answer, Turn},
     path::KeyChoice,
     provider::Operation,
     time::Instant,
@@ -29,7 +29,9 @@ fn sent(caller: DialectId, body: &str) -> String {
         arrived: Instant::default(),
     };
     let mut exchange = Exchange::call(Rc::new(Arc::new(plan)), caller, Operation::Generate, inbound);
-    exchange.report(Report::Answer(Answer::Admitted), Instant::default());
+    let turn = Turn { aim: 0, key: 0, keys_left: false, patience: None };
+    exchange.order();
+    exchange.report(Report::Answer(Answer::Admitted(turn)), Instant::default());
     while let Some(order) = exchange.order() {
         match order {
             Order::Send(_, upstream) => return String::from_utf8(upstream.body.concat()).unwrap(),

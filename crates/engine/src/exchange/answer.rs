@@ -1,0 +1,331 @@
+//! The transitions: what becomes of an answer.
+
+use super::{Answering, Exchange, Live, Order, Phase, Task, UpstreamHead, machine::Said, reply};
+use crate::{
+    ledger::Verdict,
+    limits::{AFTER_END, ERROR_BODY_MAX, HOLD_MAX, RECOVER_MAX, SECRET_MIN},
+    plan::Streams,
+    record::Outcome,
+    time::{Instant, Span},
+};
+use bytes::Bytes;
+use dialect::{
+    Fault, FaultKind,
+    pipe::{Pipe, Resume},
+};
+use std::mem;
+
+impl Exchange {
+    /// The head of an answer has come.
+    pub(super) fn head(&mut self, mut live: Live, head: UpstreamHead, now: Instant) {
+        if let Some(trial) = self.trial_of(&live) {
+            trial.status = Some(head.status.as_u16());
+        }
+        if head.status.is_informational() {
+            // `Upgrade` never goes to a provider, and a 101 that nobody asked for cannot be passed on.
+            self.orders.push_back(Order::Cancel(live.attempt));
+            let what = "the provider switched protocols unasked";
+            return self.failed(live, Fault::new(FaultKind::UpstreamInvalid, what), now);
+        }
+        let until = now.after(self.plan.timeouts.idle);
+        if matches!(self.task, Task::Call(_)) && !head.status.is_success() {
+            live.phase = Phase::Refused { head, body: Vec::new(), until };
+            return self.live.push(live);
+        }
+        match self.open(&head, live.turn.aim) {
+            Ok(way) => {
+                let token = live.asked.after(self.plan.timeouts.first_token);
+                let until = if way.streamed { until.min(token) } else { until };
+                let answering = Answering { head, way, held: Vec::new(), held_len: 0, begun: None, until };
+                live.phase = Phase::Answering(Box::new(answering));
+                if matches!(self.task, Task::Pass { .. }) {
+                    self.commit(&mut live, false, now);
+                }
+                self.live.push(live);
+            }
+            Err(fault) => {
+                self.orders.push_back(Order::Cancel(live.attempt));
+                self.failed(live, fault, now);
+            }
+        }
+    }
+
+    /// A piece of an answer has come.
+    pub(super) fn body(&mut self, mut live: Live, bytes: Bytes, now: Instant) {
+        let limit = now.after(self.plan.timeouts.idle);
+        match &mut live.phase {
+            Phase::Asked { .. } => {}
+            Phase::Refused { body, until, .. } => {
+                *until = limit;
+                let room = ERROR_BODY_MAX.saturating_sub(body.len());
+                body.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
+                if body.len() == ERROR_BODY_MAX {
+                    self.orders.push_back(Order::Cancel(live.attempt));
+                    return self.refused(live, now);
+                }
+            }
+            Phase::Answering(_) => {
+                let fed = self.pour(&mut live, now, |pipe, out| pipe.feed(bytes, out));
+                if let Err(fault) = fed {
+                    self.orders.push_back(Order::Cancel(live.attempt));
+                    return self.failed(live, fault, now);
+                }
+                let (said, token) = (self.is_said(&live), live.asked.after(self.plan.timeouts.first_token));
+                if let Phase::Answering(answering) = &mut live.phase {
+                    answering.until = match said {
+                        true => limit.min(now.after(AFTER_END)),
+                        false if answering.way.streamed && !answering.way.pipe.content() => limit.min(token),
+                        false => limit,
+                    };
+                }
+            }
+        }
+        self.live.push(live);
+    }
+
+    /// The last word of a stream has come: what follows is ceremony.
+    pub(super) fn is_said(&self, live: &Live) -> bool {
+        matches!(&live.phase, Phase::Answering(answering) if answering.way.streamed && answering.way.pipe.ended())
+    }
+
+    /// An answer's bytes have ended.
+    pub(super) fn end(&mut self, mut live: Live, now: Instant) {
+        match &live.phase {
+            Phase::Asked { .. } => {
+                let what = "the provider's answer broke off";
+                self.failed(live, Fault::new(FaultKind::UpstreamTruncated, what), now);
+            }
+            Phase::Refused { .. } => self.refused(live, now),
+            Phase::Answering(_) => match self.pour(&mut live, now, Pipe::finish) {
+                Ok(()) => self.complete(live, now),
+                Err(fault) => self.failed(live, fault, now),
+            },
+        }
+    }
+
+    /// Lets the pipe bring forth bytes for the caller: held until something of the answer has come, then sent.
+    fn pour(
+        &mut self,
+        live: &mut Live,
+        now: Instant,
+        pipe: impl FnOnce(&mut Pipe, &mut Vec<Bytes>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let speaks = self.speaks(live);
+        let hold = self.hold();
+        let Phase::Answering(answering) = &mut live.phase else { return Ok(()) };
+        let before = answering.held.len();
+        let poured = pipe(&mut answering.way.pipe, &mut answering.held);
+        if speaks {
+            for piece in answering.held.drain(..) {
+                keep(&mut self.sent, &mut self.sent_len, answering.way.guarded, &piece);
+                self.orders.push_back(Order::Body(piece));
+            }
+            return poured;
+        }
+        answering.held_len += answering.held.iter().skip(before).map(Bytes::len).sum::<usize>();
+        // A stream waits for its first content, or longer where the operator says so, a whole answer for its
+        // end: until then another target may still be asked. Either waits no longer than the hold is large.
+        let begun = answering.way.streamed && answering.way.pipe.content();
+        if begun {
+            answering.begun.get_or_insert(now);
+        }
+        let ripe = begun && (hold.is_none() || answering.held_len >= hold.map_or(0, |(bytes, _)| bytes));
+        if ripe || answering.ripe(hold) <= now || answering.held_len > HOLD_MAX {
+            self.commit(live, false, now);
+        }
+        poured
+    }
+
+    /// How much of a stream is held back at its beginning, and for how long.
+    pub(super) fn hold(&self) -> Option<(usize, Span)> {
+        let failover = &self.plan.failover;
+        (failover.streams == Streams::Hold && !self.left.is_empty()).then_some(failover.hold)
+    }
+
+    /// The time is over for which the beginning of an answer was held back.
+    pub(super) fn release(&mut self, mut live: Live, now: Instant) {
+        self.commit(&mut live, false, now);
+        self.live.push(live);
+    }
+
+    /// This attempt's answer is the one that goes out.
+    fn speaks(&self, live: &Live) -> bool {
+        self.voice.is_some() && self.voice == usize::try_from(live.attempt.0).ok()
+    }
+
+    /// This attempt's answer goes out from here on, with the head and what was held behind it, which may be the
+    /// `whole` answer. There is no way back.
+    fn commit(&mut self, live: &mut Live, whole: bool, now: Instant) {
+        if self.speaks(live) {
+            return;
+        }
+        for mut other in mem::take(&mut self.live) {
+            if let Some(trial) = self.trial_of(&other) {
+                trial.outrun = true;
+            }
+            // Slow as it was, it may have been about to speak: that is what is learnt of it.
+            let waited = now.since(other.asked);
+            other.race = now;
+            self.cancel(&other, Verdict::Slow(waited));
+        }
+        self.trouble = None;
+        self.voice = usize::try_from(live.attempt.0).ok();
+        if let Some(trial) = self.trial_of(live) {
+            trial.ttft = Some(now.since(live.asked));
+        }
+        let Phase::Answering(answering) = &mut live.phase else { return };
+        let held = mem::take(&mut answering.held);
+        if self.status.is_none() {
+            let head = UpstreamHead { headers: mem::take(&mut answering.head.headers), ..answering.head };
+            let (relayed, streamed) =
+                (answering.way.relayed, answering.way.streamed && !answering.way.listed);
+            let mut reply = reply::success(self, head, relayed, streamed);
+            if whole {
+                reply.length = u64::try_from(answering.held_len).ok();
+            }
+            self.first_byte = Some(now);
+            self.status = Some(reply.status.as_u16());
+            self.orders.push_back(Order::Head(Box::new(reply)));
+        }
+        for piece in held {
+            keep(&mut self.sent, &mut self.sent_len, answering.way.guarded, &piece);
+            self.orders.push_back(Order::Body(piece));
+        }
+    }
+
+    /// An answer is whole.
+    fn complete(&mut self, mut live: Live, now: Instant) {
+        if let Phase::Answering(answering) = &live.phase {
+            self.losses.absorb(answering.way.pipe.losses().clone());
+        }
+        self.commit(&mut live, true, now);
+        let broken = match &live.phase {
+            Phase::Answering(answering) => answering.way.pipe.failed().map(|fault| fault.kind),
+            _ => None,
+        };
+        self.keep_usage(&live);
+        let first = self.first_token(&live);
+        self.note(live.turn, broken.map_or(Verdict::Good(first), |kind| Verdict::Bad(kind, None)));
+        if let Some(trial) = self.trial_of(&live) {
+            trial.fault = broken;
+        }
+        self.finish(broken.map_or(Outcome::Whole, Outcome::Fault), now);
+    }
+
+    /// How long the first token of a stream took.
+    fn first_token(&mut self, live: &Live) -> Option<Span> {
+        let streamed = matches!(&live.phase, Phase::Answering(answering) if answering.way.streamed);
+        self.trial_of(live)?.ttft.filter(|_| streamed)
+    }
+
+    pub(super) fn keep_usage(&mut self, live: &Live) {
+        if let Phase::Answering(answering) = &live.phase {
+            let usage = answering.way.pipe.usage().cloned();
+            if let Some(trial) = self.trial_of(live) {
+                trial.usage = usage;
+            }
+        }
+    }
+
+    /// A provider has refused, and what it said has been read.
+    fn refused(&mut self, mut live: Live, now: Instant) {
+        let Phase::Refused { head, body, until } = live.phase else { return };
+        let body = self.without_keys(live.turn.aim, body);
+        let mut fault = self.dialect_of(live.turn.aim).dialect().read_fault(head.status.as_u16(), &body);
+        fault.retry_after_ms = fault.retry_after_ms.or_else(|| reply::retry_after(&head.headers));
+        live.phase = Phase::Asked { until };
+        self.fail(live, fault, Some((head, body)), now);
+    }
+
+    /// A provider's error without the keys that it repeats in it: they are ours, and not the caller's.
+    fn without_keys(&self, aim: usize, body: Vec<u8>) -> Vec<u8> {
+        let keys = self.provider(aim).map(|provider| provider.keys.as_slice()).unwrap_or_default();
+        keys.iter().map(|key| key.expose()).filter(|key| key.len() >= SECRET_MIN).fold(
+            body,
+            |mut body, key| {
+                while let Some(at) = memchr::memmem::find(&body, key.as_bytes()) {
+                    body.splice(at..at + key.len(), *b"***");
+                }
+                body
+            },
+        )
+    }
+
+    /// An attempt has failed, and is not under way any more.
+    pub(super) fn failed(&mut self, mut live: Live, fault: Fault, now: Instant) {
+        if self.speaks(&live) {
+            // What breaks behind the last word of a stream breaks nothing.
+            let streamed = matches!(&live.phase, Phase::Answering(answering) if answering.way.streamed);
+            if streamed && self.pour(&mut live, now, Pipe::finish).is_ok() {
+                return self.complete(live, now);
+            }
+        }
+        self.fail(live, fault, None, now);
+    }
+
+    fn fail(&mut self, live: Live, fault: Fault, said: Option<Said>, now: Instant) {
+        self.keep_usage(&live);
+        if let Some(trial) = self.trial_of(&live) {
+            trial.fault = Some(fault.kind);
+        }
+        self.note(live.turn, Verdict::Bad(fault.kind, fault.retry_after_ms.map(Span::millis)));
+        if !self.speaks(&live) {
+            return self.mend(&live, fault, said, now);
+        }
+        if fault.kind.meaning().next && !self.left.is_empty() && self.resume().is_some() {
+            self.voice = None;
+            return self.mend(&live, fault, None, now);
+        }
+        self.break_off(Some(live), &fault, now);
+    }
+
+    /// What another target needs to go on with the stream that has broken off, if it can be gone on with.
+    pub(super) fn resume(&mut self) -> Option<Resume> {
+        let Task::Call(call) = &mut self.task else { return None };
+        if self.sent_len == 0 || self.sent_len > RECOVER_MAX {
+            return None;
+        }
+        Resume::new(super::render::canonical(call, &self.inbound.body).ok()?, &self.sent)
+    }
+
+    /// The answer breaks after its first byte: a truthful error where the dialect has one, a broken
+    /// connection where it has not.
+    pub(super) fn break_off(&mut self, live: Option<Live>, fault: &Fault, now: Instant) {
+        let mut out = Vec::new();
+        match live.map(|live| live.phase) {
+            Some(Phase::Answering(mut answering)) if answering.way.streamed => {
+                answering.way.pipe.fault(fault, &mut out);
+            }
+            Some(_) => {}
+            // Nobody speaks: the stream is ended where it stands.
+            None => out.extend(self.last_words(fault)),
+        }
+        if out.is_empty() {
+            self.orders.push_back(Order::Abort);
+        }
+        self.orders.extend(out.into_iter().map(Order::Body));
+        self.finish(Outcome::Fault(fault.kind), now);
+    }
+
+    fn last_words(&mut self, fault: &Fault) -> Option<Bytes> {
+        let Task::Call(call) = &mut self.task else { return None };
+        let dialect = call.dialect.dialect();
+        let request = super::render::canonical(call, &self.inbound.body).ok()?;
+        let ended = Resume::new(request, &self.sent).map(|resume| resume.fault(fault));
+        Some(Bytes::from(ended.unwrap_or_else(|| dialect.write_stream_fault(fault))))
+    }
+
+    /// A target cannot be asked what the caller wants: the next may.
+    pub(super) fn unfit(&mut self, fault: Fault, now: Instant) {
+        self.trouble = Some(Box::new(super::remedy::Trouble::of(fault, !self.left.is_empty())));
+        self.remedy(now);
+    }
+}
+
+/// Keeps what has been sent, as long as another target could go on with it.
+fn keep(sent: &mut Vec<Bytes>, size: &mut usize, guarded: bool, piece: &Bytes) {
+    if guarded && *size <= RECOVER_MAX {
+        *size += piece.len();
+        sent.push(piece.clone());
+    }
+}

@@ -1,0 +1,201 @@
+//! What is known of the targets: what is under way, how they have fared, and how long they take.
+
+use super::breaker::Breaker;
+use crate::{
+    limits::{
+        KEY_REST, KEY_REST_MAX, PATIENCE_LEARNT, PATIENCE_MAX, PATIENCE_MIN, RETRY_BUDGET_MAX,
+        RETRY_BUDGET_MIN, RETRY_EARNS, TARGETS_KNOWN_MAX,
+    },
+    path::KeyChoice,
+    time::{Instant, Span},
+};
+use dialect::{FaultKind, fault::Blame};
+use std::collections::HashMap;
+
+/// How an attempt ended, for the one that was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It answered. For a stream: how long until its first content.
+    Good(Option<Span>),
+    /// It failed, and may have said when to come back.
+    Bad(FaultKind, Option<Span>),
+    /// It was outrun, and had said nothing for so long.
+    Slow(Span),
+    /// It was given up, for reasons that are not its own.
+    Dropped,
+}
+
+/// One provider.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// The key whose turn it is.
+    turn: usize,
+    /// Per key, until when it rests, whatever the model.
+    rests: Vec<Instant>,
+    models: HashMap<String, Health>,
+    retries: Retries,
+}
+
+/// One model of one provider.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    pub(super) in_flight: u32,
+    pub(super) breaker: Breaker,
+    /// Per key, until when it rests for this model.
+    rests: Vec<Instant>,
+    first_token: Average,
+}
+
+/// What retries may cost: each request earns a part of one, so that they can never be more than a share of
+/// the traffic.
+#[derive(Debug)]
+struct Retries(u32);
+
+impl Default for Retries {
+    fn default() -> Self {
+        Retries(RETRY_BUDGET_MIN)
+    }
+}
+
+/// The average of what was seen lately, and how far it varies.
+#[derive(Debug, Default)]
+struct Average {
+    seen: u32,
+    mean: u64,
+    deviation: u64,
+}
+
+impl Line {
+    /// The model's health. Of many models those that nothing is known against are forgotten.
+    pub(super) fn health(&mut self, model: &str) -> Option<&mut Health> {
+        if !self.models.contains_key(model) {
+            if self.models.len() >= TARGETS_KNOWN_MAX {
+                self.models.retain(|_, health| health.in_flight > 0 || !health.breaker.is_closed());
+            }
+            self.models.insert(model.to_owned(), Health::default());
+        }
+        self.models.get_mut(model)
+    }
+
+    /// From when on `model` may be asked, with any of `keys` keys.
+    pub(super) fn opens(&self, model: &str, keys: usize, now: Instant) -> Instant {
+        let health = self.models.get(model);
+        let target = health.map_or(now, |health| health.breaker.opens(now));
+        let key = (0..keys.max(1)).map(|key| self.rest(health, key)).min().unwrap_or_default();
+        target.max(key)
+    }
+
+    fn rest(&self, health: Option<&Health>, key: usize) -> Instant {
+        let of = |rests: &[Instant]| rests.get(key).copied().unwrap_or_default();
+        of(&self.rests).max(health.map_or(Instant::default(), |health| of(&health.rests)))
+    }
+
+    /// The key of the next request for `model`: the next in turn that does not rest, or the one that rests
+    /// least. A request may have chosen its own.
+    pub(super) fn key(
+        &mut self,
+        model: &str,
+        keys: usize,
+        choice: KeyChoice,
+        roll: u64,
+        now: Instant,
+    ) -> usize {
+        if keys <= 1 {
+            return 0;
+        }
+        let turn = if self.turn < keys { self.turn } else { 0 };
+        self.turn = turn + 1;
+        let first = choice.pick(keys, turn, roll);
+        if choice != KeyChoice::Next {
+            return first;
+        }
+        let health = self.models.get(model);
+        let awake = |key: &usize| self.rest(health, *key) <= now;
+        let around = || (first..keys).chain(0..first);
+        let least = || around().min_by_key(|key| self.rest(health, *key));
+        let key = around().find(awake).or_else(least).unwrap_or(first);
+        self.turn = key + 1;
+        key
+    }
+
+    /// Another of `keys` keys is awake for `model`.
+    pub(super) fn has_other_key(&self, model: &str, keys: usize, now: Instant) -> bool {
+        keys > 1 && (0..keys).any(|key| self.rest(self.models.get(model), key) <= now)
+    }
+
+    /// A first attempt earns a part of a retry.
+    pub(super) fn earn(&mut self) {
+        self.retries.0 = (self.retries.0 + 1).min(RETRY_BUDGET_MAX * RETRY_EARNS);
+    }
+
+    /// Takes a retry, if there is one.
+    pub(super) fn spend(&mut self) -> bool {
+        let left = self.retries.0.checked_sub(RETRY_EARNS);
+        self.retries.0 = left.unwrap_or(self.retries.0);
+        left.is_some()
+    }
+
+    /// Attempts under way, of all models.
+    pub(super) fn under_way(&self) -> u64 {
+        self.models.values().map(|health| u64::from(health.in_flight)).sum()
+    }
+
+    /// An attempt has ended.
+    pub(super) fn note(&mut self, model: &str, key: usize, verdict: Verdict, now: Instant) {
+        let Some(health) = self.models.get_mut(model) else { return };
+        health.in_flight = health.in_flight.saturating_sub(1);
+        match verdict {
+            Verdict::Dropped => {}
+            Verdict::Slow(waited) => health.first_token.add(waited),
+            Verdict::Good(first) => {
+                health.breaker.good(now);
+                if let Some(first) = first {
+                    health.first_token.add(first);
+                }
+            }
+            Verdict::Bad(FaultKind::UpstreamLimited, after) => {
+                rest(&mut health.rests, key, now.after(after.unwrap_or(KEY_REST).min(KEY_REST_MAX)));
+            }
+            Verdict::Bad(kind, after) => match kind.meaning().blame {
+                Blame::Provider => health.breaker.bad(now),
+                Blame::Operator if kind.meaning().key => {
+                    rest(&mut self.rests, key, now.after(after.unwrap_or(KEY_REST_MAX).min(KEY_REST_MAX)));
+                }
+                // It answered as it should.
+                Blame::Caller | Blame::Operator => health.breaker.good(now),
+                Blame::Us => {}
+            },
+        }
+    }
+}
+
+impl Health {
+    /// How long its first token may take before it is slow, where enough has been seen.
+    pub(super) fn patience(&self) -> Option<Span> {
+        let Average { seen, mean, deviation } = self.first_token;
+        let usual = Span(mean.saturating_mul(2).saturating_add(deviation.saturating_mul(4)));
+        (seen >= PATIENCE_LEARNT).then(|| usual.max(PATIENCE_MIN).min(PATIENCE_MAX))
+    }
+}
+
+impl Average {
+    /// As TCP measures its round trips (RFC 6298).
+    fn add(&mut self, span: Span) {
+        if self.seen == 0 {
+            (self.mean, self.deviation) = (span.0, span.0 / 2);
+        } else {
+            self.deviation = (self.deviation * 3 + self.mean.abs_diff(span.0)) / 4;
+            self.mean = (self.mean * 7 + span.0) / 8;
+        }
+        self.seen = self.seen.saturating_add(1);
+    }
+}
+
+fn rest(rests: &mut Vec<Instant>, key: usize, until: Instant) {
+    if rests.len() <= key {
+        rests.resize(key + 1, Instant::default());
+    }
+    if let Some(rest) = rests.get_mut(key) {
+        *rest = until;
+    }
+}

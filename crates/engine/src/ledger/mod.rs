@@ -1,0 +1,202 @@
+//! What all exchanges share: commands in, answers out. A plain struct behind the door's lock, or in a
+//! Durable Object.
+
+mod breaker;
+mod health;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    access::Caller,
+    limits,
+    path::KeyChoice,
+    plan::{Aim, Plan},
+    record::Record,
+    time::{Instant, Span},
+};
+use dialect::{Fault, FaultKind};
+use health::Line;
+pub use health::Verdict;
+use std::collections::HashMap;
+
+/// What an exchange asks of the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// May this caller be served, and if so, which target is asked first?
+    Admit(Caller),
+    /// Which target is asked next?
+    Next,
+    /// May this target (an index into [`Asks::aims`]) be asked once more?
+    Again(usize),
+    /// May this target be asked with another key?
+    Key(usize),
+}
+
+/// What the ledger must know of an exchange that asks.
+#[derive(Clone, Copy)]
+pub struct Asks<'e> {
+    /// Its plan.
+    pub plan: &'e Plan,
+    /// Its targets.
+    pub aims: &'e [Aim],
+    /// Those that are left, as indexes into `aims`, in the operator's order.
+    pub left: &'e [usize],
+    /// Which of a provider's keys it wants.
+    pub key: KeyChoice,
+    /// A number by chance.
+    pub roll: u64,
+}
+
+/// What the ledger answers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// The caller may be served, and this target is asked.
+    Admitted(Turn),
+    /// He may not, and there is nothing to settle.
+    Refused(Fault),
+    /// This target is asked.
+    Begun(Turn),
+    /// No: there have been too many retries, or no key is left.
+    Spent,
+}
+
+/// A target that is asked now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// An index into [`Asks::aims`].
+    pub aim: usize,
+    /// Which of the provider's keys.
+    pub key: usize,
+    /// The provider has another key that may be asked.
+    pub keys_left: bool,
+    /// How long its first token may take before it is slow, where that has been learnt.
+    pub patience: Option<Span>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// An index into [`Asks::aims`].
+    pub aim: usize,
+    /// Which of the provider's keys.
+    pub key: usize,
+    /// What it was like.
+    pub verdict: Verdict,
+}
+
+/// What is in flight, and how providers have fared.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// By the provider's name, which a new plan keeps.
+    lines: HashMap<String, Line>,
+    in_flight: usize,
+    settled: u64,
+}
+
+impl Ledger {
+    /// Obeys a command.
+    pub fn apply(&mut self, asks: &Asks<'_>, command: Command, now: Instant) -> Answer {
+        match command {
+            Command::Admit(_) if self.in_flight >= limits::IN_FLIGHT_MAX => {
+                let fault = Fault::new(FaultKind::Unavailable, "too many requests are being served");
+                Answer::Refused(Fault { retry_after_ms: Some(1_000), ..fault })
+            }
+            Command::Admit(_) => {
+                self.in_flight += 1;
+                Answer::Admitted(self.begin(asks, self.best(asks, now), true, now))
+            }
+            Command::Next => Answer::Begun(self.begin(asks, self.best(asks, now), true, now)),
+            Command::Again(aim) => {
+                let provider = asks.aims.get(aim).and_then(|aim| asks.plan.providers.get(aim.provider));
+                let line = provider.and_then(|provider| self.lines.get_mut(&provider.name));
+                match line.is_some_and(Line::spend) {
+                    true => Answer::Begun(self.begin(asks, aim, false, now)),
+                    false => Answer::Spent,
+                }
+            }
+            Command::Key(aim) => match self.opens(asks, aim, now) <= now {
+                true => Answer::Begun(self.begin(asks, aim, false, now)),
+                false => Answer::Spent,
+            },
+        }
+    }
+
+    /// Takes note of how an attempt of a turn ended.
+    pub fn note(&mut self, asks: &Asks<'_>, note: Note, now: Instant) {
+        let Some(aim) = asks.aims.get(note.aim) else { return };
+        let Some(provider) = asks.plan.providers.get(aim.provider) else { return };
+        if let Some(line) = self.lines.get_mut(&provider.name) {
+            line.note(&aim.model, note.key, note.verdict, now);
+        }
+    }
+
+    /// Settles what was admitted.
+    pub fn settle(&mut self, _record: &Record) {
+        debug_assert!(self.in_flight > 0, "every settlement has its admission");
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.settled += 1;
+    }
+
+    /// Settles what was admitted and then lost to a defect of ours, of which there is no record.
+    pub fn abandon(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    /// How many requests are being served.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// How many attempts are under way, by what providers' health knows.
+    #[must_use]
+    pub fn under_way(&self) -> u64 {
+        self.lines.values().map(Line::under_way).sum()
+    }
+
+    /// How many have been settled.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.settled
+    }
+
+    /// The first of those left that may be asked now; where none may, the one that may be soonest: a request
+    /// is never refused because everything is resting.
+    fn best(&self, asks: &Asks<'_>, now: Instant) -> usize {
+        let [first, rest @ ..] = asks.left else { return 0 };
+        if rest.is_empty() {
+            return *first;
+        }
+        let opens = |index: &&usize| self.opens(asks, **index, now);
+        asks.left.iter().min_by_key(opens).copied().unwrap_or(*first)
+    }
+
+    fn opens(&self, asks: &Asks<'_>, index: usize, now: Instant) -> Instant {
+        let opens = || {
+            let aim = asks.aims.get(index)?;
+            let provider = asks.plan.providers.get(aim.provider)?;
+            Some(self.lines.get(&provider.name)?.opens(&aim.model, provider.keys.len(), now))
+        };
+        opens().unwrap_or_default().max(now)
+    }
+
+    fn begin(&mut self, asks: &Asks<'_>, index: usize, first: bool, now: Instant) -> Turn {
+        let none = Turn { aim: index, key: 0, keys_left: false, patience: None };
+        let Some(aim) = asks.aims.get(index) else { return none };
+        let Some(provider) = asks.plan.providers.get(aim.provider) else { return none };
+        if !self.lines.contains_key(&provider.name) {
+            self.lines.insert(provider.name.clone(), Line::default());
+        }
+        let Some(line) = self.lines.get_mut(&provider.name) else { return none };
+        let keys = provider.keys.len();
+        let key = line.key(&aim.model, keys, asks.key, asks.roll, now);
+        let keys_left = asks.key == KeyChoice::Next && line.has_other_key(&aim.model, keys, now);
+        if first {
+            line.earn();
+        }
+        let Some(health) = line.health(&aim.model) else { return none };
+        health.in_flight += 1;
+        health.breaker.ask(now);
+        Turn { aim: index, key, keys_left, patience: health.patience() }
+    }
+}
