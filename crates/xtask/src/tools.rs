@@ -68,7 +68,7 @@ impl Tools {
         let venv = self.folder(&keyed("python", &e2e, &["requirements.txt"])?, |to| self.venv(&e2e, to))?;
         let python = venv.join("bin/python");
         let key = keyed("node", &e2e, &["requirements.txt", "package.json", "package-lock.json"])?;
-        let node_modules = self.folder(&key, |to| self.npm(&e2e, &python, to))?;
+        let node_modules = self.folder(&key, |to| self.npm("ci", &e2e, &python, to))?;
         Ok(Sdks { python, node_modules })
     }
 
@@ -79,7 +79,8 @@ impl Tools {
     pub(crate) fn clients(&self, root: &Path, sdks: &Sdks) -> Result<PathBuf, String> {
         let from = root.join("e2e/clients");
         self.folder(&keyed("clients", &from, &["package.json", "package-lock.json"])?, |to| {
-            self.npm(&from, &sdks.python, to)?;
+            // Not `ci`: packages for other platforms need not be there.
+            self.npm("install", &from, &sdks.python, to)?;
             for script in POSTINSTALL {
                 let script = to.join("node_modules").join(script);
                 let mut node = node(&sdks.python, "node");
@@ -132,13 +133,13 @@ impl Tools {
         self.install(pip(&["--no-deps", "-r"]).arg(e2e.join("requirements.txt"))).map(drop)
     }
 
-    fn npm(&self, from: &Path, python: &Path, to: &Path) -> Result<(), String> {
+    fn npm(&self, word: &str, from: &Path, python: &Path, to: &Path) -> Result<(), String> {
         for name in ["package.json", "package-lock.json"] {
             let copied = fs::copy(from.join(name), to.join(name));
             copied.map_err(|e| format!("cannot copy {}: {e}", from.join(name).display()))?;
         }
         let mut npm = node(python, "npm");
-        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]).current_dir(to);
+        npm.args([word, "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]).current_dir(to);
         self.install(&mut npm).map(drop)
     }
 }
