@@ -28,13 +28,13 @@ fn plain(status: u16, text: &str) -> Fault {
 /// Reads an error object of any of the shapes that are known.
 ///
 /// The object may stand in `error` (OpenAI), be the first of `errors` (Cloudflare), the first of a list
-/// (Google) or the body itself (Mistral, Cerebras); `error` may be a string (xAI, Hugging Face), and so
+/// (Google) or the body itself (Mistral, Cerebras, AWS); `error` may be a string (xAI, Hugging Face), and so
 /// may `detail` (Mistral, FastAPI).
 pub fn told(status: u16, value: &Value) -> Fault {
     let body = value.get(0).unwrap_or(value);
     let cloudflare = body.pointer("/errors/0").filter(|error| error.is_object());
     let error = body.get("error").filter(|error| error.is_object()).or(cloudflare).unwrap_or(body);
-    let said = ["message", "error", "errors", "detail", "msg", "title"];
+    let said = ["message", "Message", "error", "errors", "detail", "msg", "title"];
     let message = said.iter().find_map(|name| words(error.get(*name)?));
     let mut message = message.unwrap_or_else(|| shortened(&value.to_string()));
     // OpenRouter hides what the provider behind it said.
@@ -45,7 +45,8 @@ pub fn told(status: u16, value: &Value) -> Fault {
     let (kind, code) = (
         word("type")
             .or_else(|| word("error_type"))
-            .or_else(|| error.get("status").filter(|status| status.is_string()).and_then(label)),
+            .or_else(|| error.get("status").filter(|status| status.is_string()).and_then(label))
+            .or_else(|| error.get("__type").and_then(label).map(|name| plain_name(&name))),
         word("code"),
     );
     let inner = error.pointer("/innererror/code").and_then(label);
@@ -58,6 +59,13 @@ pub fn told(status: u16, value: &Value) -> Fault {
     let fault = Fault::new(kind_of(meant, &names, &message, table), message);
     let upstream = Some(Box::new(Upstream { status, kind, code }));
     Fault { param: word("param"), upstream, retry_after_ms: retry_after(error), ..fault }
+}
+
+/// The name of an AWS error without what stands around it (`com.amazon.coral.service#…`, `…:http://…`):
+/// <https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html#operation-error-serialization>
+fn plain_name(name: &str) -> String {
+    let name = name.rsplit('#').next().unwrap_or(name);
+    name.split(':').next().unwrap_or(name).to_owned()
 }
 
 /// When to come back, in milliseconds, as Google says it (`7s` or `0.5s`): <https://google.aip.dev/193>, or
@@ -81,7 +89,7 @@ fn kind_of(status: u16, names: &[&str], message: &str, table: &[(&str, FaultKind
         return *kind;
     }
     let told = match kind_of_status(status) {
-        FaultKind::UpstreamInvalid if names.contains(&"invalid_request_error") => FaultKind::BadRequest,
+        FaultKind::UpstreamInvalid if names.iter().any(|name| BLAMES.contains(name)) => FaultKind::BadRequest,
         FaultKind::UpstreamInvalid => FaultKind::UpstreamFailed,
         kind => kind,
     };
@@ -121,6 +129,9 @@ fn shortened(text: &str) -> String {
     text.chars().take(FAULT_TEXT_MAX).collect()
 }
 
+/// Names that blame the request and tell no more.
+const BLAMES: &[&str] = &["invalid_request_error", "ValidationException", "validationException"];
+
 /// What a provider's code or type of error tells, to the letter.
 const WORDS: &[(&str, FaultKind)] = &[
     ("context_length_exceeded", FaultKind::ContextTooLong),
@@ -154,6 +165,19 @@ const WORDS: &[(&str, FaultKind)] = &[
     ("usage_not_included", FaultKind::UpstreamQuota),
     ("slow_down", FaultKind::UpstreamOverloaded),
     ("server_is_overloaded", FaultKind::UpstreamOverloaded),
+    // AWS: <https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html>
+    ("accessdeniedexception", FaultKind::UpstreamAuth),
+    ("expiredtokenexception", FaultKind::UpstreamAuth),
+    ("incompletesignatureexception", FaultKind::UpstreamAuth),
+    ("invalidsignatureexception", FaultKind::UpstreamAuth),
+    ("missingauthenticationtokenexception", FaultKind::UpstreamAuth),
+    ("unrecognizedclientexception", FaultKind::UpstreamAuth),
+    ("modelnotreadyexception", FaultKind::UpstreamOverloaded),
+    ("serviceunavailableexception", FaultKind::UpstreamOverloaded),
+    ("modeltimeoutexception", FaultKind::UpstreamTimeout),
+    ("resourcenotfoundexception", FaultKind::UpstreamNotFound),
+    ("servicequotaexceededexception", FaultKind::UpstreamQuota),
+    ("throttlingexception", FaultKind::UpstreamLimited),
 ];
 
 /// What Cloudflare's numbers tell:
@@ -197,4 +221,7 @@ const PHRASES: &[(&str, FaultKind)] = &[
     ("model not found", FaultKind::UpstreamNotFound),
     ("not a valid model", FaultKind::UpstreamNotFound),
     ("invalid model", FaultKind::UpstreamNotFound),
+    ("model identifier is invalid", FaultKind::UpstreamNotFound),
+    ("input is too long", FaultKind::ContextTooLong),
+    ("input tokens exceeded", FaultKind::ContextTooLong),
 ];

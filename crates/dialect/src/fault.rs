@@ -210,7 +210,7 @@ pub fn kind_of_status(status: u16) -> FaultKind {
         404 => FaultKind::UpstreamNotFound,
         408 | 504 => FaultKind::UpstreamTimeout,
         413 => FaultKind::TooLarge,
-        409 | 500..=502 | 505..=528 | 530..=599 => FaultKind::UpstreamFailed,
+        409 | 424 | 500..=502 | 505..=528 | 530..=599 => FaultKind::UpstreamFailed,
         429 => FaultKind::UpstreamLimited,
         503 | 529 => FaultKind::UpstreamOverloaded,
         400..=499 => FaultKind::BadRequest,

@@ -8,7 +8,7 @@
 use crate::{
     Carried, DialectId, Fault, Losses, Seen, Sink, Target,
     canon::{Block, Event, Grammar, Kind, Message, Request, Usage, fold, unfold},
-    frame::sse::{Frame, Frames},
+    frame::{Framing, sse::Frame},
     pipe::Pipe,
 };
 use bytes::Bytes;
@@ -305,9 +305,10 @@ pub fn read_stream(from: DialectId, pieces: &[&[u8]]) -> Result<Read, Broken> {
 /// The stream up to its terminal event: what comes behind it is no part of the answer.
 fn until_end(from: DialectId, stream: &[u8]) -> &[u8] {
     let (mut reader, mut sink, mut at) = (from.dialect().reader(), Sink::default(), 0);
-    for line in stream.split_inclusive(|byte| *byte == b'\n') {
-        at += line.len();
-        if reader.feed(line, &mut sink).is_err() || sink.events.last() == Some(&Event::End) {
+    let is_end = |byte: &u8| from.dialect().framing() == Framing::Aws || *byte == b'\n';
+    for piece in stream.split_inclusive(is_end) {
+        at += piece.len();
+        if reader.feed(piece, &mut sink).is_err() || sink.events.last() == Some(&Event::End) {
             break;
         }
         sink.events.clear();
@@ -333,7 +334,7 @@ pub fn write_stream(to: DialectId, events: &[Event], fault: Option<&Fault>) -> V
 /// What a glance sees of a stream.
 fn glance(dialect: DialectId, stream: &[u8]) -> (Seen, Result<(), Fault>) {
     let mut glance = dialect.dialect().glance();
-    let mut frames = Frames::default();
+    let mut frames = dialect.dialect().framing().frames();
     let mut look = |frame: Frame<'_>| glance.frame(&frame);
     let fed = frames.feed(stream, &mut look).and_then(|()| frames.finish(&mut look));
     (glance.seen().clone(), fed)

@@ -10,6 +10,7 @@
 //! reading. No dialect imports another; what they share is `canon`, `frame`, `json`, `fault` and `loss`.
 
 mod anthropic;
+mod bedrock;
 pub mod canon;
 mod cohere;
 pub mod error_body;
@@ -31,6 +32,7 @@ mod tests;
 
 use canon::{Event, Message, Request, Usage};
 pub use fault::{Fault, FaultKind};
+use frame::Framing;
 pub use loss::{Carried, Loss, Losses};
 
 /// The dialects, in alphabetical order. A new one is a folder, a `mod` line and a row here.
@@ -64,6 +66,7 @@ macro_rules! dialects {
 
 dialects! {
     Anthropic = "anthropic" => anthropic::Anthropic,
+    Bedrock = "bedrock" => bedrock::Bedrock,
     Cohere = "cohere" => cohere::Cohere,
     Gemini = "gemini" => gemini::Gemini,
     OpenaiChat = "openai_chat" => openai_chat::OpenaiChat,
@@ -163,6 +166,11 @@ pub trait Dialect: Sync {
     /// `/max_tokens` …): the beginning of their pointers, and of this dialect's.
     fn names(&self) -> &'static [(&'static str, &'static str)] {
         &[]
+    }
+
+    /// What streams of this dialect are made of, and so their content type.
+    fn framing(&self) -> Framing {
+        Framing::Sse
     }
 
     /// Reads a caller's request.
@@ -305,7 +313,7 @@ pub struct Seen {
 
 /// Looks at the frames of a stream that is relayed untouched.
 pub trait Glance {
-    /// Looks at one whole frame (an SSE event without its blank line, say).
+    /// Looks at one whole frame: an event without what frames it.
     ///
     /// # Errors
     /// The provider's own fault when the frame is an error event.

@@ -4,6 +4,11 @@
 pub const SSE_LINE_MAX: usize = 4 << 20;
 /// Longest event of a stream, in bytes: all its lines together.
 pub const SSE_EVENT_MAX: usize = 4 << 20;
+/// Longest frame of an AWS event stream, in bytes: as long as any other event.
+pub const AWS_FRAME_MAX: usize = SSE_EVENT_MAX;
+/// Longest headers of such a frame, in bytes, as AWS says:
+/// <https://smithy.io/2.0/aws/amazon-eventstream.html>
+pub const AWS_HEADERS_MAX: usize = 128 << 10;
 /// Deepest nesting of arrays and objects in a request body. `serde_json` stops at 128; weaker parsers
 /// behind us stop earlier, and no real request comes near.
 pub const JSON_DEPTH_MAX: usize = 64;

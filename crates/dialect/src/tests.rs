@@ -22,6 +22,8 @@
 //! | `stream` | a provider's event stream | the caller's | `stream` (`false`: the caller wants none), `stream_usage` |
 //! | `fault` | a provider's error body | its kind, and the caller's error body | `status` |
 //!
+//! A stream of AWS's frames stands here as lines, `:name {…}` for an event or an exception.
+//!
 //! What cannot be read gives a line `fault: KIND POINTER: MESSAGE`; in a stream it stands behind the
 //! caller's error event. `UPDATE_EXPECT=1 cargo test -p dialect cases` writes what is into the files, for
 //! `git diff` to show. Every file is also taken to every other dialect (see `crate::laws`), and its input is the
@@ -29,6 +31,7 @@
 
 mod case;
 mod laws;
+mod usage;
 
 use case::Case;
 

@@ -9,6 +9,12 @@ const TOKENS_A_TURN: u64 = 4;
 /// What a picture costs, about: providers count by its size, which would have to be decoded.
 const TOKENS_A_PICTURE: u64 = 1_000;
 
+/// The most that [`prompt`] can make of a body of so many bytes, media apart.
+#[must_use]
+pub fn most(bytes: usize) -> u64 {
+    text(bytes)
+}
+
 /// An estimate of the tokens in a request's prompt and tools.
 #[must_use]
 pub fn prompt(request: &Request) -> u64 {

@@ -5,15 +5,18 @@
 //! what must be done comes out as orders.
 
 pub mod access;
+pub mod cloud;
 pub mod config;
 pub mod demo;
 pub mod estimate;
 pub mod exchange;
+pub mod fit;
 pub mod headers;
 pub mod hint;
 pub mod ledger;
 pub mod limits;
 pub mod listing;
+pub mod models;
 pub mod path;
 pub mod plan;
 pub mod provider;
@@ -21,6 +24,7 @@ pub mod providers;
 pub mod record;
 pub mod route;
 pub mod secret;
+pub mod sign;
 #[cfg(test)]
 mod sim;
 pub mod speech;

@@ -12,6 +12,8 @@ pub fn read(list: ModelList, provider: &str, body: &[u8]) -> Vec<Value> {
         ModelList::Openai | ModelList::Anthropic => body.get("data"),
         ModelList::Names | ModelList::Google => body.get("models"),
         ModelList::Result => body.get("result"),
+        ModelList::Vertex => body.get("publisherModels"),
+        ModelList::Bedrock => body.get("modelSummaries"),
         ModelList::Array => Some(&body),
     };
     let models = member.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -39,6 +41,8 @@ fn one(list: ModelList, provider: &str, model: &Value) -> Option<Value> {
         ModelList::Openai | ModelList::Anthropic | ModelList::Array => text(model, "id")?,
         ModelList::Names | ModelList::Result => text(model, "name")?,
         ModelList::Google => text(model, "name")?.trim_start_matches("models/"),
+        ModelList::Vertex => text(model, "name")?.rsplit('/').next()?,
+        ModelList::Bedrock => text(model, "modelId")?,
     };
     let created = model.get("created").and_then(Value::as_u64).unwrap_or(0);
     let mut entry = entry(&format!("{provider}/{id}"), text(model, "owned_by").unwrap_or(provider), created);

@@ -1,7 +1,9 @@
 //! What we run: checked whole, names resolved, immutable.
 
 use crate::{
+    cloud::Signer,
     limits,
+    models::{self, Facts},
     provider::{Auth, ModelList, Operation, Quirk},
     secret::Secret,
     speech::{self, Speech},
@@ -10,6 +12,7 @@ use crate::{
 use dialect::DialectId;
 use http::{HeaderName, HeaderValue, Uri};
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     rc::Rc,
@@ -90,14 +93,18 @@ pub struct Provider {
     pub auth: Auth,
     /// Its keys; empty where it wants none.
     pub keys: Vec<Secret>,
+    /// What signs a request in place of a key.
+    pub signer: Option<Arc<Signer>>,
     /// Headers that go with every request to it, in place of the client's.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Headers that go with a request to it which has none of that name.
     pub default_headers: Vec<(HeaderName, HeaderValue)>,
-    /// Path and shape of its model list, where it has one.
+    /// Path and shape of its model list, where it has one. A list that is kept elsewhere has a whole address.
     pub models: Option<(String, ModelList)>,
     /// Models that the operator listed by hand; then the provider is not asked.
     pub listed: Vec<String>,
+    /// What the operator says of its models, by name; `*` stands for those that are not named.
+    pub facts: BTreeMap<String, Facts>,
     /// Members of a request that it refuses.
     pub drops: Vec<String>,
     /// Members of a request that it calls otherwise: ours, then its own.
@@ -114,7 +121,12 @@ pub struct Provider {
 #[derive(Default)]
 pub struct Memo {
     credentials: OnceLock<Vec<Option<(HeaderName, HeaderValue)>>>,
+    /// Of the models that names lead to.
+    facts: BTreeMap<String, Facts>,
 }
+
+/// The name in [`Provider::facts`] for models that are not named there.
+const ANY_MODEL: &str = "*";
 
 /// A name with one star, such as `openai/*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,6 +252,15 @@ pub const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), limits::DEFAULT_PORT);
 
 impl Plan {
+    /// Looks up what is known of the models that names lead to, so that no request has to.
+    pub(crate) fn look_up_facts(&mut self) {
+        for aim in self.aliases.values().flatten() {
+            let Some(provider) = self.providers.get_mut(aim.provider) else { continue };
+            let facts = provider.facts(&aim.model).into_owned();
+            provider.memo.facts.insert(aim.model.clone(), facts);
+        }
+    }
+
     /// The provider of that name or other spelling: its index.
     #[must_use]
     pub fn provider(&self, name: &str) -> Option<usize> {
@@ -263,6 +284,17 @@ impl Provider {
         let fit = |speech: &&Speech| if narrow { named(speech) } else { speech.only.is_empty() };
         let own = self.speaks.iter().filter(fit).find(|speech| speech.dialect == caller);
         own.or_else(|| self.speaks.iter().find(fit))
+    }
+
+    /// What is known of one of its models: as the operator says, else as the table does.
+    #[must_use]
+    pub fn facts(&self, model: &str) -> Cow<'_, Facts> {
+        if let Some(facts) = self.memo.facts.get(model) {
+            return Cow::Borrowed(facts);
+        }
+        let said = [model, ANY_MODEL].into_iter().filter_map(|name| self.facts.get(name).cloned());
+        let all = said.chain(models::find(&self.name, model));
+        Cow::Owned(all.fold(Facts::default(), |facts, other| facts.or(&other)))
     }
 
     /// The address of `operation` for `model`, asked as `speech` says.
@@ -292,7 +324,8 @@ impl Provider {
     /// The address of its model list, where it has one.
     #[must_use]
     pub fn models_url(&self) -> Option<Uri> {
-        self.models.as_ref().and_then(|(path, _)| self.address(path))
+        let (path, _) = self.models.as_ref()?;
+        if path.starts_with('/') { self.address(path) } else { path.parse().ok() }
     }
 
     /// The address of `path` (with its query) behind the base. What the base ends in and the path begins

@@ -1,6 +1,7 @@
 //! The shape of a provider: what a row of the table says, and what a user's own provider may say.
 
 use crate::{
+    cloud::Cloud,
     secret::Secret,
     speech::{Spoken, spoken},
 };
@@ -49,6 +50,10 @@ pub enum ModelList {
     Google,
     /// Cloudflare's: `{"result":[{"name":…}]}`.
     Result,
+    /// Vertex AI's: `{"publisherModels":[{"name":…}]}`, less all before the last slash.
+    Vertex,
+    /// Bedrock's: `{"modelSummaries":[{"modelId":…}]}`.
+    Bedrock,
 }
 
 /// An operation that is understood, and so may be translated.
@@ -103,6 +108,8 @@ pub struct Provider {
     pub quirks: &'static [Quirk],
     /// It lives in this process.
     pub built_in: bool,
+    /// Its address and its credentials are more than data.
+    pub cloud: Option<Cloud>,
 }
 
 /// A provider that speaks OpenAI chat below `base`.
@@ -123,6 +130,7 @@ pub(crate) const fn chat(name: &'static str, base: &'static str) -> Provider {
         renames: &[],
         quirks: &[],
         built_in: false,
+        cloud: None,
     }
 }
 
@@ -206,6 +214,14 @@ impl Provider {
 
     pub(crate) const fn quirks(self, quirks: &'static [Quirk]) -> Self {
         Provider { quirks, ..self }
+    }
+
+    pub(crate) const fn auth(self, auth: Auth) -> Self {
+        Provider { auth, ..self }
+    }
+
+    pub(crate) const fn cloud(self, cloud: Cloud) -> Self {
+        Provider { cloud: Some(cloud), ..self }
     }
 
     pub(crate) const fn built_in(self) -> Self {

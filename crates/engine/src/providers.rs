@@ -2,10 +2,11 @@
 //! does not mention is as the dialect has it. Everything that names a provider reads this table.
 
 use crate::{
+    cloud::Cloud,
     provider::{Auth, ModelList, Provider, Quirk, chat, gemini, local, messages},
     speech::{Spoken, spoken},
 };
-use dialect::DialectId::{Cohere, Gemini, OpenaiChat, OpenaiResponses, Replicate};
+use dialect::DialectId::{Anthropic, Bedrock, Cohere, Gemini, OpenaiChat, OpenaiResponses, Replicate};
 
 /// OpenAI's newer API beside the older one.
 const RESPONSES: &[Spoken] = &[spoken(OpenaiChat), spoken(OpenaiResponses)];
@@ -16,6 +17,13 @@ const RESPONSES: &[Spoken] = &[spoken(OpenaiChat), spoken(OpenaiResponses)];
 #[rustfmt::skip]
 pub const PROVIDERS: &[Provider] = &[
     messages("anthropic", "https://api.anthropic.com").key(&["ANTHROPIC_API_KEY"]).base_vars(&["ANTHROPIC_API_BASE"]),
+    // A key goes in a header, a token of Entra's as a bearer (https://learn.microsoft.com/en-us/azure/ai-foundry/openai/api-version-lifecycle).
+    chat("azure", "https://{AZURE_OPENAI_RESOURCE_NAME}.openai.azure.com").cloud(Cloud::Azure).key(&["AZURE_OPENAI_API_KEY", "AZURE_API_KEY"]).auth(Auth::Header("api-key"))
+        .aka(&["azure-openai", "azure_openai"]).base_vars(&["AZURE_OPENAI_ENDPOINT", "AZURE_API_BASE"]).quirks(&[Quirk::MaxCompletionTokens])
+        .speaks(&[spoken(OpenaiChat).at("/openai/v1/chat/completions"), spoken(OpenaiResponses).at("/openai/v1/responses")]).models("/openai/v1/models", ModelList::Openai),
+    chat("bedrock", "https://bedrock-runtime.{AWS_REGION}.amazonaws.com").cloud(Cloud::Bedrock).key(&["AWS_BEARER_TOKEN_BEDROCK"])
+        .aka(&["amazon-bedrock", "aws-bedrock"]).base_vars(&["AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_BEDROCK_RUNTIME_ENDPOINT"])
+        .speaks(&[spoken(Bedrock)]).models("/foundation-models?byOutputModality=TEXT", ModelList::Bedrock),
     chat("cerebras", "https://api.cerebras.ai/v1").key(&["CEREBRAS_API_KEY"]),
     chat("cohere", "https://api.cohere.com").key(&["COHERE_API_KEY", "CO_API_KEY"]).aka(&["cohere_chat"])
         .speaks(&[spoken(Cohere), spoken(OpenaiChat).at("/compatibility/v1/chat/completions")]).models("/v1/models?page_size=100&endpoint=chat", ModelList::Names),
@@ -52,6 +60,16 @@ pub const PROVIDERS: &[Provider] = &[
     chat("sambanova", "https://api.sambanova.ai/v1").key(&["SAMBANOVA_API_KEY"]),
     chat("together", "https://api.together.xyz/v1").key(&["TOGETHER_API_KEY", "TOGETHERAI_API_KEY", "TOGETHER_AI_API_KEY"]).aka(&["together-ai", "together_ai", "togetherai"])
         .models("/models", ModelList::Array),
+    // Google's own models, Claude without the name of the model in its body, and all others in OpenAI's API
+    // (https://cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/use-claude).
+    chat("vertex", "https://{GOOGLE_CLOUD_LOCATION}-aiplatform.googleapis.com").cloud(Cloud::Vertex).key(&["VERTEX_API_KEY", "VERTEXAI_API_KEY"]).auth(Auth::Header("x-goog-api-key"))
+        .aka(&["google-vertex", "google-vertex-ai", "vertex-ai", "vertex_ai", "vertexai"]).models("/v1beta1/publishers/google/models?pageSize=1000", ModelList::Vertex)
+        .speaks(&[
+            spoken(Gemini).only("gemini").at("/v1beta1/{place}/publishers/google/models/{model}:generateContent"),
+            spoken(Anthropic).only("claude").at("/v1/{place}/publishers/anthropic/models/{model}:rawPredict")
+                .streamed_at("/v1/{place}/publishers/anthropic/models/{model}:streamRawPredict").sets(&[("anthropic_version", "\"vertex-2023-10-16\"")]),
+            spoken(OpenaiChat).at("/v1/{place}/endpoints/openapi/chat/completions"),
+        ]),
     local("vllm", "http://127.0.0.1:8000/v1").key(&["VLLM_API_KEY", "HOSTED_VLLM_API_KEY"]).aka(&["hosted_vllm"]).base_vars(&["HOSTED_VLLM_API_BASE"]),
     chat("workers-ai", "https://api.cloudflare.com/client/v4/accounts/{CLOUDFLARE_ACCOUNT_ID}/ai").key(&["CLOUDFLARE_API_KEY"]).aka(&["cloudflare"])
         .speaks(&[spoken(OpenaiChat).at("/v1/chat/completions")]).models("/models/search?task=Text%20Generation", ModelList::Result),

@@ -1,6 +1,6 @@
 //! What is kept of one exchange.
 
-use crate::{access::Caller, time::Span};
+use crate::{access::Caller, fit::Unfit, time::Span};
 use dialect::{DialectId, FaultKind, Losses, canon::Usage};
 
 /// One exchange, told at its end. Holds no secret and no word of a prompt or an answer.
@@ -21,6 +21,8 @@ pub struct Record {
     /// The one of them whose answer the caller got, as an index. Of an answer that was taken up by another
     /// target it is the last.
     pub voice: Option<usize>,
+    /// The targets that were not asked, since they could not have served it.
+    pub passed_over: Vec<PassedOver>,
     /// The status he got; `None` where he left before there was one.
     pub status: Option<u16>,
     /// How it ended.
@@ -52,6 +54,17 @@ pub struct Trial {
     pub ttft: Option<Span>,
     /// Another was faster, so it was given up.
     pub outrun: bool,
+}
+
+/// A target that was not asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassedOver {
+    /// The provider's name.
+    pub provider: String,
+    /// The model as that provider knows it.
+    pub model: String,
+    /// Why not.
+    pub why: Unfit,
 }
 
 /// How an exchange ended.

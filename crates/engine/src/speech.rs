@@ -34,6 +34,18 @@ impl Spoken {
         Spoken { generate: Some(generate), ..self }
     }
 
+    pub(crate) const fn streamed_at(self, stream: &'static str) -> Self {
+        Spoken { stream: Some(stream), ..self }
+    }
+
+    pub(crate) const fn only(self, only: &'static str) -> Self {
+        Spoken { only, ..self }
+    }
+
+    pub(crate) const fn sets(self, sets: &'static [(&'static str, &'static str)]) -> Self {
+        Spoken { sets, ..self }
+    }
+
     pub(crate) const fn auth(self, auth: Auth) -> Self {
         Spoken { auth: Some(auth), ..self }
     }
@@ -67,16 +79,26 @@ impl Speech {
     pub fn new(spoken: &Spoken, auth: Auth, generate: Option<String>) -> Self {
         let natural = spoken.dialect.dialect().paths();
         let generate = generate.unwrap_or_else(|| spoken.generate.unwrap_or(natural.generate).to_owned());
+        // Who names the model in the path against the dialect's habit counts tokens in no way that follows.
+        let alike = natural.names_model() == generate.contains("{model");
         let beside = |other: &str| sibling(natural.generate, other, &generate);
         Speech {
             dialect: spoken.dialect,
             stream: spoken.stream.map(str::to_owned).or_else(|| natural.stream.and_then(beside)),
-            count: natural.count.and_then(beside),
+            count: natural.count.filter(|_| alike).and_then(beside),
             auth: spoken.auth.unwrap_or(auth),
             only: spoken.only,
             sets: spoken.sets,
             memo: OnceLock::new(),
             generate,
+        }
+    }
+
+    /// Puts `text` in place of `{place}` in every path.
+    pub(crate) fn place(&mut self, text: &str) {
+        let paths = [Some(&mut self.generate), self.stream.as_mut(), self.count.as_mut()];
+        for path in paths.into_iter().flatten() {
+            *path = place(path, text);
         }
     }
 
@@ -100,6 +122,12 @@ fn sibling(natural: &str, other: &str, generate: &str) -> Option<String> {
     let same = natural.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
     let head = generate.strip_suffix(natural.get(same..)?)?;
     Some(head.to_owned() + other.get(same..)?)
+}
+
+/// `path` with what lies between a cloud's version and its models in its place, which may be nothing.
+pub(crate) fn place(path: &str, text: &str) -> String {
+    let nothing = if text.is_empty() { "/{place}" } else { "{place}" };
+    path.replacen(nothing, text, 1)
 }
 
 /// `path` with the model in its place.

@@ -28,7 +28,7 @@ impl Demo {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
         let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
         Demo {
-            head: Some(UpstreamHead { status, headers, framed: true }),
+            head: Some(UpstreamHead { status, headers, framed: true, signed_with: Vec::new() }),
             pieces: answer.pieces.into(),
             pause: None,
         }

@@ -5,21 +5,24 @@
 //! nothing piles up between them.
 
 use crate::{
+    credential::{self, Credential},
     demo::Demo,
     door::{body::Permit, io::ClientIo, worker::Worker},
-    upstream::Answer,
+    upstream::{Answer, Pieces},
 };
 use bytes::Bytes;
 use engine::{
+    cloud::Signer,
     exchange::{Attempt, Exchange, Io, Order, Reply, Report, Upstream, UpstreamHead},
     ledger::{Command, Note},
     record::Record,
     time::Instant,
 };
-use http::{Request, Response, Version, header};
+use http::{Request, Response, StatusCode, Version, header};
 use std::{
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 use tokio::time::{Sleep, sleep_until};
@@ -102,7 +105,10 @@ impl Drive {
         *request.method_mut() = upstream.method;
         *request.uri_mut() = upstream.uri;
         *request.headers_mut() = upstream.headers;
-        Live::Asked(Box::pin(self.worker.pool().send(request)))
+        match upstream.signer {
+            Some(signer) => Live::Asked(Box::pin(signed(self.worker.clone(), signer, request))),
+            None => Live::Asked(Box::pin(self.worker.pool().send(request))),
+        }
     }
 
     /// What comes next of any attempt, or that it is time, or that the client has gone.
@@ -149,6 +155,21 @@ impl Drive {
     }
 }
 
+/// Signs a request just before it is sent, which may mean to wait for credentials.
+async fn signed(
+    worker: Rc<Worker>,
+    signer: Arc<Signer>,
+    mut request: Request<Pieces>,
+) -> Result<Response<Answer>, Io> {
+    let credential = credential::sign(&worker, &signer, &mut request).await?;
+    let mut response = worker.pool().send(request).await?;
+    if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        worker.shared.credentials.doubt(&signer);
+    }
+    response.extensions_mut().insert(credential);
+    Ok(response)
+}
+
 impl Drop for Drive {
     /// hyper drops what it does not need any more when the client has gone: this is the report of it, and
     /// nothing else.
@@ -181,7 +202,10 @@ impl Live {
                     let framed = parts.version == Version::HTTP_2
                         || parts.headers.contains_key(header::CONTENT_LENGTH)
                         || parts.headers.contains_key(header::TRANSFER_ENCODING);
-                    let head = UpstreamHead { status: parts.status, headers: parts.headers, framed };
+                    let signed_with = parts.extensions.get::<Arc<Credential>>();
+                    let signed_with = signed_with.map_or_else(Vec::new, |credential| credential.secrets());
+                    let (status, headers) = (parts.status, parts.headers);
+                    let head = UpstreamHead { status, headers, framed, signed_with };
                     Poll::Ready(Report::Head(attempt, head))
                 }
                 Err(io) => Poll::Ready(Report::Failed(attempt, io)),

@@ -29,6 +29,23 @@ pub(crate) const CATALOGUE_TIMEOUT: Span = Span::secs(5);
 pub(crate) const CATALOGUE_TTL: Span = Span::secs(60);
 /// Longest list of models, in bytes.
 pub(crate) const CATALOGUE_BODY_MAX: usize = 8 << 20;
+/// How long it may take to fetch credentials.
+pub(crate) const CREDENTIAL_TIMEOUT: Span = Span::secs(10);
+/// Longest answer with credentials, in bytes.
+pub(crate) const CREDENTIAL_BODY_MAX: usize = 64 << 10;
+/// Credentials are renewed so long before they end, in seconds; where they last less than five times as long,
+/// after four fifths of their life.
+pub(crate) const CREDENTIAL_AHEAD: u64 = 300;
+/// Credentials count as ended so long before they do, in seconds: clocks differ, and a request takes its time.
+/// A tenth of their life at most.
+pub(crate) const CREDENTIAL_MARGIN: u64 = 30;
+/// Credentials that are still good are not fetched again sooner than this, in seconds: some issuers hand out
+/// the same token until it ends.
+pub(crate) const CREDENTIAL_PAUSE: u64 = 30;
+/// So long after a fetch has failed nobody tries again, in seconds.
+pub(crate) const CREDENTIAL_REFUSAL: u64 = 2;
+/// So long an access key from a file is believed, in seconds: other programs write new ones into it.
+pub(crate) const PROFILE_TTL: u64 = 60;
 /// Log lines that wait to be written, in bytes. What comes beyond is counted and left out: a log that cannot
 /// be written must not stop the gateway.
 pub(crate) const LOG_BUFFER_MAX: usize = 4 << 20;

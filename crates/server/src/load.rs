@@ -18,7 +18,7 @@ const DEFAULT_FILE: &str = "sekisho.yaml";
 /// The file of environment variables that is taken when none is named.
 const DEFAULT_ENV_FILE: &str = ".env";
 /// Largest file of keys or of variables, in bytes.
-const SMALL_FILE_MAX: usize = 1 << 20;
+pub(crate) const SMALL_FILE_MAX: usize = 1 << 20;
 
 /// What the command line says of the configuration.
 #[derive(Arguments, Clone, Debug, Default)]
@@ -131,7 +131,7 @@ fn unreadable(file: &str, why: &str) -> Problem {
 }
 
 /// Reads a file, and no more than one byte beyond `max`: who checks the size will see that it is too large.
-fn read(path: &Path, max: usize) -> Result<Vec<u8>, String> {
+pub(crate) fn read(path: &Path, max: usize) -> Result<Vec<u8>, String> {
     let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| why(&error))?;

@@ -184,6 +184,9 @@ fn json_line(record: &Record) -> String {
     if record.trials.iter().any(|trial| trial.fault.is_some()) {
         line.value("trials", &record.trials.iter().map(trial).collect::<Value>().to_string());
     }
+    if !record.passed_over.is_empty() {
+        line.value("passed_over", &record.passed_over.iter().map(passed_over).collect::<Value>().to_string());
+    }
     line.value("ms", &millis(record.took.0));
     if let Some(ttft) = record.ttft {
         line.value("ttft_ms", &millis(ttft.0));
@@ -238,6 +241,10 @@ impl Line {
 fn trial(trial: &engine::record::Trial) -> Value {
     let fault = trial.fault.map(|kind| kind.meaning().openai_code);
     json!({"target": format!("{}/{}", trial.provider, trial.model), "status": trial.status, "fault": fault})
+}
+
+fn passed_over(target: &engine::record::PassedOver) -> Value {
+    json!({"target": format!("{}/{}", target.provider, target.model), "why": target.why.to_string()})
 }
 
 fn human_line(record: &Record) -> String {

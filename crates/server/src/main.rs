@@ -3,6 +3,7 @@
 mod bench;
 mod cli;
 mod clock;
+mod credential;
 mod demo;
 mod door;
 mod drive;

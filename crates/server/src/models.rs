@@ -1,6 +1,7 @@
 //! `/v1/models`: the operator's names first, then what the providers themselves list.
 
 use crate::{
+    credential,
     door::{
         io::{ClientIo, duration},
         reply::{self, ReplyBody},
@@ -107,12 +108,15 @@ async fn of_provider(worker: Rc<Worker>, plan: PlanHandle, index: usize) -> Arc<
     list
 }
 
-async fn ask(worker: &Worker, provider: &Provider) -> Option<Vec<Value>> {
+async fn ask(worker: &Rc<Worker>, provider: &Provider) -> Option<Vec<Value>> {
     let (_, shape) = provider.models.as_ref()?;
     let uri = provider.models_url()?;
     let mut request = Request::new(Pieces::default());
     headers::credentials(request.headers_mut(), provider, provider.auth_at(uri.path()), 0).ok()?;
     *request.uri_mut() = uri;
+    if let Some(signer) = &provider.signer {
+        credential::sign(worker, signer, &mut request).await.ok()?;
+    }
     let response = worker.pool().send(request).await.ok()?;
     let body = response.status().is_success().then_some(response.into_body())?;
     Some(listing::read(*shape, &provider.name, &whole(body).await?))

@@ -347,6 +347,13 @@ impl Drop for Answer {
 #[derive(Default)]
 pub(crate) struct Pieces(VecDeque<Bytes>);
 
+impl Pieces {
+    /// The pieces, to look at.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(Bytes::as_ref)
+    }
+}
+
 impl From<Vec<Bytes>> for Pieces {
     fn from(pieces: Vec<Bytes>) -> Self {
         Pieces(pieces.into())

@@ -9,10 +9,12 @@
 mod clients;
 mod corpus;
 mod job;
+mod models;
 mod supply;
 mod test;
 mod tidy;
 mod tools;
+mod usages;
 mod wasm;
 
 use std::{
@@ -29,6 +31,10 @@ usage: cargo xtask CHORE
                  command-line programs that people use, against sekisho; takes some minutes
   corpus DIR [--json]
                  replays recorded exchanges through every reader and writer and checks the laws
+  models DIR [YYYY-MM-DD]
+                 writes the table of facts about models from its sources, with the prices of that day
+  usages FILE [--json]
+                 reads recorded usages through the dialects and compares them and their prices
   tidy           the rules of the house, without building anything
 ";
 
@@ -39,6 +45,8 @@ fn main() -> ExitCode {
         ["test", options @ ..] => test::main(&root(), options),
         ["clients", options @ ..] => clients::main(&root(), options),
         ["corpus", options @ ..] => corpus::main(options),
+        ["models", options @ ..] => models::main(&root(), options),
+        ["usages", options @ ..] => usages::main(options),
         ["tidy"] => tidy::main(&root()),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -329,19 +329,9 @@ fn held(start: BlockStart, stopped: bool) -> Held {
     Held { start, index: None, pieces: VecDeque::new(), seal: None, stopped }
 }
 
-impl Held {
-    /// A seal without words.
-    fn is_mute(&self) -> bool {
-        let hidden = |block: &Block| matches!(&block.kind, Kind::Reasoning { text, .. } if text.is_empty());
-        matches!(&self.start, BlockStart::Whole(block) if hidden(block))
-    }
-
-    /// It has nothing to say, so far.
-    fn is_silent(&self) -> bool {
-        let may_be_empty =
-            matches!(self.start, BlockStart::Text | BlockStart::Refusal | BlockStart::Reasoning);
-        may_be_empty && self.pieces.is_empty() && self.seal.is_none()
-    }
+fn is_seal(start: &BlockStart) -> bool {
+    let hidden = |kind: &Kind| matches!(kind, Kind::Reasoning { text, .. } if text.is_empty());
+    matches!(start, BlockStart::Whole(block) if hidden(&block.kind))
 }
 
 impl EventWriter {
@@ -385,9 +375,8 @@ impl Writer for EventWriter {
         if self.held > STREAM_HELD_MAX || self.blocks.len() > PARTS_MAX {
             self.fault(&invalid("overlaps more"), out);
         } else if *event == Event::End {
-            if self.blocks.iter().any(Held::is_mute) {
-                losses.note("/content", "a seal behind the last words");
-            }
+            let sealed = self.blocks.iter().any(|left| is_seal(&left.start));
+            sealed.then(|| losses.note("/content", "a seal behind the last words"));
             self.end(out);
         }
     }
@@ -478,8 +467,10 @@ impl EventWriter {
                 self.delta(self.first, &Delta::Seal(seal));
                 continue;
             }
-            if self.next > 0 && block.is_mute() && self.blocks.iter().all(Held::is_silent) {
-                // Clients take the last block for what an answer says: a seal alone is none.
+            let last =
+                self.blocks.iter().all(|later| later.start == BlockStart::Text && later.pieces.is_empty());
+            if self.next > 0 && last && is_seal(&block.start) {
+                // Clients take the last block for what an answer says: a seal alone says nothing.
                 return self.blocks.push_front(block);
             }
             self.block_start(&mut block, out, losses);

@@ -1,9 +1,9 @@
 //! What no case can tell: limits, the glance, and properties of ids and usage. The rest is in `cases/`.
 
-use super::wire::{self, ToolIds};
+use super::wire;
 use crate::{
     DialectId, FaultKind, Losses, Seen,
-    canon::{BlockStart, Delta, Event, Extra, Request, Usage},
+    canon::{BlockStart, Delta, Event, Extra, Request, ToolIds, Usage},
     frame::sse::{Frame, Frames},
     json,
     laws::read_stream,
@@ -203,14 +203,18 @@ fn an_answer_comes_back_as_it_was() {
 
 proptest! {
     #[test]
-    fn tool_ids_are_accepted_and_never_shared(ids in prop::collection::vec("[a_.:é2]{0,3}", 1..40)) {
-        let mut pen = ToolIds::default();
+    fn tool_ids_are_accepted_and_never_shared(
+        ids in prop::collection::vec("[a_.:é2]{0,3}|a{9}[ab]{0,2}", 1..40),
+        max in 8usize..12,
+    ) {
+        let mut pen = ToolIds::new(max);
         let mut last = BTreeMap::new();
         let mut all = BTreeSet::new();
         for id in &ids {
             let written = pen.call(id);
             let accepted = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
             prop_assert!(!written.is_empty() && written.bytes().all(accepted), "{written}");
+            prop_assert!(written.len() <= max, "{written}");
             prop_assert!(all.insert(written.clone()), "{written} twice");
             last.insert(id, written);
         }

@@ -6,7 +6,6 @@ use crate::{
     json::{self, Counts},
 };
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// This dialect.
 pub(super) const ID: DialectId = DialectId::Anthropic;
@@ -173,66 +172,26 @@ impl UsageSoFar {
     }
 }
 
-/// Ids of tool calls as the API takes them: letters, digits, `_` and `-`, each once in a conversation.
-/// Others write `functions.weather:0`, or `call_0` in every turn.
-#[derive(Default)]
-pub(super) struct ToolIds {
-    /// For every id of the sender's: what it was last written as, and how often it has been.
-    given: BTreeMap<String, (String, u32)>,
-    used: BTreeSet<String>,
-}
-
-impl ToolIds {
-    /// How a call is written.
-    pub(super) fn call(&mut self, id: &str) -> String {
-        let plain = plain_id(id);
-        let before = self.given.get(id).map_or(0, |(_, count)| *count);
-        // Every number that is tried in vain was given to another call, so this ends.
-        for count in before.saturating_add(1).. {
-            let written = if count == 1 { plain.clone() } else { format!("{plain}_{count}") };
-            if self.used.insert(written.clone()) {
-                self.given.insert(id.to_owned(), (written.clone(), count));
-                return written;
-            }
-        }
-        plain
-    }
-
-    /// How the result of a call is written.
-    pub(super) fn result(&self, id: &str) -> String {
-        self.given.get(id).map_or_else(|| plain_id(id), |(written, _)| written.clone())
-    }
-}
-
-fn plain_id(id: &str) -> String {
-    let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
-    if id.is_empty() { "call".to_owned() } else { id.chars().map(plain).collect() }
-}
-
 /// Fills a whole answer, unless it is the API's own, with the members that the API always sends, as they are
 /// where there is nothing to say: typed clients want them. <https://docs.anthropic.com/en/api/messages>
 pub(super) fn filled(mut body: Map<String, Value>, own: bool) -> Map<String, Value> {
-    if own {
-        return body;
-    }
-    let fill = |object: Option<&mut Value>, names: &[&str], value: Value| {
-        let Some(Value::Object(object)) = object else { return };
-        for name in names {
-            object.entry(*name).or_insert_with(|| value.clone());
-        }
+    let null = |object: &mut Map<String, Value>, names: &[&str]| {
+        names.iter().for_each(|name| drop(object.entry(*name).or_insert(Value::Null)));
     };
-    for block in body.get_mut("content").and_then(Value::as_array_mut).into_iter().flatten() {
+    let blocks = body.get_mut("content").and_then(Value::as_array_mut).into_iter().flatten();
+    for block in blocks.filter_map(Value::as_object_mut).filter(|_| !own) {
         match block.get("type").and_then(Value::as_str) {
-            Some("text") => fill(Some(block), &["citations"], json!([])),
-            Some("tool_use") => fill(Some(block), &["caller"], json!({"type": "direct"})),
+            Some("text") => drop(block.entry("citations").or_insert_with(|| json!([]))),
+            Some("tool_use") => drop(block.entry("caller").or_insert_with(|| json!({"type": "direct"}))),
             _ => {}
         }
     }
-    let of_usage =
-        ["cache_creation", "inference_geo", "output_tokens_details", "server_tool_use", "service_tier"];
-    fill(body.get_mut("usage"), &of_usage, Value::Null);
-    for name in ["stop_details", "container"] {
-        body.entry(name).or_insert(Value::Null);
+    if let Some(usage) = body.get_mut("usage").and_then(Value::as_object_mut).filter(|_| !own) {
+        null(
+            usage,
+            &["cache_creation", "inference_geo", "output_tokens_details", "server_tool_use", "service_tier"],
+        );
+        null(&mut body, &["stop_details", "container"]);
     }
     body
 }

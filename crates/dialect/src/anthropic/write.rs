@@ -3,12 +3,12 @@
 //! What was read from this dialect is written back as it stood. What comes from another is made to fit
 //! what the API accepts, and every piece that does not fit is a loss.
 
-use super::wire::{self, ID, ToolIds};
+use super::wire::{self, ID};
 use crate::{
     Carried, Fault, FaultKind, Losses, Target,
     canon::{
         At, Block, Cache, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role, Seal,
-        Source, Stop, StopReason, Tool, Turn,
+        Source, Stop, StopReason, Tool, ToolIds, Turn,
     },
     json,
     limits::{OUTPUT_TOKENS_DEFAULT, THINKING_BUDGET_MIN},
@@ -137,7 +137,7 @@ pub(super) struct Pen {
 
 impl Pen {
     fn new(own: bool) -> Self {
-        Pen { own, answer: None, ids: ToolIds::default(), losses: Losses::new() }
+        Pen { own, answer: None, ids: ToolIds::new(usize::MAX), losses: Losses::new() }
     }
 
     /// For block `number` of an answer.

@@ -4,6 +4,7 @@
 mod block;
 mod event;
 mod fold;
+mod ids;
 mod request;
 mod teller;
 mod usage;
@@ -11,6 +12,7 @@ mod usage;
 pub use block::{Block, Cache, Kind, Media, Seal, Source};
 pub use event::{BlockStart, Delta, Event, Grammar, GrammarError};
 pub use fold::{Fold, fold, unfold};
+pub use ids::ToolIds;
 pub use request::{At, Choose, Effort, Format, Reasoning, Request, Role, Sampling, Tool, Turn};
 pub use teller::Teller;
 pub use usage::Usage;

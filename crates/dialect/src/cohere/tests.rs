@@ -22,6 +22,9 @@ fn history(caller: DialectId, written: &[u8]) -> Value {
             let said = json!({"role": "assistant", "content": answer["content"]});
             json!({"model": "any", "max_tokens": 9, "messages": question(said)})
         }
+        DialectId::Bedrock => json!({"messages": [
+            {"role": "user", "content": [{"text": "Go."}]}, answer["output"]["message"],
+        ]}),
         DialectId::Gemini => json!({"contents": [
             {"role": "user", "parts": [{"text": "Go."}]}, answer["candidates"][0]["content"],
         ]}),

@@ -134,8 +134,9 @@ fn buckets(counts: &Counts<'_>) -> Usage {
         input: [cache_read, cache_write, within(audio_in, audio_within)]
             .into_iter()
             .fold(prompt, u64::saturating_sub),
-        cache_read,
-        cache_write,
+        // Grok on Azure has reported more cached tokens than its prompt had; the totals are without them.
+        cache_read: cache_read.min(prompt),
+        cache_write: cache_write.min(prompt.saturating_sub(cache_read)),
         audio_in,
         output: completion.saturating_sub(within(reasoning, thought_within)).saturating_sub(audio_out),
         reasoning,

@@ -1,8 +1,11 @@
 //! Untouched bytes, looked at from the side.
 
 use crate::{
-    Dialect, Fault, FaultKind, Glance, Seen, canon::Usage, frame::sse::Frame, frame::sse::Frames,
-    limits::METERED_BODY_MAX, splice,
+    Dialect, Fault, FaultKind, Glance, Seen,
+    canon::Usage,
+    frame::{Frames, sse::Frame},
+    limits::METERED_BODY_MAX,
+    splice,
 };
 use bytes::Bytes;
 use std::mem;
@@ -21,7 +24,7 @@ pub(super) struct Relay {
 
 impl Relay {
     pub(super) fn new(dialect: &'static dyn Dialect) -> Relay {
-        let (frames, glance) = (Frames::default(), dialect.glance());
+        let (frames, glance) = (dialect.framing().frames(), dialect.glance());
         Relay { dialect, frames, glance, held: Vec::new(), failed: None, guarded: false }
     }
 

@@ -1,6 +1,11 @@
 //! One case: a text file with an input and what is expected of it.
 
-use crate::{DialectId, Fault, Loss, Losses, Target, canon::Request, pipe::Pipe};
+use crate::{
+    DialectId, Fault, Loss, Losses, Target,
+    canon::Request,
+    frame::{Framing, aws},
+    pipe::Pipe,
+};
 use bytes::Bytes;
 use serde_json::Value;
 use std::{
@@ -133,12 +138,16 @@ impl Case {
         caller.stream_usage = self.value("stream_usage").map(|wanted| wanted == "true");
         let mut pipe = Pipe::translate(self.from, streamed, &caller);
         let mut out = Vec::new();
-        let fed = pipe.feed(Bytes::copy_from_slice(self.input.as_bytes()), &mut out);
+        let input = if streamed { stream(self.from, &self.input) } else { self.input.clone().into_bytes() };
+        let fed = pipe.feed(Bytes::from(input), &mut out);
         let ended = fed.and_then(|()| pipe.finish(&mut out));
         if let Err(fault) = &ended {
             pipe.fault(fault, &mut out);
         }
-        let text = pretty(&out.concat());
+        let text = match caller.stream {
+            Some(true) => shown(self.to, &out.concat()),
+            _ => pretty(&out.concat()),
+        };
         (text + &ended.err().map(|fault| told(&fault)).unwrap_or_default(), pipe.losses().clone())
     }
 
@@ -153,6 +162,41 @@ impl Case {
     pub(super) fn rewrite(&self, found: &str) {
         fs::write(&self.path, [&self.head, LINE, &self.input, LINE, found].concat()).unwrap();
     }
+}
+
+/// The bytes of a stream. AWS's frames stand in a case as lines: `:name {…}` for an event, and for an exception
+/// a name that ends so.
+pub(super) fn stream(dialect: DialectId, text: &str) -> Vec<u8> {
+    if dialect.dialect().framing() == Framing::Sse {
+        return text.as_bytes().to_vec();
+    }
+    let mut out = Vec::new();
+    for line in text.lines() {
+        match line.strip_prefix(':').and_then(|line| line.split_once(' ')) {
+            Some((name, data)) if name.ends_with("Exception") => {
+                aws::write_exception(&mut out, name, data.as_bytes());
+            }
+            Some((name, data)) => aws::write_event(&mut out, name, data.as_bytes()),
+            None => out.extend_from_slice(line.as_bytes()),
+        }
+    }
+    out
+}
+
+/// A stream as it stands in a case.
+fn shown(dialect: DialectId, stream: &[u8]) -> String {
+    if dialect.dialect().framing() == Framing::Sse {
+        return pretty(stream);
+    }
+    let (mut frames, mut text) = (aws::Frames::default(), String::new());
+    let mut line = |frame: crate::frame::sse::Frame<'_>| {
+        let [name, data] = [frame.event, frame.data].map(String::from_utf8_lossy);
+        text += &format!(":{name} {data}\n");
+        Ok(())
+    };
+    frames.feed(stream, &mut line).and_then(|()| frames.finish()).unwrap();
+    assert_eq!(frames.open(), 0);
+    text
 }
 
 /// A loss that stands at the top has no pointer to show.

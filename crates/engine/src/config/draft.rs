@@ -62,6 +62,7 @@ impl<'a> Draft<'a> {
         plan.access = self.access(config.keys, config.keys_file, plan.listen);
         self.supply(&mut plan, config.providers, config.default_provider);
         self.name_models(&mut plan, config.models);
+        plan.look_up_facts();
         self.default_model(&mut plan, config.default_model);
         self.later();
         plan

@@ -1,7 +1,10 @@
 //! What an operator may write in `sekisho.yaml`. The comments here are the documentation of the file: the
 //! published schema is made of them.
 
-use super::values::{Duration, Keys, Names, Size};
+use super::{
+    facts::ModelFacts,
+    values::{Duration, Keys, Names, Size},
+};
 use crate::{
     plan::{self, LogFormat},
     provider,
@@ -153,12 +156,22 @@ pub struct Provider {
     pub keys: Option<Keys>,
     /// A file with its keys, one in a line.
     pub keys_file: Option<String>,
+    /// The region of `bedrock`, the location of `vertex`. Default: what the environment says.
+    pub region: Option<String>,
+    /// The project of `vertex`. Default: what the environment says.
+    pub project: Option<String>,
+    /// The version of the older API of `azure`. Default: what the environment says; without one the newer is
+    /// asked.
+    pub api_version: Option<String>,
     /// How it wants its key. Default `bearer`, or what is known of it.
     pub auth: Option<Auth>,
     /// Headers for every request to it, in place of the client's.
     pub headers: BTreeMap<String, String>,
     /// Its models, where it has no list of its own or yours shall be shorter.
     pub models: Option<Names>,
+    /// What is so of its models, by their names there, where sekisho does not know it or has it wrong. `"*"` stands
+    /// for those that are not named.
+    pub facts: BTreeMap<String, ModelFacts>,
     /// Path of its chat, behind `base_url`.
     pub generate_path: Option<String>,
     /// Path of its list of models, behind `base_url`.

@@ -4,9 +4,11 @@
 //! problems are found at once, and none of them holds a secret.
 
 mod access;
+mod cloud;
 mod draft;
 pub mod environment;
 mod expand;
+mod facts;
 mod file;
 mod names;
 mod problem;
@@ -125,10 +127,14 @@ impl Document {
 fn known_words() -> Vec<&'static str> {
     #[rustfmt::skip]
     const WORDS: &[&str] = &[
-        "$schema", "-", "attempts", "auth", "base_url", "body", "connect", "content_filter", "cors", "default_model", "default_provider", "dialect",
-        "drain", "drops", "enabled", "environment", "failover", "first_byte", "first_token", "format", "generate_path", "headers", "hold_bytes", "hold_time", "idle", "keys",
-        "keys_file", "limits", "listen", "log", "models", "models_path", "models_shape", "providers", "race", "renames",
-        "retries", "streams", "strict", "timeouts", "total",
+        "$schema", "-", "abilities", "above", "api_version", "attempts", "audio", "audio_in", "audio_out", "auth", "base_url",
+        "body", "cache_read", "cache_write", "cache_write_1h", "calls", "connect", "content_filter",
+        "context_window", "cors", "default_model", "default_provider", "dialect", "documents", "drain", "drops",
+        "embeddings", "enabled", "environment", "facts", "failover", "first_byte", "first_token", "format",
+        "generate_path", "headers", "hold_bytes", "hold_time", "idle", "input", "json_schema", "keys",
+        "keys_file", "like", "limits", "listen", "log", "max_output", "models", "models_path", "models_shape",
+        "output", "prefill", "prices", "project", "providers", "race", "reasoning", "region", "renames", "retries", "streaming",
+        "streams", "strict", "timeouts", "tools", "total", "vision",
     ];
     WORDS.iter().copied().chain(crate::providers::PROVIDERS.iter().map(|row| row.name)).collect()
 }

@@ -103,9 +103,12 @@ impl Provider {
         }
         let dialects: Vec<&str> = self.speaks.iter().map(|speech| speech.dialect.name()).collect();
         let mut text = format!("{} ({}) at {}", self.name, dialects.join(", "), self.base);
-        match self.keys.len() {
-            0 => text.push_str(", no key"),
-            keys => {
+        match (&self.signer, self.keys.len()) {
+            (Some(signer), _) => {
+                let _ = write!(text, ", signed with {}", signer.source.name());
+            }
+            (None, 0) => text.push_str(", no key"),
+            (None, keys) => {
                 let _ = write!(text, ", {}", count(keys, "key"));
             }
         }
@@ -113,6 +116,9 @@ impl Provider {
             if number > 0 {
                 let _ = write!(text, ", {}", count(number, what));
             }
+        }
+        if !self.facts.is_empty() {
+            let _ = write!(text, ", facts of {}", count(self.facts.len(), "model"));
         }
         text
     }

@@ -14,6 +14,7 @@ use crate::{
     plan::{Plan, Provider, is_version},
     provider::{Auth, Provider as Row, of_dialect},
     providers::{self, PROVIDERS},
+    secret::Secret,
     speech::{Speech, Spoken, spoken},
     surface,
 };
@@ -22,7 +23,7 @@ use http::{HeaderName, HeaderValue, Uri};
 use std::collections::BTreeMap;
 
 /// What the file says of one provider, and under which name.
-type Entry = (String, file::Provider);
+pub(super) type Entry = (String, file::Provider);
 
 impl Draft<'_> {
     pub(super) fn supply(
@@ -68,19 +69,14 @@ impl Draft<'_> {
         if entry.is_some_and(|(_, entry)| entry.enabled == Some(false)) {
             return None;
         }
+        if let Some(cloud) = row.cloud {
+            return self.cloud(row, cloud, entry);
+        }
         let name = entry.map(|(name, _)| name.as_str());
         let path = ["providers", name.unwrap_or(row.name)];
         let none = file::Provider::default();
         let said = entry.map_or(&none, |(_, entry)| entry);
-        let given = self.keys(&path, said.keys.clone(), said.keys_file.clone());
-        let from_environment = given.is_none();
-        let keys = match given {
-            Some(keys) => keys,
-            None => self.environment.provider_keys(row).unwrap_or_else(|(name, why)| {
-                self.wrong_variable(&name, &why);
-                Vec::new()
-            }),
-        };
+        let (keys, given) = self.row_keys(row, said, &path);
         let base = self.environment.provider_base(row);
         let local = row.local && base.is_some();
         if entry.is_none() && keys.is_empty() && !local {
@@ -89,7 +85,7 @@ impl Draft<'_> {
             }
             return None;
         }
-        if keys.is_empty() && from_environment && !row.local && !row.built_in && !self.is_reported(&path) {
+        if keys.is_empty() && !given && !row.local && !row.built_in && !self.is_reported(&path) {
             let variables = row.key_vars.join("` or `");
             let problem = Problem::new(format!("provider `{}` has no key", row.name));
             self.wrong(
@@ -99,18 +95,34 @@ impl Draft<'_> {
         }
         let base = match (&said.base_url, base, row.keyed_base) {
             (Some(text), ..) => self.base(&path, text)?,
-            (None, Some((variable, text)), _) => match base_url(&text) {
-                Ok(base) => base,
-                Err(why) => {
-                    self.wrong_variable(&variable, why);
-                    return None;
-                }
-            },
+            (None, Some((variable, text)), _) => self.variable_base(&variable, &text)?,
             (None, None, Some(base)) if !keys.is_empty() => base.to_owned(),
             (None, None, _) => self.fill_base(row, entry.is_some(), &path)?,
         };
         let provider = Provider { keys, ..shape(row, said, &base) };
         Some(self.finish_provider(&path, said, provider))
+    }
+
+    /// The keys of a provider of the table, and whether the file has given them: then an empty list means none.
+    pub(super) fn row_keys(
+        &mut self,
+        row: &Row,
+        said: &file::Provider,
+        path: Path<'_>,
+    ) -> (Vec<Secret>, bool) {
+        if let Some(keys) = self.keys(path, said.keys.clone(), said.keys_file.clone()) {
+            return (keys, true);
+        }
+        let keys = self.environment.provider_keys(row).unwrap_or_else(|(name, why)| {
+            self.wrong_variable(&name, &why);
+            Vec::new()
+        });
+        (keys, false)
+    }
+
+    /// An address from a variable.
+    pub(super) fn variable_base(&mut self, variable: &str, text: &str) -> Option<String> {
+        base_url(text).map_err(|why| self.wrong_variable(variable, why)).ok()
     }
 
     /// The base of a row, with the environment's variables put in.
@@ -164,7 +176,7 @@ impl Draft<'_> {
         Some(self.finish_provider(&path, entry, provider))
     }
 
-    fn base(&mut self, path: Path<'_>, text: &str) -> Option<String> {
+    pub(super) fn base(&mut self, path: Path<'_>, text: &str) -> Option<String> {
         base_url(text)
             .map_err(|why| {
                 let hint = "write it as its SDK would have it, such as `http://127.0.0.1:9000/v1`";
@@ -174,13 +186,19 @@ impl Draft<'_> {
     }
 
     /// What can be wrong with any provider.
-    fn finish_provider(&mut self, path: Path<'_>, said: &file::Provider, mut provider: Provider) -> Provider {
+    pub(super) fn finish_provider(
+        &mut self,
+        path: Path<'_>,
+        said: &file::Provider,
+        mut provider: Provider,
+    ) -> Provider {
         for (name, value) in &said.headers {
             match header(name, value) {
                 Ok(header) => provider.headers.push(header),
                 Err(why) => self.wrong(&[path, &["headers", name]].concat(), Problem::new(why)),
             }
         }
+        provider.facts = self.facts(path, &said.facts);
         for (member, text) in [("generate_path", &said.generate_path), ("models_path", &said.models_path)] {
             if text.as_ref().is_some_and(|text| !text.starts_with('/') || provider.address(text).is_none()) {
                 self.wrong(
@@ -188,6 +206,13 @@ impl Draft<'_> {
                     Problem::new("this is not a path: it must begin with `/`"),
                 );
             }
+        }
+        let of_clouds =
+            [("region", &said.region), ("project", &said.project), ("api_version", &said.api_version)];
+        let is_cloud = providers::find(&provider.name).is_some_and(|row| row.cloud.is_some());
+        for (member, _) in of_clouds.iter().filter(|(_, said)| !is_cloud && said.is_some()) {
+            let what = format!("`{}` takes no `{member}`: put it into `base_url`", provider.name);
+            self.wrong_name(&[path, &[member]].concat(), Problem::new(what));
         }
         if provider.keys.len() > KEYS_MAX {
             self.wrong(&[path, &["keys"]].concat(), Problem::new(format!("{KEYS_MAX} keys are the limit")));
@@ -288,7 +313,7 @@ impl Draft<'_> {
 }
 
 /// The provider that a row and an entry make together, without what can be wrong with it.
-fn shape(row: &Row, said: &file::Provider, base: &str) -> Provider {
+pub(super) fn shape(row: &Row, said: &file::Provider, base: &str) -> Provider {
     let dialect = said.dialect.map(|said| said.0);
     let other = dialect.filter(|dialect| row.speaks.iter().all(|spoken| spoken.dialect != *dialect));
     let other = other.map(of_dialect);
@@ -308,10 +333,12 @@ fn shape(row: &Row, said: &file::Provider, base: &str) -> Provider {
         base: base.to_owned(),
         auth,
         keys: Vec::new(),
+        signer: None,
         headers: Vec::new(),
         default_headers: like.headers.iter().filter_map(|(name, value)| header(name, value).ok()).collect(),
         models: path.zip(list_shape.or(Some(crate::provider::ModelList::Openai))),
         listed,
+        facts: BTreeMap::new(),
         drops: said.drops.as_ref().map_or_else(|| list(like.drops), |names| names.0.clone()),
         renames,
         quirks: like.quirks,

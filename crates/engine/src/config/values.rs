@@ -1,6 +1,6 @@
 //! Values that may be written in more than one way.
 
-use crate::{secret::Secret, time::Span};
+use crate::{models::millionths, secret::Secret, time::Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use std::{borrow::Cow, fmt};
@@ -20,6 +20,10 @@ pub struct Duration(pub Span);
 /// A number of bytes: `512KiB`, `32MiB`, `10MB`, `1048576`.
 #[derive(Clone, Copy, Debug)]
 pub struct Size(pub usize);
+
+/// US dollars, in millionths: `3`, `0.25`.
+#[derive(Clone, Copy, Debug)]
+pub struct Usd(pub u64);
 
 /// The keys in a value of the environment or of a configuration. What is not a JSON array is ordinary text;
 /// commas separate, blanks around a key do not belong to it, an empty value is none.
@@ -130,6 +134,15 @@ impl<'de> Deserialize<'de> for Size {
     }
 }
 
+impl<'de> Deserialize<'de> for Usd {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        millionths(&text).map(Usd).ok_or_else(|| {
+            D::Error::custom("this is not a price\nwrite US dollars for a million tokens, such as `0.25`")
+        })
+    }
+}
+
 /// What the published schema says of these types.
 macro_rules! schemas {
     ($($type:ident $schema:tt)*) => {$(
@@ -149,5 +162,6 @@ schemas! {
     Keys { "type": ["string", "array"], "items": { "type": "string" }, "writeOnly": true }
     Names { "type": ["string", "array"], "items": { "type": "string" } }
     Duration { "type": "string", "pattern": "^([0-9]+ ?(ms|s|m|h)|.*\\$\\{.*)$", "examples": ["30s"] }
+    Usd { "type": ["string", "number"], "minimum": 0, "examples": [0.25] }
     Size { "type": ["string", "integer"], "minimum": 0, "examples": ["32MiB"] }
 }

@@ -6,6 +6,7 @@ use crate::{
     limits::{AFTER_END, ERROR_BODY_MAX, HOLD_MAX, RECOVER_MAX, SECRET_MIN},
     plan::Streams,
     record::Outcome,
+    secret::Secret,
     time::{Instant, Span},
 };
 use bytes::Bytes;
@@ -176,7 +177,9 @@ impl Exchange {
         let Phase::Answering(answering) = &mut live.phase else { return };
         let held = mem::take(&mut answering.held);
         if self.status.is_none() {
-            let head = UpstreamHead { headers: mem::take(&mut answering.head.headers), ..answering.head };
+            let (status, framed) = (answering.head.status, answering.head.framed);
+            let headers = mem::take(&mut answering.head.headers);
+            let head = UpstreamHead { status, headers, framed, signed_with: Vec::new() };
             let (relayed, streamed) =
                 (answering.way.relayed, answering.way.streamed && !answering.way.listed);
             let mut reply = reply::success(self, head, relayed, streamed);
@@ -230,7 +233,7 @@ impl Exchange {
     /// A provider has refused, and what it said has been read.
     fn refused(&mut self, mut live: Live, now: Instant) {
         let Phase::Refused { head, body, until } = live.phase else { return };
-        let body = self.without_keys(live.turn.aim, body);
+        let body = self.without_keys(live.turn.aim, body, &head.signed_with);
         let mut fault = self.dialect_of(live.turn.aim).dialect().read_fault(head.status.as_u16(), &body);
         fault.retry_after_ms = fault.retry_after_ms.or_else(|| reply::retry_after(&head.headers));
         live.phase = Phase::Asked { until };
@@ -238,17 +241,15 @@ impl Exchange {
     }
 
     /// A provider's error without the keys that it repeats in it: they are ours, and not the caller's.
-    fn without_keys(&self, aim: usize, body: Vec<u8>) -> Vec<u8> {
+    fn without_keys(&self, aim: usize, body: Vec<u8>, signed_with: &[Secret]) -> Vec<u8> {
         let keys = self.provider(aim).map(|provider| provider.keys.as_slice()).unwrap_or_default();
-        keys.iter().map(|key| key.expose()).filter(|key| key.len() >= SECRET_MIN).fold(
-            body,
-            |mut body, key| {
-                while let Some(at) = memchr::memmem::find(&body, key.as_bytes()) {
-                    body.splice(at..at + key.len(), *b"***");
-                }
-                body
-            },
-        )
+        let keys = keys.iter().chain(signed_with).map(|key| key.expose());
+        keys.filter(|key| key.len() >= SECRET_MIN).fold(body, |mut body, key| {
+            while let Some(at) = memchr::memmem::find(&body, key.as_bytes()) {
+                body.splice(at..at + key.len(), *b"***");
+            }
+            body
+        })
     }
 
     /// An attempt has failed, and is not under way any more.

@@ -309,6 +309,9 @@ fn fault_of(io: Io) -> Fault {
         }
         Io::Tls => Fault::new(FaultKind::UpstreamUnreachable, "no TLS connection to the provider"),
         Io::Broken => Fault::new(FaultKind::UpstreamTruncated, "the provider's answer broke off"),
+        Io::Credentials => {
+            Fault::new(FaultKind::UpstreamAuth, "the gateway has no credentials for the provider")
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! stream that breaks is taken up by another target where it stands, or ends with an error.
 
 mod answer;
+mod choose;
 mod machine;
 mod remedy;
 mod render;
@@ -13,18 +14,20 @@ mod reply;
 
 use crate::{
     access::Caller,
+    cloud::Signer,
     ledger::{Answer, Asks, Command, Note, Turn},
     path::KeyChoice,
     plan::{Aim, PlanHandle, Provider},
     provider::Operation,
-    record::{Outcome, Record, Trial},
+    record::{Outcome, PassedOver, Record, Trial},
+    secret::Secret,
     time::{Instant, Span},
 };
 use bytes::Bytes;
 use dialect::{Carried, DialectId, Fault, Losses, canon, splice::Outline};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use remedy::Trouble;
-use std::{collections::VecDeque, mem};
+use std::{collections::VecDeque, fmt, mem, sync::Arc};
 
 /// A request as the door received it, its caller known and its body read.
 #[derive(Clone, Debug)]
@@ -115,14 +118,16 @@ pub struct Upstream {
     pub method: Method,
     /// The address.
     pub uri: Uri,
-    /// The headers, the provider's key among them.
+    /// The headers, the provider's key among them, if it has one.
     pub headers: HeaderMap,
     /// The body, in pieces that share the caller's buffer.
     pub body: Vec<Bytes>,
+    /// What must sign it before it is sent.
+    pub signer: Option<Arc<Signer>>,
 }
 
 /// The head of a provider's answer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct UpstreamHead {
     /// The status.
     pub status: StatusCode,
@@ -130,6 +135,14 @@ pub struct UpstreamHead {
     pub headers: HeaderMap,
     /// The transport tells the end of the body from a broken connection: it has a length, chunks or frames.
     pub framed: bool,
+    /// What the door signed the request with: no caller may read it in the answer.
+    pub signed_with: Vec<Secret>,
+}
+
+impl fmt::Debug for UpstreamHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpstreamHead").field("status", &self.status).finish_non_exhaustive()
+    }
 }
 
 /// The head of our answer.
@@ -154,6 +167,8 @@ pub enum Io {
     Tls,
     /// The connection broke.
     Broken,
+    /// There are no credentials to sign with; the door has told the operator why.
+    Credentials,
 }
 
 /// What is asked for.
@@ -201,6 +216,8 @@ pub struct Exchange {
     trials: Vec<Trial>,
     /// The trial whose answer the caller gets.
     voice: Option<usize>,
+    /// Targets that were not asked.
+    passed_over: Vec<PassedOver>,
     losses: Losses,
     admitted: bool,
     /// The caller has gone.
@@ -320,6 +337,7 @@ impl Exchange {
             trouble: None,
             trials: Vec::with_capacity(1),
             voice: None,
+            passed_over: Vec::new(),
             losses: Losses::new(),
             admitted: false,
             left_by_caller: false,
@@ -339,7 +357,11 @@ impl Exchange {
         read: Result<(Call, Vec<Aim>), Fault>,
     ) -> Self {
         match read {
-            Ok((call, aims)) => Exchange::new(plan, inbound, Task::Call(Box::new(call)), aims),
+            Ok((call, aims)) => {
+                let mut exchange = Exchange::new(plan, inbound, Task::Call(Box::new(call)), aims);
+                exchange.pass_over();
+                exchange
+            }
             Err(fault) => Exchange::refuse(plan, dialect, inbound, &fault),
         }
     }
@@ -399,6 +421,7 @@ impl Exchange {
             model,
             trials: mem::take(&mut self.trials),
             voice: self.voice,
+            passed_over: mem::take(&mut self.passed_over),
             status: self.status,
             outcome,
             usage,

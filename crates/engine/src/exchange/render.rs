@@ -76,7 +76,8 @@ pub(super) fn pass(
     let mut headers = headers::forward(&inbound.headers);
     headers::credentials(&mut headers, provider, provider.auth_at(uri.path()), key)?;
     let body = if inbound.body.is_empty() { Vec::new() } else { vec![inbound.body.clone()] };
-    Ok(Upstream { provider: aim.provider, method: inbound.method.clone(), uri, headers, body })
+    let signer = provider.signer.clone();
+    Ok(Upstream { provider: aim.provider, method: inbound.method.clone(), uri, headers, body, signer })
 }
 
 /// An operation that is understood, for this provider, and what of it was lost.
@@ -108,7 +109,8 @@ pub(super) fn call(
     // A compressed answer could not be metered or translated.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers::credentials(&mut headers, provider, speech.auth, key)?;
-    Ok((Upstream { provider: aim.provider, method: Method::POST, uri, headers, body }, losses))
+    let signer = provider.signer.clone();
+    Ok((Upstream { provider: aim.provider, method: Method::POST, uri, headers, body, signer }, losses))
 }
 
 /// The caller's own bytes with the provider's model, less what the provider refuses.
@@ -187,7 +189,8 @@ fn translate_body(
     let asked = read.value.stream_usage;
     read.value.stream_usage = read.value.stream.unwrap_or(false).then_some(true).or(asked);
     let completion_limit = provider.quirks.contains(&Quirk::MaxCompletionTokens);
-    let target = Target { model: &aim.model, max_output: None, completion_limit };
+    let max_output = provider.facts(&aim.model).max_output;
+    let target = Target { model: &aim.model, max_output, completion_limit };
     let written = dialect.dialect().write_request(&read.value, &target);
     read.value.stream_usage = asked;
     let mut losses = read.losses.clone();

@@ -13,7 +13,6 @@ const ESTIMATED: HeaderName = HeaderName::from_static("x-sekisho-estimated");
 const LOSS: HeaderName = HeaderName::from_static("x-sekisho-loss");
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 /// The way of an answer's body to the caller.
 pub(super) struct Way {
@@ -29,6 +28,15 @@ pub(super) struct Way {
 }
 
 impl Exchange {
+    /// The dialect in which the caller is told of things.
+    fn caller_dialect(&self) -> DialectId {
+        match &self.task {
+            Task::Call(call) => call.dialect,
+            Task::Pass { .. } => self.dialect_of(0),
+            Task::Refused(dialect) => *dialect,
+        }
+    }
+
     /// Chooses the way of an answer whose head has come.
     pub(super) fn open(&mut self, head: &UpstreamHead, aim: usize) -> Result<Way, Fault> {
         let provider = self.dialect_of(aim);
@@ -46,7 +54,7 @@ impl Exchange {
             let fault = Fault::new(FaultKind::UpstreamInvalid, "the provider compressed its answer unasked");
             return if same && self.status.is_none() { Ok(raw) } else { Err(fault) };
         }
-        let events = is_events(&head.headers);
+        let events = is_events(&head.headers, provider);
         let relayed = same && events == call.stream && resume.is_none();
         let listed = call.stream && self.inbound.named.as_ref().is_some_and(|named| named.list);
         let guarded = call.stream && others && !listed;
@@ -74,7 +82,9 @@ pub(super) fn success(exchange: &Exchange, from: UpstreamHead, relayed: bool, st
         headers.clear();
     }
     if !relayed {
-        headers.insert(header::CONTENT_TYPE, if streamed { EVENTS } else { JSON });
+        let events =
+            || HeaderValue::from_static(exchange.caller_dialect().dialect().framing().content_type());
+        headers.insert(header::CONTENT_TYPE, if streamed { events() } else { JSON });
     }
     if streamed {
         // Proxies on the way to the caller must not gather events.
@@ -98,12 +108,7 @@ pub(super) fn estimate(exchange: &Exchange, dialect: DialectId, tokens: u64) -> 
 
 /// The head and the body that tell a fault.
 pub(super) fn fault(exchange: &Exchange, fault: &Fault) -> (Reply, Bytes) {
-    let dialect = match &exchange.task {
-        Task::Call(call) => call.dialect,
-        Task::Pass { .. } => exchange.dialect_of(0),
-        Task::Refused(dialect) => *dialect,
-    };
-    let body: Bytes = dialect.dialect().write_fault(fault).into();
+    let body: Bytes = exchange.caller_dialect().dialect().write_fault(fault).into();
     let mut headers = HeaderMap::with_capacity(6);
     headers.insert(header::CONTENT_TYPE, JSON);
     if let Some(ms) = fault.retry_after_ms {
@@ -166,9 +171,10 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn is_events(headers: &HeaderMap) -> bool {
+fn is_events(headers: &HeaderMap, provider: DialectId) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    kind.get(..EVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENTS.as_bytes()))
+    let events = provider.dialect().framing().content_type().as_bytes();
+    kind.get(..events.len()).is_some_and(|start| start.eq_ignore_ascii_case(events))
 }
 
 fn is_compressed(headers: &HeaderMap) -> bool {

@@ -134,7 +134,7 @@ impl Scene {
         request.turns.push(Turn { role: Role::User, blocks, plain: true, at, name: None, extra });
         let to = dialect::Target { model: "m", ..dialect::Target::default() };
         let body = dialect.write_request(&request, &to).value;
-        let list = self.stream && self.seed.is_multiple_of(2);
+        let list = self.stream && self.caller == DialectId::Gemini && self.seed.is_multiple_of(2);
         let named = Named { model: "m".to_owned(), stream: self.stream, list };
         Inbound {
             id: "req-1".to_owned(),
@@ -172,10 +172,12 @@ impl Target {
             base: format!("http://p{index}.test"),
             auth: row.auth,
             keys: (0..self.keys).map(|key| Secret::new(format!("secret-{index}-{key}"))).collect(),
+            signer: None,
             headers: Vec::new(),
             default_headers: Vec::new(),
             models: None,
             listed: Vec::new(),
+            facts: Default::default(),
             drops: Vec::new(),
             renames: Vec::new(),
             quirks: &[],
@@ -212,7 +214,13 @@ impl Act {
             6 => Act::Break(part),
             7 => Act::Stall(part),
             8 => Act::Silent,
-            9 => Act::Fail(*chance.pick(&[Io::Connect, Io::ConnectTimeout, Io::Tls, Io::Broken])),
+            9 => Act::Fail(*chance.pick(&[
+                Io::Connect,
+                Io::ConnectTimeout,
+                Io::Tls,
+                Io::Broken,
+                Io::Credentials,
+            ])),
             10 | 11 => Act::Refuse(
                 *chance.pick(&[400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 529]),
             ),

@@ -9,7 +9,7 @@ use crate::{
     time::{Instant, Span},
 };
 use bytes::Bytes;
-use dialect::{Reader, Sink, canon};
+use dialect::{DialectId, Reader, Sink, canon};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::collections::BTreeMap;
 
@@ -162,7 +162,7 @@ impl Live {
             Act::ErrorInside => (200, error_inside(scene.stream), End::Clean),
             Act::Garbage => (200, b"\x00\xff<html>{{{{data: ".to_vec(), End::Clean),
         };
-        let head = (status > 0).then(|| head(status, scene.stream && status == 200));
+        let head = (status > 0).then(|| head(status, target.dialect, scene.stream && status == 200));
         let pieces = body.chunks(target.piece).map(Bytes::copy_from_slice).collect();
         Live { head, pieces, at: 0, next: now.after(target.first), pause: target.pause, end }
     }
@@ -187,10 +187,11 @@ impl Live {
     }
 }
 
-fn head(status: u16, stream: bool) -> UpstreamHead {
-    let kind = if stream { "text/event-stream" } else { "application/json" };
+fn head(status: u16, dialect: DialectId, stream: bool) -> UpstreamHead {
+    let kind = if stream { dialect.dialect().framing().content_type() } else { "application/json" };
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]);
-    UpstreamHead { status: StatusCode::from_u16(status).unwrap(), headers, framed: false }
+    let status = StatusCode::from_u16(status).unwrap();
+    UpstreamHead { status, headers, framed: false, signed_with: Vec::new() }
 }
 
 /// An error that both dialects know for one.

@@ -1,5 +1,6 @@
-//! Tests of the table of providers, of names and of paths.
+//! Tests of the table of providers, of facts about models, of names and of paths.
 
+mod facts;
 mod paths;
 mod providers;
 mod routes;

@@ -9,7 +9,7 @@ use crate::{
     secret::Secret,
     surface::is_reserved,
 };
-use dialect::DialectId::{Anthropic, Gemini, OpenaiChat};
+use dialect::DialectId::{Anthropic, Gemini, OpenaiChat, OpenaiResponses};
 use http::Uri;
 use std::{collections::HashSet, fmt::Write, fs, path::PathBuf};
 
@@ -68,9 +68,9 @@ fn show(row: &Row) -> String {
             text.push_str(&request(&what, "POST", url(true), &provider));
         }
     }
-    if let Some((path, shape)) = &provider.models {
+    if let Some((_, shape)) = &provider.models {
         let what = format!("models ({shape:?})");
-        text.push_str(&request(&what, "GET", provider.address(path), &provider));
+        text.push_str(&request(&what, "GET", provider.models_url(), &provider));
     }
     let what = format!("pass-through of /{}/v1/files?limit=1", row.name);
     text.push_str(&request(&what, "GET", provider.address("/v1/files?limit=1"), &provider));
@@ -81,7 +81,12 @@ fn show(row: &Row) -> String {
 fn switched_on(row: &Row) -> Provider {
     let base = row.base_variables().into_iter().next().unwrap_or_default();
     let environment = match row.key_vars.first() {
-        Some(key) if !row.local => vec![(*key, "KEY"), ("CLOUDFLARE_ACCOUNT_ID", "ACCOUNT")],
+        Some(key) if !row.local => vec![
+            (*key, "KEY"),
+            ("AWS_REGION", "REGION"),
+            ("AZURE_OPENAI_RESOURCE_NAME", "RESOURCE"),
+            ("CLOUDFLARE_ACCOUNT_ID", "ACCOUNT"),
+        ],
         _ => vec![(base.as_str(), row.base)],
     };
     let mut plan = plan(&environment, "");
@@ -150,6 +155,41 @@ fn an_address_takes_the_place_of_the_base_as_in_the_sdks() {
         let speech = provider.speech(dialect, "m").expect("a dialect");
         let url = provider.url(Operation::Generate, speech, "m", false).expect("an address");
         assert_eq!(url.to_string(), expected);
+    }
+}
+
+#[test]
+fn clouds_put_their_place_into_every_path() {
+    let azure = [("AZURE_API_KEY", "KEY"), ("AZURE_API_BASE", "https://r.openai.azure.com/openai/")];
+    let classic = [azure[0], azure[1], ("OPENAI_API_VERSION", "2024-10-21")];
+    let preview = [azure[0], azure[1], ("AZURE_API_VERSION", "preview")];
+    let vertex =
+        [("VERTEX_API_KEY", "KEY"), ("VERTEX_BASE_URL", "http://h/v1"), ("GOOGLE_CLOUD_PROJECT", "p")];
+    let global = "providers: {vertex: {project: p}}";
+    let local = "providers: {vertex: {project: p, region: us-east5, base_url: 'https://us-east5-aiplatform.googleapis.com'}}";
+    let bedrock = [("AWS_BEARER_TOKEN_BEDROCK", "KEY"), ("AWS_REGION_NAME", "us-west-2")];
+    let place = "/projects/p/locations/global/";
+    #[rustfmt::skip]
+    let table: &[(&[(&str, &str)], &str, &str, _, &str, &str)] = &[
+        (&azure, "", "azure-openai", OpenaiChat, "d", "https://r.openai.azure.com/openai/v1/chat/completions"),
+        (&preview, "", "azure", OpenaiResponses, "d", "https://r.openai.azure.com/openai/v1/responses"),
+        (&classic, "", "azure", OpenaiChat, "my d", "https://r.openai.azure.com/openai/deployments/my%20d/chat/completions?api-version=2024-10-21"),
+        (&classic, "", "azure", OpenaiResponses, "d", "https://r.openai.azure.com/openai/responses?api-version=2024-10-21"),
+        (&azure, "providers: {azure: {api_version: 2025-01-01}}", "azure", OpenaiChat, "d", "https://r.openai.azure.com/openai/deployments/d/chat/completions?api-version=2025-01-01"),
+        (&vertex, "", "vertex", Gemini, "gemini-x", "http://h/v1beta1/publishers/google/models/gemini-x:generateContent"),
+        (&vertex, global, "vertex_ai", Anthropic, "gemini-x", &format!("http://h/v1beta1{place}publishers/google/models/gemini-x:generateContent")),
+        (&vertex, global, "vertex", Gemini, "claude-x@1", &format!("http://h/v1{place}publishers/anthropic/models/claude-x@1:rawPredict")),
+        (&vertex, global, "vertex", Gemini, "meta/llama", &format!("http://h/v1{place}endpoints/openapi/chat/completions")),
+        (&vertex[..1], local, "vertex", Gemini, "gemini-x", "https://us-east5-aiplatform.googleapis.com/v1beta1/projects/p/locations/us-east5/publishers/google/models/gemini-x:generateContent"),
+        (&bedrock, "", "bedrock", Anthropic, "us.amazon.nova-v1:0", "https://bedrock-runtime.us-west-2.amazonaws.com/model/us.amazon.nova-v1%3A0/converse"),
+        (&bedrock, "", "aws-bedrock", OpenaiChat, "arn:aws:x/y", "https://bedrock-runtime.us-west-2.amazonaws.com/model/arn%3Aaws%3Ax%2Fy/converse"),
+    ];
+    for (environment, text, name, dialect, model, expected) in table {
+        let plan = plan(environment, text);
+        let provider = &plan.providers[plan.provider(name).expect(name)];
+        let speech = provider.speech(*dialect, model).expect("a dialect");
+        let url = provider.url(Operation::Generate, speech, model, false).expect("an address");
+        assert_eq!(url.to_string(), *expected);
     }
 }
 

@@ -3,10 +3,12 @@
 use super::plan;
 use crate::{
     access::Caller,
-    exchange::{Exchange, Inbound, Order, Report},
-    ledger::{Answer, Turn},
+    exchange::{Exchange, Inbound, Order, Report, Upstream},
+    ledger::Ledger,
     path::KeyChoice,
+    plan::Plan,
     provider::Operation,
+    record::Record,
     time::Instant,
 };
 use bytes::Bytes;
@@ -17,6 +19,12 @@ use std::{rc::Rc, sync::Arc};
 /// The body that the first provider gets of a caller's.
 fn sent(caller: DialectId, body: &str) -> String {
     let plan = plan(&[("ANTHROPIC_API_KEY", "KEY"), ("OPENAI_API_KEY", "KEY")], "");
+    let (upstream, _) = exchange(plan, caller, body);
+    String::from_utf8(upstream.body.concat()).unwrap()
+}
+
+/// What the first provider is sent of a caller's body, and the record when the caller then leaves.
+pub(super) fn exchange(plan: Plan, caller: DialectId, body: &str) -> (Upstream, Record) {
     let inbound = Inbound {
         id: "req-1".to_owned(),
         caller: Caller(None),
@@ -29,13 +37,22 @@ fn sent(caller: DialectId, body: &str) -> String {
         arrived: Instant::default(),
     };
     let mut exchange = Exchange::call(Rc::new(Arc::new(plan)), caller, Operation::Generate, inbound);
-    let turn = Turn { aim: 0, key: 0, keys_left: false, patience: None };
-    exchange.order();
-    exchange.report(Report::Answer(Answer::Admitted(turn)), Instant::default());
+    let (mut ledger, now) = (Ledger::default(), Instant::default());
+    let mut sent = None;
     while let Some(order) = exchange.order() {
         match order {
-            Order::Send(_, upstream) => return String::from_utf8(upstream.body.concat()).unwrap(),
-            Order::Done(record) => panic!("{:?}", record.outcome),
+            Order::Ask(command) => {
+                let answer = ledger.apply(&exchange.asks(), command, now);
+                exchange.report(Report::Answer(answer), now);
+            }
+            Order::Send(_, upstream) => {
+                sent = Some(*upstream);
+                exchange.report(Report::ClientGone, Instant::default());
+            }
+            Order::Done(record) => {
+                let sent = sent.unwrap_or_else(|| panic!("nothing was sent: {:?}", record.outcome));
+                return (sent, *record);
+            }
             _ => {}
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     clock::Clock,
+    credential::Credentials,
     log::{Lines, Log},
     models::Catalogue,
     upstream::Pool,
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     plans: AtomicU64,
     pub(crate) ledger: Mutex<Ledger>,
     pub(crate) catalogue: Catalogue,
+    pub(crate) credentials: Credentials,
     pub(crate) clock: Clock,
     pub(crate) log: Log,
     /// Tells connections of a new stage; see [`Shared::enter`].
@@ -63,6 +65,7 @@ impl Shared {
             plans: AtomicU64::new(0),
             ledger: Mutex::default(),
             catalogue: Catalogue::default(),
+            credentials: Credentials::default(),
             clock: Clock::start(),
             log,
             stages: watch::Sender::new(Stage::Serving),

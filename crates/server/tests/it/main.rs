@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod access;
+mod clouds;
 mod ending;
 mod fidelity;
 mod gemini;

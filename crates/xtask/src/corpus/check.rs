@@ -3,15 +3,18 @@
 use super::{Exchange, Received};
 use dialect::{
     DialectId, FaultKind,
+    frame::{Framing, aws},
     laws::{self, Broken},
     splice::Outline,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::panic::catch_unwind;
 
 /// Which endpoints speak which dialect.
 const DIALECTS: &[(&str, DialectId)] = &[
     ("chat", DialectId::OpenaiChat),
+    ("converse", DialectId::Bedrock),
+    ("converse-stream", DialectId::Bedrock),
     ("count_tokens", DialectId::Anthropic),
     ("generateContent", DialectId::Gemini),
     ("messages", DialectId::Anthropic),
@@ -22,7 +25,7 @@ const DIALECTS: &[(&str, DialectId)] = &[
 ];
 /// Providers that call an endpoint so and mean something else, and the dialect that it is.
 const OTHERS: &[(&str, &str, Option<DialectId>)] = &[
-    ("bedrock", "count_tokens", None),
+    ("bedrock", "count_tokens", Some(DialectId::Bedrock)),
     ("cohere", "chat", Some(DialectId::Cohere)),
     ("gemini", "count_tokens", Some(DialectId::Gemini)),
     ("vertex", "count_tokens", Some(DialectId::Gemini)),
@@ -35,6 +38,12 @@ const STRAY: &[(&str, &str)] = &[
     ("responses", "\"chat.completion"),
     ("responses", "\"response.input_tokens\""),
 ];
+/// Where a request to count tokens holds another API's body, as base64.
+const WRAPPED: &str = "/input/invokeModel";
+/// An endpoint that hands any maker's body on, the model in its path, and the mark of Anthropic's.
+const INVOKE: (&str, &str) = ("invoke", "/anthropic_version");
+/// Bytes that stand for numbers in base64.
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 /// Members that must stand once, as in a gateway.
 const POLICY: &[&str] = &["model", "stream", "max_tokens", "max_completion_tokens", "stream_options", "n"];
 /// A source whose answers are made by hand, some of them broken on purpose: a stream that never says that it
@@ -70,18 +79,23 @@ pub(super) fn exchange(exchange: &Exchange) -> Outcome {
     };
     let mut outcome = Outcome::default();
     let body = exchange.request.as_ref().map(|request| &request.body);
-    if let Some(body @ Value::Object(_)) = body.filter(|_| dialect.dialect().serves_callers()) {
-        let body = body.to_string().into_bytes();
+    if let Some(Value::Object(body)) = body.filter(|_| dialect.dialect().serves_callers()) {
+        let mut body = body.clone();
+        if exchange.endpoint == INVOKE.0 {
+            body.insert("model".to_owned(), "model".into());
+        }
+        let body = Value::Object(body).to_string().into_bytes();
         outcome.take(Kind::Request, || request(exchange, dialect, &body));
     }
     if exchange.endpoint == "count_tokens" && exchange.response.status < 400 {
         return outcome;
     }
     let kind = kind_of(&exchange.response);
+    let body = bytes(&exchange.response, dialect.dialect().framing() == Framing::Aws && kind == Kind::Stream);
     outcome.take(kind, || match kind {
-        Kind::Error => error(exchange, dialect),
-        Kind::Stream => stream(exchange, dialect),
-        _ => answer(exchange, dialect),
+        Kind::Error => error(exchange, dialect, &body),
+        Kind::Stream => stream(exchange, dialect, &body),
+        _ => answer(exchange, dialect, &body),
     });
     outcome
 }
@@ -99,7 +113,12 @@ impl Outcome {
 }
 
 fn dialect_of(exchange: &Exchange) -> Option<DialectId> {
-    if exchange.response.body_encoding == "base64" {
+    let asked = exchange.request.as_ref().map(|request| &request.body);
+    let holds = |pointer: &str| asked.is_some_and(|body| body.pointer(pointer).is_some());
+    if exchange.endpoint == INVOKE.0 {
+        return holds(INVOKE.1).then_some(DialectId::Anthropic);
+    }
+    if holds(WRAPPED) {
         return None;
     }
     let other = |(provider, endpoint, _): &&(&str, &str, Option<DialectId>)| {
@@ -119,13 +138,46 @@ fn dialect_of(exchange: &Exchange) -> Option<DialectId> {
 
 fn kind_of(response: &Received) -> Kind {
     let is_stream = |(name, value): (&String, &Value)| {
-        name.eq_ignore_ascii_case("content-type") && value.to_string().contains("text/event-stream")
+        let streams = ["text/event-stream", "application/vnd.amazon.eventstream", "application/x-ndjson"];
+        let value = value.to_string();
+        name.eq_ignore_ascii_case("content-type") && streams.iter().any(|kind| value.contains(kind))
     };
     match response.status {
         400.. => Kind::Error,
         _ if response.headers.iter().any(is_stream) => Kind::Stream,
         _ => Kind::Answer,
     }
+}
+
+/// The bytes of a body. AWS's frames are recorded as base64, or as lines that hold an event under its name.
+fn bytes(response: &Received, is_framed: bool) -> Vec<u8> {
+    if response.body_encoding == "base64" {
+        return unpacked(&response.body);
+    }
+    if !is_framed {
+        return response.body.clone().into_bytes();
+    }
+    let mut out = Vec::new();
+    let events =
+        response.body.lines().filter_map(|line| serde_json::from_str::<Map<String, Value>>(line).ok());
+    for (name, data) in events.flatten() {
+        aws::write_event(&mut out, &name, data.to_string().as_bytes());
+    }
+    out
+}
+
+fn unpacked(base64: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let (mut bits, mut count) = (0_u32, 0);
+    for number in base64.bytes().filter_map(|byte| BASE64.iter().position(|known| *known == byte)) {
+        bits = (bits << 6) | u32::try_from(number).unwrap_or_default();
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.extend((bits >> count).to_be_bytes().last());
+        }
+    }
+    out
 }
 
 fn request(exchange: &Exchange, dialect: DialectId, body: &[u8]) -> Result<(), Broken> {
@@ -149,8 +201,7 @@ fn spliced(body: &[u8]) -> Result<(), Broken> {
     }
 }
 
-fn answer(exchange: &Exchange, dialect: DialectId) -> Result<(), Broken> {
-    let body = exchange.response.body.as_bytes();
+fn answer(exchange: &Exchange, dialect: DialectId, body: &[u8]) -> Result<(), Broken> {
     let read = dialect.dialect().read_response(body).map(|_| ());
     let follows = [true, false].map(|streamed| dialect.dialect().next_step(body, streamed).is_some());
     if follows.contains(&true) {
@@ -164,8 +215,7 @@ fn answer(exchange: &Exchange, dialect: DialectId) -> Result<(), Broken> {
     DialectId::callers().try_for_each(|to| laws::response(dialect, body, to))
 }
 
-fn stream(exchange: &Exchange, dialect: DialectId) -> Result<(), Broken> {
-    let body = exchange.response.body.as_bytes();
+fn stream(exchange: &Exchange, dialect: DialectId, body: &[u8]) -> Result<(), Broken> {
     expect(exchange, laws::read_stream(dialect, &[body])?.ended)?;
     let bytes: Vec<&[u8]> = body.chunks(1).collect();
     let pieces = pieces(body, seed(&exchange.id));
@@ -176,9 +226,9 @@ fn stream(exchange: &Exchange, dialect: DialectId) -> Result<(), Broken> {
     })
 }
 
-fn error(exchange: &Exchange, dialect: DialectId) -> Result<(), Broken> {
-    let Received { status, body, .. } = &exchange.response;
-    DialectId::callers().try_for_each(|to| laws::error(dialect, *status, body.as_bytes(), to))
+fn error(exchange: &Exchange, dialect: DialectId, body: &[u8]) -> Result<(), Broken> {
+    let status = exchange.response.status;
+    DialectId::callers().try_for_each(|to| laws::error(dialect, status, body, to))
 }
 
 /// A recorded answer can be read, or is the provider's own error; one that is tagged as an error is one.

@@ -60,3 +60,23 @@ fn what_is_wrong_is_named_by_its_id() {
     let faults = check(&chat(200, "application/json", ANSWER, &["error_in_200"]), [1, 1, 1, 0, 0, 0, 1]);
     assert_eq!(faults[0].law, "an error inside a 200 is an error");
 }
+
+fn converse(kind: &str, encoding: &str, body: &str) -> Exchange {
+    exchange(json!({
+        "id": "one", "provider": "bedrock", "endpoint": "converse-stream",
+        "request": { "body": { "messages": [{ "role": "user", "content": [{ "text": "hi" }] }] } },
+        "response": { "status": 200, "headers": { "content-type": kind }, "body_encoding": encoding, "body": body },
+    }))
+}
+
+#[test]
+fn event_streams_are_unpacked() {
+    let lines = "{\"contentBlockDelta\":{\"contentBlockIndex\":0,\"delta\":{\"text\":\"hi\"}}}\n{\"messageStop\":{\"stopReason\":\"end_turn\"}}\n";
+    check(&converse("application/x-ndjson", "utf8", lines), [1, 1, 0, 1, 0, 0, 0]);
+    // One `messageStop`, framed.
+    let stream = "AAAAWQAAADB2+EJ/CzpldmVudC10eXBlBwALbWVzc2FnZVN0b3ANOm1lc3NhZ2UtdHlwZQcABWV2ZW50eyJzdG9wUmVhc29uIjoiZW5kX3R1cm4ifUb3Sbw=";
+    let kind = "application/vnd.amazon.eventstream";
+    check(&converse(kind, "base64", stream), [1, 1, 0, 1, 0, 0, 0]);
+    let faults = check(&converse(kind, "base64", "AAAAAAAAAAAAAAAA"), [1, 1, 0, 1, 0, 0, 1]);
+    assert_eq!(faults[0].law, "a recorded answer can be read");
+}

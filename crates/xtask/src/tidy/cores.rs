@@ -16,12 +16,13 @@ pub(super) struct Built {
 
 /// What each core may depend on directly. A new name here is a decision, not a detail.
 const FRIENDS: &[(&str, &[&str])] = &[
-    ("dialect", &["bytes", "memchr", "serde", "serde_json"]),
+    ("dialect", &["bytes", "crc32fast", "memchr", "serde", "serde_json"]),
     (
         "engine",
         &[
             "bytes",
             "dialect",
+            "hmac",
             "http",
             "memchr",
             "schemars",

@@ -1,6 +1,7 @@
 //! What every test needs: the binary, clients, providers.
 
 pub(crate) mod client;
+pub(crate) mod cloud;
 pub(crate) mod gateway;
 pub(crate) mod h2;
 pub(crate) mod upstream;

@@ -1,0 +1,3 @@
+//! Signatures over requests: pure, with the time as a value.
+
+pub mod aws;
