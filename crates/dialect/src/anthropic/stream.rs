@@ -15,10 +15,7 @@ use crate::{
 };
 use memchr::memmem;
 use serde_json::{Map, Value, json};
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, VecDeque},
-};
+use std::collections::{BTreeMap, VecDeque};
 
 type Members = Map<String, Value>;
 
@@ -68,7 +65,7 @@ enum Open {
 
 impl Reading {
     fn frame(&mut self, frame: &Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
-        let kind = name(frame);
+        let kind = wire::name(frame);
         let mut data = match serde_json::from_slice(frame.data) {
             _ if self.ended => return Ok(()),
             _ if kind == "error" => return Err(error_body::read(200, frame.data)),
@@ -561,7 +558,7 @@ pub(super) struct EventGlance {
 
 impl Glance for EventGlance {
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Fault> {
-        match &*name(frame) {
+        match &*wire::name(frame) {
             "content_block_delta" => self.seen.content = true,
             _ if self.seen.ended => {}
             // A call without arguments is an answer too, other blocks only begin.
@@ -588,23 +585,5 @@ impl EventGlance {
         if let Some(usage) = self.usage.take(data.pointer("/message/usage").or_else(|| data.get("usage"))) {
             self.seen.usage = Some(usage);
         }
-    }
-}
-
-/// The event's name. Some servers leave the `event` line out, and the data tells it, most often first; an
-/// error may tell nothing but itself.
-fn name<'a>(frame: &Frame<'a>) -> Cow<'a, str> {
-    if !frame.event.is_empty() {
-        return String::from_utf8_lossy(frame.event);
-    }
-    let told =
-        frame.data.strip_prefix(b"{\"type\":\"").and_then(|rest| rest.split(|byte| *byte == b'"').next());
-    if let Some(told) = told {
-        return String::from_utf8_lossy(told);
-    }
-    let data = serde_json::from_slice::<Value>(frame.data).unwrap_or_default();
-    match data.get("type").and_then(Value::as_str) {
-        None if data.get("error").is_some() => Cow::Borrowed("error"),
-        told => Cow::Owned(told.unwrap_or_default().to_owned()),
     }
 }

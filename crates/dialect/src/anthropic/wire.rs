@@ -3,9 +3,11 @@
 use crate::{
     DialectId,
     canon::{Effort, Extra, Stop, StopReason, Usage},
+    frame::sse::Frame,
     json::{self, Counts},
 };
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 
 /// This dialect.
 pub(super) const ID: DialectId = DialectId::Anthropic;
@@ -176,15 +178,17 @@ impl UsageSoFar {
 /// where there is nothing to say: typed clients want them. <https://docs.anthropic.com/en/api/messages>
 pub(super) fn filled(mut body: Map<String, Value>, own: bool) -> Map<String, Value> {
     let null = |object: &mut Map<String, Value>, names: &[&str]| {
-        names.iter().for_each(|name| drop(object.entry(*name).or_insert(Value::Null)));
+        for name in names {
+            object.entry(*name).or_insert(Value::Null);
+        }
     };
     let blocks = body.get_mut("content").and_then(Value::as_array_mut).into_iter().flatten();
     for block in blocks.filter_map(Value::as_object_mut).filter(|_| !own) {
         match block.get("type").and_then(Value::as_str) {
-            Some("text") => drop(block.entry("citations").or_insert_with(|| json!([]))),
-            Some("tool_use") => drop(block.entry("caller").or_insert_with(|| json!({"type": "direct"}))),
-            _ => {}
-        }
+            Some("text") => block.entry("citations").or_insert_with(|| json!([])),
+            Some("tool_use") => block.entry("caller").or_insert_with(|| json!({"type": "direct"})),
+            _ => continue,
+        };
     }
     if let Some(usage) = body.get_mut("usage").and_then(Value::as_object_mut).filter(|_| !own) {
         null(
@@ -194,4 +198,22 @@ pub(super) fn filled(mut body: Map<String, Value>, own: bool) -> Map<String, Val
         null(&mut body, &["stop_details", "container"]);
     }
     body
+}
+
+/// The event's name. Some servers leave the `event` line out, and the data tells it, most often first; an
+/// error may tell nothing but itself.
+pub(super) fn name<'a>(frame: &Frame<'a>) -> Cow<'a, str> {
+    if !frame.event.is_empty() {
+        return String::from_utf8_lossy(frame.event);
+    }
+    let told =
+        frame.data.strip_prefix(b"{\"type\":\"").and_then(|rest| rest.split(|byte| *byte == b'"').next());
+    if let Some(told) = told {
+        return String::from_utf8_lossy(told);
+    }
+    let data = serde_json::from_slice::<Value>(frame.data).unwrap_or_default();
+    match data.get("type").and_then(Value::as_str) {
+        None if data.get("error").is_some() => Cow::Borrowed("error"),
+        told => Cow::Owned(told.unwrap_or_default().to_owned()),
+    }
 }
