@@ -6,9 +6,9 @@ from harness import check, equal, raises
 from samples import PICTURE, SENTENCE
 from world import WORLD
 
-ALL = ("anthropic", "openai", "answers", "studio")
+ALL = ("anthropic", "openai", "answers", "studio", "bedrock", "cohere")
 # The Responses API has no stop sequences, no limit under 16, and tells no thoughts unless asked in a way of its own.
-CAPABLE = ("anthropic", "openai", "studio")
+CAPABLE = ("anthropic", "openai", "studio", "bedrock", "cohere")
 WEATHER = {
     "name": "get_weather",
     "description": "Weather of a city",
@@ -129,7 +129,7 @@ def _(provider):
     equal(said(second), "The tool said: rain")
 
 
-@check("anthropic: system with cache control", ALL)
+@check("anthropic: system with cache control", ("anthropic", "openai", "answers", "studio", "bedrock"))
 def _(provider):
     system = [{"type": "text", "text": "be brief " * 50, "cache_control": {"type": "ephemeral"}}]
     usage = ask(provider, "hello [[kit input=40 cached=30]]", system=system).usage

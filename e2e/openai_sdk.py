@@ -10,9 +10,9 @@ from harness import check, equal, raises
 from samples import PICTURE, SENTENCE, data_url
 from world import WORLD
 
-ALL = ("openai", "anthropic", "answers", "studio")
+ALL = ("openai", "anthropic", "answers", "studio", "bedrock", "cohere")
 # The Responses API has no stop sequences, no limit under 16, and tells no thoughts unless asked in a way of its own.
-CAPABLE = ("openai", "anthropic", "studio")
+CAPABLE = ("openai", "anthropic", "studio", "bedrock", "cohere")
 WEATHER = {
     "type": "function",
     "function": {

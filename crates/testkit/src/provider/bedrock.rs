@@ -79,7 +79,9 @@ pub(crate) fn ask(given: &Given<'_>) -> Result<Ask, String> {
     let path = given.path.rsplit('/').nth(1).unwrap_or_default();
     let thinking = body.pointer("/additionalModelRequestFields/thinking/type").and_then(Value::as_str);
     let tools = body.get("toolConfig").into_iter().flat_map(|config| list(config, "tools"));
+    let schema = body.pointer("/outputConfig/textFormat/structure/jsonSchema/schema").and_then(Value::as_str);
     Ok(Ask {
+        schema: schema.and_then(|schema| serde_json::from_str(schema).ok()),
         model: path.replace("%3A", ":"),
         stream: given.path.ends_with("/converse-stream"),
         user_text: messages.iter().rev().find(said).map(|message| words(message)).unwrap_or_default(),
