@@ -65,9 +65,10 @@ def set_up():
 
 
 def configuration():
-    """Providers of our own, and a name that suites believe for each."""
+    """Providers of our own, and a name that suites believe for each; errors are told at once."""
     names = "\n".join(f"  {ABLE}-{name}: {WORLD.model(name)}" for name in ["anthropic", "answers", "plain", "studio"])
     return f"""\
+attempts: 1
 providers:
   answers: {{dialect: openai_responses, base_url: "{WORLD.provider}/v1", keys: sk-provider-answers}}
   plain: {{dialect: openai_chat, base_url: "{WORLD.provider}/v1", keys: sk-provider-plain}}
