@@ -12,6 +12,11 @@ pub fn dialect(id: DialectId, data: &[u8]) {
     }
 }
 
+/// Reads and writes `data` as embeddings in every shape.
+pub fn embed(data: &[u8]) {
+    hold(laws::any_embeddings(data));
+}
+
 /// `text` in pieces of at most 64 bytes.
 pub fn pieces(text: &[u8], length: u8) -> Vec<&[u8]> {
     text.chunks(1 + usize::from(length % 64)).collect()

@@ -18,6 +18,24 @@ pub fn read(status: u16, body: &[u8]) -> Fault {
     }
 }
 
+/// The error inside an answer or a chunk of OpenAI's chat and completions that came under the status 200, if
+/// it is one.
+#[must_use]
+pub fn in_answer(value: &Value) -> Option<Fault> {
+    let says = |name: &&str| value.get(*name).is_some_and(|said| !said.is_null());
+    let choices = value.get("choices").and_then(Value::as_array);
+    if says(&"error") || choices.is_none() && ["errors", "detail", "message"].iter().any(says) {
+        return Some(told(200, value));
+    }
+    let choice = choices?.iter().find(|choice| {
+        choice.get("finish_reason").is_some_and(|word| word == "error")
+            || choice.get("error").is_some_and(Value::is_object)
+    })?;
+    let bare =
+        || Fault::new(FaultKind::UpstreamFailed, "the provider broke off with `finish_reason` `error`");
+    Some(choice.get("error").map_or_else(bare, |_| told(200, choice)))
+}
+
 fn plain(status: u16, text: &str) -> Fault {
     let text = shortened(text.trim());
     let message = if text.is_empty() { format!("the provider answered {status} and no more") } else { text };

@@ -215,6 +215,11 @@ impl Object {
         fits.ok_or_else(fault).map(Some)
     }
 
+    /// The names of the members that were not taken, without those that are `null`.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.members.iter().filter(|(_, value)| !value.is_null()).map(|(name, _)| name)
+    }
+
     /// What was not taken.
     #[must_use]
     pub fn rest(self) -> Map<String, Value> {

@@ -6,8 +6,9 @@
 //! callers speak ([`DialectId::callers`]).
 
 use crate::{
-    Carried, DialectId, Fault, Losses, Seen, Sink, Target,
+    Carried, DialectId, Fault, FaultKind, Losses, Seen, Sink, Target,
     canon::{Block, Event, Grammar, Kind, Message, Request, Usage, fold, unfold},
+    embed::{Embed, EmbedShape, Embedded, Encoding, Input, Part, Wish},
     frame::{Framing, sse::Frame},
     pipe::Pipe,
 };
@@ -140,7 +141,7 @@ pub fn response(from: DialectId, body: &[u8], to: DialectId) -> Result<(), Broke
 /// # Errors
 /// The law that does not hold.
 pub fn whole_and_streamed(message: &Message, to: DialectId) -> Result<(), Broken> {
-    let text = to.dialect().write_response(message).value;
+    let Carried { value: text, losses } = to.dialect().write_response(message);
     let whole = to.dialect().read_response(&text);
     hold(whole.is_ok(), "a written answer can be read", || format!("{whole:?} of {}", shown(&text)))?;
     let Ok(Carried { value: whole, .. }) = whole else { return Ok(()) };
@@ -150,12 +151,12 @@ pub fn whole_and_streamed(message: &Message, to: DialectId) -> Result<(), Broken
     if !message.is_whole() {
         return Ok(());
     }
-    let text = write_stream(to, &unfold(message), None);
+    let (text, streamed_losses) = tell_stream(to, &unfold(message), None);
     let streamed = read_stream(to, &[&text])?;
     same("a written stream ends", &Ok(()), &streamed.ended)?;
     let streamed = fold(to, streamed.events);
-    for again in [&whole, &streamed] {
-        same("an answer says the same", &meant(message), &meant(again))?;
+    for (again, losses) in [(&whole, &losses), (&streamed, &streamed_losses)] {
+        says_the_same("an answer says the same", message, again, losses)?;
         same("an answer costs the same", &tokens(message.usage.as_ref()), &tokens(again.usage.as_ref()))?;
     }
     let stops = |message: &Message| -> Vec<_> {
@@ -179,7 +180,7 @@ pub fn stream(from: DialectId, stream: &[u8], to: DialectId) -> Result<(), Broke
         same("a glance sees the usage", &usage, &tokens(seen.usage.as_ref()))?;
     }
     let fault = read.ended.err();
-    let text = write_stream(to, &read.events, fault.as_ref());
+    let (text, losses) = tell_stream(to, &read.events, fault.as_ref());
     let again = read_stream(to, &[&text])?;
     hold(again.ended.is_err() == fault.is_some(), "a stream ends as it ended", || {
         format!("{fault:?} became {:?} in {}", again.ended, shown(&text))
@@ -193,7 +194,16 @@ pub fn stream(from: DialectId, stream: &[u8], to: DialectId) -> Result<(), Broke
         });
     }
     same("a stream costs the same", &usage, &cost)?;
-    same("a stream says the same", &meant(&was), &meant(&is))
+    says_the_same("a stream says the same", &was, &is, &losses)
+}
+
+/// Words and calls are the same. A dialect without tools keeps no call, and says so.
+fn says_the_same(law: &'static str, was: &Message, is: &Message, losses: &Losses) -> Result<(), Broken> {
+    let (mut was, is) = (meant(was), meant(is));
+    if is.1.is_empty() && !losses.is_empty() {
+        was.1.clear();
+    }
+    same(law, &was, &is)
 }
 
 /// Whether `part` is a beginning of `whole`: of a stream that breaks, what was held back is not told.
@@ -319,6 +329,10 @@ fn until_end(from: DialectId, stream: &[u8]) -> &[u8] {
 /// Writes events for a caller who wants a stream with its usage.
 #[must_use]
 pub fn write_stream(to: DialectId, events: &[Event], fault: Option<&Fault>) -> Vec<u8> {
+    tell_stream(to, events, fault).0
+}
+
+fn tell_stream(to: DialectId, events: &[Event], fault: Option<&Fault>) -> (Vec<u8>, Losses) {
     let mut request = Request::new(to, "model");
     request.stream = Some(true);
     request.stream_usage = Some(true);
@@ -328,7 +342,7 @@ pub fn write_stream(to: DialectId, events: &[Event], fault: Option<&Fault>) -> V
     if let Some(fault) = fault {
         writer.fault(fault, &mut out);
     }
-    out
+    (out, losses)
 }
 
 /// What a glance sees of a stream.
@@ -377,6 +391,99 @@ fn last_usage(events: &[Event]) -> Option<&Usage> {
     events.iter().rev().find_map(|event| match event {
         Event::Usage(usage) => Some(usage),
         _ => None,
+    })
+}
+
+/// A caller's request for vectors of `from` asks the same of a provider of every other shape, or loses or is
+/// refused what that one cannot do.
+///
+/// # Errors
+/// The law that does not hold.
+pub fn embed_request(from: EmbedShape, body: &[u8]) -> Result<(), Broken> {
+    let Ok(embed) = from.read_request(body) else { return Ok(()) };
+    for to in EmbedShape::ALL {
+        let written = match to.write_request(&embed, "amazon.titan-embed-text-v2:0") {
+            Ok(written) => written,
+            Err(fault) => {
+                let is_plain = fault.kind == FaultKind::BadRequest && fault.param.is_some();
+                hold(is_plain, "what cannot be embedded is refused plainly", || format!("{fault:?}"))?;
+                continue;
+            }
+        };
+        hold(serde_json::from_slice::<Value>(&written.value).is_ok(), "a request is JSON", || {
+            shown(&written.value)
+        })?;
+        let gone = inputs(&embed).into_iter().find(|text| !shown(&written.value).contains(text.as_str()));
+        let is_lost = !written.losses.is_empty();
+        hold(gone.is_none() || is_lost, "no input goes without a loss", || format!("{gone:?} is gone"))?;
+        if to.is_callers() {
+            let again = to.read_request(&written.value);
+            let wishes =
+                |embed: &Embed| (embed.inputs.len(), embed.dimensions.as_ref().map(|wish| wish.value));
+            let is_same = again.as_ref().is_ok_and(|again| wishes(again) == wishes(&embed));
+            hold(is_same || is_lost, "a request asks the same", || format!("{embed:?} became {again:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The texts of a request as they stand in JSON.
+fn inputs(embed: &Embed) -> Vec<String> {
+    let text = |part: &Part| match part {
+        Part::Text(text) => Some(Value::from(text.as_str()).to_string()),
+        _ => None,
+    };
+    embed.inputs.iter().flat_map(|input| &input.parts).filter_map(text).collect()
+}
+
+/// Vectors that a provider of `from` gave are the same, bit by bit, for callers of every shape, as numbers and
+/// as base64.
+///
+/// # Errors
+/// The law that does not hold.
+pub fn embed_response(from: EmbedShape, body: &[u8]) -> Result<(), Broken> {
+    let Ok(embedded) = from.read_response(body) else { return Ok(()) };
+    for to in EmbedShape::ALL.iter().filter(|to| to.is_callers()) {
+        for encoding in [None, Some(Encoding::Float), Some(Encoding::Base64)] {
+            let asked = asked(*to, embedded.vectors.len(), encoding);
+            let text = to.write_response(&embedded, &asked);
+            let again = to.read_response(&text);
+            hold(again.is_ok(), "written vectors can be read", || format!("{again:?} of {}", shown(&text)))?;
+            let Ok(again) = again else { continue };
+            let is_same = again.vectors == embedded.vectors;
+            hold(is_same, "vectors are the same", || format!("{embedded:?} became {}", shown(&text)))?;
+            let cost = |embedded: &Embedded| tokens(embedded.usage.as_ref());
+            same("vectors cost the same", &cost(&embedded), &cost(&again))?;
+        }
+    }
+    Ok(())
+}
+
+fn asked(from: EmbedShape, count: usize, encoding: Option<Encoding>) -> Embed {
+    let encodings = encoding.map(|encoding| Wish { value: vec![encoding], at: String::new() });
+    let input = Input { parts: Vec::new(), title: None, at: String::new() };
+    Embed {
+        from,
+        model: "model".to_owned(),
+        inputs: vec![input; count],
+        single: false,
+        dimensions: None,
+        encodings,
+        purpose: None,
+        truncate: None,
+        user: None,
+        strange: Vec::new(),
+    }
+}
+
+/// Reads and writes `bytes` as embeddings in every way there is; only a panic is wrong.
+///
+/// # Errors
+/// The law that does not hold.
+pub fn any_embeddings(bytes: &[u8]) -> Result<(), Broken> {
+    EmbedShape::ALL.iter().try_for_each(|shape| {
+        embed_request(*shape, bytes)?;
+        embed_response(*shape, bytes)
     })
 }
 

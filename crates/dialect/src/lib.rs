@@ -13,6 +13,7 @@ mod anthropic;
 mod bedrock;
 pub mod canon;
 mod cohere;
+pub mod embed;
 pub mod error_body;
 pub mod fault;
 pub mod frame;
@@ -22,6 +23,7 @@ pub mod laws;
 pub mod limits;
 pub mod loss;
 mod openai_chat;
+mod openai_completions;
 mod openai_responses;
 pub mod pipe;
 mod replicate;
@@ -70,6 +72,7 @@ dialects! {
     Cohere = "cohere" => cohere::Cohere,
     Gemini = "gemini" => gemini::Gemini,
     OpenaiChat = "openai_chat" => openai_chat::OpenaiChat,
+    OpenaiCompletions = "openai_completions" => openai_completions::OpenaiCompletions,
     OpenaiResponses = "openai_responses" => openai_responses::OpenaiResponses,
     Replicate = "replicate" => replicate::Replicate,
 }
@@ -86,13 +89,16 @@ impl DialectId {
         DialectId::ALL.iter().copied().filter(|id| id.dialect().serves_callers())
     }
 
-    /// The fault for a caller whose request leans on what a provider of the caller's own dialect keeps
+    /// The fault for a caller whose request holds what only a provider of the caller's own dialect can serve
     /// ([`Request::needs`]), where a provider of this dialect shall be asked.
     #[must_use]
     pub fn refusal(self, request: &Request) -> Option<Fault> {
         let need = request.needs.first().filter(|_| request.from != self)?;
-        let message = format!("`{need}` is kept state, and this model's provider keeps none");
-        Some(Fault::bad(need, message).hint("send the whole conversation instead"))
+        let message = format!(
+            "`{need}` needs a provider that speaks `{}`, and this model's provider does not",
+            request.from.name()
+        );
+        Some(Fault::bad(need, message).hint("send one whole conversation in the request itself"))
     }
 }
 

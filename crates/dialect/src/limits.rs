@@ -32,8 +32,23 @@ pub const CHOICES_MAX: u32 = 128;
 pub const FAULT_TEXT_MAX: usize = 2_000;
 /// Tokens of an answer where a dialect demands a limit and neither the caller nor the model's data gives one.
 pub const OUTPUT_TOKENS_DEFAULT: u64 = 4_096;
+/// The same for a prompt that is continued. The models that are served so have small contexts, OpenAI's one of
+/// 4,096 tokens, and a limit that does not fit beside the prompt is refused.
+pub const COMPLETION_TOKENS_DEFAULT: u64 = 1_024;
 /// Smallest thinking budget that Anthropic takes, in tokens.
 pub const THINKING_BUDGET_MIN: u64 = 1_024;
 /// Most bytes of a stream that are held back: pieces of blocks that overlap, where a dialect wants them
 /// one after the other, and blocks that must be whole before they can be told.
 pub const STREAM_HELD_MAX: usize = 4 << 20;
+/// Most inputs of one request for embeddings; OpenAI takes no more:
+/// <https://platform.openai.com/docs/api-reference/embeddings/create>
+pub const EMBED_INPUTS_MAX: usize = 2_048;
+/// Most parts of all these inputs together.
+pub const EMBED_PARTS_MAX: usize = 4_096;
+/// Most inputs that Cohere takes in one request: <https://docs.cohere.com/reference/embed>
+pub const EMBED_INPUTS_COHERE_MAX: usize = 96;
+/// Most inputs that Gemini takes in one batch; a larger one is refused with this number.
+pub const EMBED_INPUTS_GEMINI_MAX: usize = 100;
+/// Most inputs that Vertex AI takes in one request; of some models it takes fewer, and says so:
+/// <https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api>
+pub const EMBED_INPUTS_VERTEX_MAX: usize = 250;

@@ -3,6 +3,8 @@
 //! A pipe is pure: bytes in, bytes out. It writes what it has at once; whoever wants to be able to ask
 //! another target holds back what comes out until [`Pipe::content`] is true.
 
+mod aside;
+mod embed;
 mod relay;
 mod resume;
 #[cfg(test)]
@@ -12,9 +14,12 @@ mod translate;
 use crate::{
     DialectId, Fault, Losses,
     canon::{Request, Usage},
+    embed::{Embed, EmbedShape},
     frame::array::Lister,
 };
+use aside::Aside;
 use bytes::Bytes;
+use embed::Embedding;
 use relay::{Meter, Relay};
 pub use resume::Resume;
 use resume::Resumed;
@@ -34,8 +39,10 @@ enum Way {
     Raw,
     Relay(Relay),
     Meter(Meter),
+    Aside(Box<Aside>),
     Translate(Box<Translate>),
     Resumed(Box<Resumed>),
+    Embed(Box<Embedding>),
 }
 
 impl Pipe {
@@ -43,6 +50,13 @@ impl Pipe {
     #[must_use]
     pub fn raw() -> Pipe {
         Pipe::new(Way::Raw)
+    }
+
+    /// Untouched bytes of which nothing is understood but the member `usage` of OpenAI's operations, in JSON or,
+    /// where it is `streamed`, in events. They pass as they come.
+    #[must_use]
+    pub fn aside(streamed: bool) -> Pipe {
+        Pipe::new(Way::Aside(Box::new(Aside::new(streamed))))
     }
 
     /// Caller and provider speak the same dialect, and the answer has the form that the caller wants:
@@ -75,6 +89,13 @@ impl Pipe {
     #[must_use]
     pub fn resume(provider: DialectId, streamed: bool, resume: Resume) -> Pipe {
         Pipe::new(Way::Resumed(Box::new(Resumed::new(provider.dialect(), streamed, resume))))
+    }
+
+    /// A provider whose embeddings have the shape `provider` answers the caller who sent `asked`: gathered, and
+    /// as [`EmbedShape::answer`] has it.
+    #[must_use]
+    pub fn embed(provider: EmbedShape, asked: Embed) -> Pipe {
+        Pipe::new(Way::Embed(Box::new(Embedding::new(provider, asked))))
     }
 
     fn new(way: Way) -> Pipe {
@@ -125,6 +146,11 @@ impl Pipe {
                 meter.feed(&chunk);
                 out.push(chunk);
             }
+            Way::Aside(aside) => {
+                self.content = true;
+                aside.feed(&chunk);
+                out.push(chunk);
+            }
             Way::Relay(relay) => {
                 relay.feed(chunk, out)?;
                 self.content = relay.seen().content;
@@ -139,6 +165,7 @@ impl Pipe {
                 self.content = resumed.content();
                 fed?;
             }
+            Way::Embed(embedding) => embedding.feed(&chunk)?,
         }
         Ok(())
     }
@@ -162,6 +189,7 @@ impl Pipe {
         match &mut self.way {
             Way::Raw => {}
             Way::Meter(meter) => meter.finish()?,
+            Way::Aside(aside) => aside.finish(),
             Way::Relay(relay) => {
                 relay.finish(out)?;
                 self.content = relay.seen().content;
@@ -176,6 +204,10 @@ impl Pipe {
                 self.content = resumed.content();
                 finished?;
             }
+            Way::Embed(embedding) => {
+                out.push(embedding.finish()?);
+                self.content = true;
+            }
         }
         Ok(())
     }
@@ -187,7 +219,7 @@ impl Pipe {
             return;
         }
         let text = match &mut self.way {
-            Way::Raw | Way::Meter(_) => Vec::new(),
+            Way::Raw | Way::Meter(_) | Way::Aside(_) | Way::Embed(_) => Vec::new(),
             Way::Relay(relay) => relay.fault(fault),
             Way::Translate(translate) => translate.fault(fault),
             Way::Resumed(resumed) => resumed.fault(fault),
@@ -227,7 +259,7 @@ impl Pipe {
     #[must_use]
     pub fn ended(&self) -> bool {
         match &self.way {
-            Way::Raw | Way::Meter(_) => false,
+            Way::Raw | Way::Meter(_) | Way::Aside(_) | Way::Embed(_) => false,
             Way::Relay(relay) => relay.seen().ended,
             Way::Translate(translate) => translate.ended(),
             Way::Resumed(resumed) => resumed.ended(),
@@ -239,7 +271,12 @@ impl Pipe {
     pub fn failed(&self) -> Option<&Fault> {
         match &self.way {
             Way::Relay(relay) => relay.failed(),
-            Way::Raw | Way::Meter(_) | Way::Translate(_) | Way::Resumed(_) => None,
+            Way::Raw
+            | Way::Meter(_)
+            | Way::Aside(_)
+            | Way::Translate(_)
+            | Way::Resumed(_)
+            | Way::Embed(_) => None,
         }
     }
 
@@ -250,8 +287,10 @@ impl Pipe {
             Way::Raw => None,
             Way::Relay(relay) => relay.seen().usage.as_ref(),
             Way::Meter(meter) => meter.usage(),
+            Way::Aside(aside) => aside.usage(),
             Way::Translate(translate) => translate.usage(),
             Way::Resumed(resumed) => resumed.usage(),
+            Way::Embed(embedding) => embedding.usage(),
         }
     }
 
@@ -260,7 +299,7 @@ impl Pipe {
     pub fn losses(&self) -> &Losses {
         static NONE: Losses = Losses::new();
         match &self.way {
-            Way::Raw | Way::Relay(_) | Way::Meter(_) => &NONE,
+            Way::Raw | Way::Relay(_) | Way::Meter(_) | Way::Aside(_) | Way::Embed(_) => &NONE,
             Way::Translate(translate) => translate.losses(),
             Way::Resumed(resumed) => resumed.losses(),
         }

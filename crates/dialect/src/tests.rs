@@ -30,6 +30,7 @@
 //! seed of the laws.
 
 mod case;
+mod embed;
 mod laws;
 mod usage;
 

@@ -42,6 +42,20 @@ fn credential<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Option<&'a 
     scheme.eq_ignore_ascii_case(b"bearer ").then_some(token.trim_ascii())
 }
 
+/// The subprotocols that a WebSocket's caller offers.
+pub fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let lists = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
+    let words = lists.filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(','));
+    words.map(str::trim).filter(|word| !word.is_empty())
+}
+
+/// The key in a subprotocol: a web page can give a WebSocket no other header
+/// (<https://platform.openai.com/docs/guides/realtime-websocket>).
+#[must_use]
+pub fn key_of_protocol(protocol: &str) -> Option<&str> {
+    protocol.strip_prefix("openai-insecure-api-key.")
+}
+
 /// The index of `hash`, looking at every key whatever is found, so that time tells nothing.
 fn find(keys: &[[u8; 32]], hash: &[u8; 32]) -> Option<usize> {
     let mut found = None;

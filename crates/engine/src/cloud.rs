@@ -18,6 +18,36 @@ pub enum Cloud {
     Vertex,
 }
 
+impl Cloud {
+    /// Members of the file that mean something to it and to no other provider.
+    #[must_use]
+    pub fn members(self) -> &'static [&'static str] {
+        match self {
+            Cloud::Azure => &["api_version"],
+            Cloud::Bedrock => &["region"],
+            Cloud::Vertex => &["project", "region"],
+        }
+    }
+
+    /// Variables that switch it on without a key.
+    #[must_use]
+    pub fn switches(self) -> &'static [&'static str] {
+        match self {
+            Cloud::Azure => {
+                &["AZURE_CLIENT_SECRET", "AZURE_FEDERATED_TOKEN_FILE", "IDENTITY_ENDPOINT", "AZURE_AD_TOKEN"]
+            }
+            Cloud::Bedrock => &[
+                "AWS_ACCESS_KEY_ID",
+                "AWS_PROFILE",
+                "AWS_WEB_IDENTITY_TOKEN_FILE",
+                "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            ],
+            Cloud::Vertex => &["GOOGLE_APPLICATION_CREDENTIALS", "VERTEXAI_PROJECT"],
+        }
+    }
+}
+
 /// What a request to a provider without a plain key needs before it is sent.
 pub struct Signer {
     /// The provider's name, for the log.

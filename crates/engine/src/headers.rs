@@ -1,8 +1,15 @@
 //! Which headers cross the gateway, and which end here.
 
-use crate::{access::CREDENTIAL_HEADERS, plan::Provider, provider::Auth};
+use crate::{
+    access::{self, CREDENTIAL_HEADERS},
+    plan::Provider,
+    provider::Auth,
+};
 use dialect::{Fault, FaultKind};
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+
+/// The header by which a caller names the provider of what is relayed.
+pub const PROVIDER: &str = "x-sekisho-provider";
 
 /// Headers that concern one connection only (RFC 9110 §7.6.1), never the next.
 fn is_hop_by_hop(name: &str) -> bool {
@@ -59,6 +66,39 @@ pub fn forward(from: &HeaderMap) -> HeaderMap {
         }
     }
     out
+}
+
+/// The request asks for a WebSocket (RFC 6455 §4.1).
+#[must_use]
+pub fn wants_socket(method: &Method, headers: &HeaderMap) -> bool {
+    *method == Method::GET && is_socket(headers) && headers.contains_key(header::SEC_WEBSOCKET_KEY)
+}
+
+/// Both sides of a connection that becomes a WebSocket say so in these headers.
+#[must_use]
+pub fn is_socket(headers: &HeaderMap) -> bool {
+    let upgrade = headers.get(header::UPGRADE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let named = named_by_connection(headers).into_iter().any(|name| name.eq_ignore_ascii_case("upgrade"));
+    upgrade.eq_ignore_ascii_case(b"websocket") && named
+}
+
+/// Puts into `to` what makes a WebSocket's handshake, which [`forward`] and [`backward`] leave out.
+pub fn shake(from: &HeaderMap, to: &mut HeaderMap) {
+    to.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    to.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    for name in [header::SEC_WEBSOCKET_KEY, header::SEC_WEBSOCKET_VERSION, header::SEC_WEBSOCKET_EXTENSIONS] {
+        to.remove(&name);
+        for value in from.get_all(&name) {
+            to.append(name.clone(), value.clone());
+        }
+    }
+    let protocols = access::protocols(from).filter(|one| access::key_of_protocol(one).is_none());
+    let protocols: Vec<&str> = protocols.collect();
+    if let Ok(value) = HeaderValue::from_str(&protocols.join(", "))
+        && !protocols.is_empty()
+    {
+        to.insert(header::SEC_WEBSOCKET_PROTOCOL, value);
+    }
 }
 
 /// The provider's headers as they go to the caller: less hop-by-hop headers, cookies, and the length, which

@@ -11,6 +11,7 @@ pub mod demo;
 pub mod estimate;
 pub mod exchange;
 pub mod fit;
+pub mod form;
 pub mod headers;
 pub mod hint;
 pub mod ledger;

@@ -11,6 +11,11 @@ pub const HEAD_MAX: usize = 32 << 10;
 pub const HEADERS_MAX: usize = 100;
 /// Largest request body, in bytes. Larger ones get 413.
 pub const BODY_MAX: usize = 32 << 20;
+/// Largest body that is passed on as it comes, in bytes. More get 413. Twice the largest file that OpenAI
+/// takes, 512 MB (<https://platform.openai.com/docs/api-reference/files/create>).
+pub const UPLOAD_MAX: u64 = 1 << 30;
+/// Most bytes of headers of one part of a form. A part has two or three, and a file's name in one of them.
+pub const PART_HEAD_MAX: usize = 8 << 10;
 /// Slowest a request body may come after [`BODY_GRACE`], in bytes a second. Slower ones get 408.
 pub const BODY_RATE_MIN: u64 = 1 << 10;
 /// How long a body may take before its rate is looked at.
@@ -39,6 +44,9 @@ pub const FIRST_TOKEN: Span = FIRST_BYTE;
 pub const IDLE: Span = Span::secs(300);
 /// How long an exchange may take in all.
 pub const TOTAL: Span = Span::secs(30 * 60);
+/// How long a WebSocket may stand, in place of [`TOTAL`]. OpenAI ends its sessions after an hour
+/// (<https://platform.openai.com/docs/guides/realtime-conversations>); what lasts a day has been forgotten.
+pub const SOCKET_TOTAL: Span = Span::secs(24 * 60 * 60);
 
 /// Attempts in all for one request, the first included.
 pub const ATTEMPTS_MAX: u32 = 4;

@@ -264,11 +264,17 @@ impl Plan {
     /// The provider of that name or other spelling: its index.
     #[must_use]
     pub fn provider(&self, name: &str) -> Option<usize> {
-        self.providers.iter().position(|p| p.name == name || p.aka.iter().any(|other| other == name))
+        self.providers.iter().position(|provider| provider.is_called(name))
     }
 }
 
 impl Provider {
+    /// The name or another spelling is `name`.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.aka.iter().any(|other| other == name)
+    }
+
     /// The first of its dialects.
     #[must_use]
     pub fn dialect(&self) -> DialectId {

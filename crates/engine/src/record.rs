@@ -35,6 +35,8 @@ pub struct Record {
     pub took: Span,
     /// What could not be carried.
     pub losses: Losses,
+    /// What went over a WebSocket, in bytes: to the provider, and to the caller.
+    pub carried: Option<(u64, u64)>,
 }
 
 /// One attempt.

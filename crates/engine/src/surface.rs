@@ -16,6 +16,10 @@ pub enum Action {
     Do(Operation),
     /// A body with a `model` is relayed to the same path of the provider that the model names.
     Relay,
+    /// Relayed to the same path of one provider, which keeps what is asked for: there is no `model`.
+    Keep,
+    /// A WebSocket, whose address has a `model`.
+    Socket,
     /// `/{provider}/…`: everything is relayed to that provider.
     Pass,
 }
@@ -68,6 +72,14 @@ const fn stream(route: Route) -> Route {
     Route { stream: true, ..route }
 }
 
+const fn keep(path: &'static str) -> Route {
+    Route { methods: &[], ..post(path, DialectId::OpenaiChat, Action::Keep) }
+}
+
+const fn socket(path: &'static str) -> Route {
+    Route { methods: &["GET"], ..post(path, DialectId::OpenaiChat, Action::Socket) }
+}
+
 const READ: &[&str] = &["GET", "HEAD"];
 
 /// Every route, the special ones before the general one. (`OPTIONS` is answered for all of them where CORS
@@ -87,12 +99,26 @@ pub const ROUTES: &[Route] = &[
     post("/v1/messages/count_tokens", DialectId::Anthropic, Action::Do(Operation::CountTokens)),
     relay("/completions"),
     relay("/embeddings"),
-    relay("/v1/audio/speech"),
+    relay("/moderations"),
+    relay("/rerank"),
     relay("/v1/completions"),
     relay("/v1/embeddings"),
-    relay("/v1/images/generations"),
     relay("/v1/moderations"),
     relay("/v1/rerank"),
+    relay("/audio/{path..}"),
+    relay("/images/{path..}"),
+    relay("/v1/audio/{path..}"),
+    relay("/v1/images/{path..}"),
+    keep("/batches"),
+    keep("/batches/{path..}"),
+    keep("/files"),
+    keep("/files/{path..}"),
+    keep("/v1/batches"),
+    keep("/v1/batches/{path..}"),
+    keep("/v1/files"),
+    keep("/v1/files/{path..}"),
+    socket("/realtime"),
+    socket("/v1/realtime"),
     gemini("/v1beta/models/{model..}:generateContent", Operation::Generate),
     gemini("/v1beta/models/{model..}:countTokens", Operation::CountTokens),
     stream(gemini("/v1beta/models/{model..}:streamGenerateContent", Operation::Generate)),
@@ -173,7 +199,8 @@ impl Route {
             Action::Model => "model",
             Action::Do(Operation::Generate) => "generate",
             Action::Do(Operation::CountTokens) => "count_tokens",
-            Action::Relay => "relay",
+            Action::Relay | Action::Keep => "relay",
+            Action::Socket => "socket",
             Action::Pass => "pass",
         }
     }

@@ -8,12 +8,14 @@ use crate::{
     credential::{self, Credential},
     demo::Demo,
     door::{body::Permit, io::ClientIo, worker::Worker},
-    upstream::{Answer, Pieces},
+    tunnel::{Ended, Tunnel},
+    upload::{self, End, Pieces, Upload},
+    upstream::Answer,
 };
 use bytes::Bytes;
 use engine::{
     cloud::Signer,
-    exchange::{Attempt, Exchange, Io, Order, Reply, Report, Upstream, UpstreamHead},
+    exchange::{Attempt, Exchange, Io, Moved, Order, Reply, Report, Upstream, UpstreamHead},
     ledger::{Command, Note},
     record::Record,
     time::Instant,
@@ -34,6 +36,10 @@ pub(crate) struct Drive {
     client: ClientIo,
     live: Vec<(Attempt, Live)>,
     alarm: Option<Pin<Box<Sleep>>>,
+    /// The rest of the request's body.
+    upload: Option<Upload>,
+    /// Until when the exchange knows what has moved without it.
+    told: Instant,
     over: bool,
     /// The memory of the request's body, given back when all is over.
     _permit: Permit,
@@ -53,13 +59,25 @@ pub(crate) enum Step {
 enum Live {
     Asked(Pin<Box<dyn Future<Output = Result<Response<Answer>, Io>>>>),
     Answering(Answer),
+    Tunnel(Box<Tunnel>),
     Demo(Demo),
 }
 
 impl Drive {
     /// Drives `exchange` for `client`.
-    pub(crate) fn new(exchange: Exchange, worker: Rc<Worker>, client: ClientIo, permit: Permit) -> Self {
-        Drive { exchange, worker, client, live: Vec::new(), alarm: None, over: false, _permit: permit }
+    pub(crate) fn new(
+        exchange: Exchange,
+        worker: Rc<Worker>,
+        client: ClientIo,
+        (permit, upload): (Permit, Option<Upload>),
+    ) -> Self {
+        let (live, alarm, told) = (Vec::with_capacity(1), None, Instant::default());
+        Drive { exchange, worker, client, live, alarm, upload, told, over: false, _permit: permit }
+    }
+
+    /// The request's body has not come to its end.
+    pub(crate) fn uploads(&self) -> bool {
+        self.upload.as_ref().is_some_and(|upload| !matches!(upload.end(), End::Whole))
     }
 
     /// The next thing for the caller.
@@ -101,13 +119,14 @@ impl Drive {
         if upstream.uri.host() == Some(engine::demo::HOST) {
             return Live::Demo(Demo::new(&upstream.body.concat()));
         }
-        let mut request = Request::new(upstream.body.into());
+        let rest = self.upload.clone().filter(|_| upstream.more);
+        let mut request = Request::new(Pieces::new(upstream.body, rest));
         *request.method_mut() = upstream.method;
         *request.uri_mut() = upstream.uri;
         *request.headers_mut() = upstream.headers;
         match upstream.signer {
             Some(signer) => Live::Asked(Box::pin(signed(self.worker.clone(), signer, request))),
-            None => Live::Asked(Box::pin(self.worker.pool().send(request))),
+            None => Live::Asked(Box::pin(self.worker.pool().send(request, upstream.socket))),
         }
     }
 
@@ -115,8 +134,10 @@ impl Drive {
     fn poll_report(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<Report> {
         for place in 0..self.live.len() {
             if let Some((attempt, live)) = self.live.get_mut(place)
-                && let Poll::Ready(report) = live.poll(*attempt, cx)
+                && let Poll::Ready(report) = live.poll(*attempt, &self.client, &self.worker, cx)
             {
+                let report = if self.upload.is_some() { self.with_reason(report) } else { report };
+                self.tell_moved();
                 if matches!(report, Report::End(_) | Report::Failed(..)) {
                     self.live.swap_remove(place);
                 }
@@ -127,9 +148,61 @@ impl Drive {
             return Poll::Ready(Report::ShuttingDown);
         }
         if self.poll_alarm(cx, until).is_ready() {
-            return Poll::Ready(Report::Woke);
+            return Poll::Ready(self.woken());
+        }
+        // Who is being read from is seen to leave by who reads.
+        let reads = self.upload.as_ref().is_some_and(|upload| upload.is_open() && upload.waits());
+        if reads || matches!(self.live.first(), Some((_, Live::Tunnel(_)))) {
+            return Poll::Pending;
         }
         self.client.poll_gone(cx).map(|()| Report::ClientGone)
+    }
+
+    /// A provider's connection that broke because there was no more to send to it.
+    fn with_reason(&self, report: Report) -> Report {
+        match (report, self.upload.as_ref().map(Upload::end)) {
+            (Report::Failed(attempt, Io::Broken), Some(End::Refused(fault))) => {
+                Report::Refused(attempt, fault)
+            }
+            (Report::Failed(_, Io::Broken), Some(End::Gone)) => Report::ClientGone,
+            (report, _) => report,
+        }
+    }
+
+    /// It is the time at which the exchange wanted to be woken. It does not know yet what moved without it.
+    fn woken(&mut self) -> Report {
+        if let (Some((attempt, _)), Some(moved)) = (self.live.first(), self.moved()) {
+            let attempt = *attempt;
+            self.told = moved.at;
+            return Report::Moved(attempt, moved);
+        }
+        match (self.live.first(), &self.upload) {
+            (Some((attempt, _)), Some(upload)) if upload.is_open() && upload.waits() => {
+                Report::Refused(*attempt, upload::too_slow())
+            }
+            _ => Report::Woke,
+        }
+    }
+
+    /// What has moved since the exchange was told.
+    fn moved(&self) -> Option<Moved> {
+        let (up, down, at) = match (self.live.first(), &self.upload) {
+            (Some((_, Live::Tunnel(tunnel))), _) => tunnel.carried(),
+            (_, Some(upload)) => {
+                let (up, at) = upload.taken();
+                (up, 0, Some(at))
+            }
+            _ => return None,
+        };
+        at.filter(|at| *at > self.told).map(|at| Moved { at, up, down })
+    }
+
+    fn tell_moved(&mut self) {
+        if let (Some((attempt, Live::Tunnel(_))), Some(moved)) = (self.live.first(), self.moved()) {
+            let report = Report::Moved(*attempt, moved);
+            self.told = moved.at;
+            self.report(report);
+        }
     }
 
     /// One timer serves the whole exchange: a later deadline lets it ring once for nothing, which is cheaper
@@ -151,6 +224,9 @@ impl Drive {
     fn done(&mut self, record: &Record) {
         self.over = true;
         self.live.clear();
+        if let Some(upload) = &self.upload {
+            upload.stop();
+        }
         self.worker.keep(record);
     }
 }
@@ -162,7 +238,7 @@ async fn signed(
     mut request: Request<Pieces>,
 ) -> Result<Response<Answer>, Io> {
     let credential = credential::sign(&worker, &signer, &mut request).await?;
-    let mut response = worker.pool().send(request).await?;
+    let mut response = worker.pool().send(request, false).await?;
     if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         worker.shared.credentials.doubt(&signer);
     }
@@ -181,6 +257,7 @@ impl Drop for Drive {
         if std::thread::panicking() {
             return self.worker.ledger().abandon();
         }
+        self.tell_moved();
         self.report(Report::ClientGone);
         while let Some(order) = self.exchange.order() {
             match order {
@@ -193,12 +270,23 @@ impl Drop for Drive {
 }
 
 impl Live {
-    fn poll(&mut self, attempt: Attempt, cx: &mut Context<'_>) -> Poll<Report> {
+    fn poll(
+        &mut self,
+        attempt: Attempt,
+        client: &ClientIo,
+        worker: &Worker,
+        cx: &mut Context<'_>,
+    ) -> Poll<Report> {
         match self {
             Live::Asked(asked) => match ready!(asked.as_mut().poll(cx)) {
-                Ok(response) => {
+                Ok(mut response) => {
+                    let upgrade = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
+                        .then(|| hyper::upgrade::on(&mut response));
                     let (parts, answer) = response.into_parts();
-                    *self = Live::Answering(answer);
+                    *self = match upgrade {
+                        Some(upgrade) => Live::Tunnel(Box::new(Tunnel::new(client.clone(), upgrade))),
+                        None => Live::Answering(answer),
+                    };
                     let framed = parts.version == Version::HTTP_2
                         || parts.headers.contains_key(header::CONTENT_LENGTH)
                         || parts.headers.contains_key(header::TRANSFER_ENCODING);
@@ -214,6 +302,11 @@ impl Live {
                 Some(Ok(bytes)) => Report::Body(attempt, bytes),
                 Some(Err(io)) => Report::Failed(attempt, io),
                 None => Report::End(attempt),
+            }),
+            Live::Tunnel(tunnel) => tunnel.poll(cx, || worker.now()).map(|ended| match ended {
+                Ended::Closed => Report::End(attempt),
+                Ended::ProviderGone => Report::Failed(attempt, Io::Broken),
+                Ended::ClientGone => Report::ClientGone,
             }),
             Live::Demo(demo) => demo.poll(attempt, cx),
         }

@@ -1,7 +1,11 @@
 //! Every environment variable, with a line on what it does. Those of providers follow from the table of
-//! providers.
+//! providers; those of clouds stand where they are read.
 
-use engine::{config::environment::LATER, provider::Provider, providers::PROVIDERS};
+use engine::{
+    config::environment::{CLOUDS, LATER},
+    provider::Provider,
+    providers::PROVIDERS,
+};
 
 /// A variable.
 pub(crate) struct Variable {
@@ -37,7 +41,7 @@ pub(crate) const OF_KEYS: &str = "Keys are one text, several separated by commas
 
 /// Every variable, sorted by name.
 pub(crate) fn variables() -> Vec<Variable> {
-    let general = GENERAL.iter().map(|(name, what)| variable(name, (*what).to_owned()));
+    let general = GENERAL.iter().chain(CLOUDS).map(|(name, what)| variable(name, (*what).to_owned()));
     let later = LATER.iter().map(|(name, what)| variable(name, format!("no effect yet: {what}")));
     let mut all: Vec<Variable> = general.chain(later).chain(PROVIDERS.iter().flat_map(of_provider)).collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));

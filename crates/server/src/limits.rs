@@ -19,6 +19,10 @@ pub(crate) const READ_AHEAD_MAX: usize = 64 << 10;
 pub(crate) const CONNECTION_BUFFER: usize = 64 << 10;
 /// Flow-control windows of HTTP/2 from clients: of one stream, and of the connection.
 pub(crate) const H2_CLIENT_WINDOWS: (u32, u32) = (64 << 10, 1 << 20);
+/// Bytes that are on their way in each direction of a WebSocket.
+pub(crate) const TUNNEL_BUFFER: usize = 16 << 10;
+/// How long the second side of a WebSocket may take to close after the first.
+pub(crate) const TUNNEL_CLOSING: Span = Span::secs(10);
 /// Connections that wait to be accepted by the kernel's count.
 pub(crate) const BACKLOG: u32 = 4_096;
 /// Accepted connections that wait for their core.

@@ -196,6 +196,10 @@ fn json_line(record: &Record) -> String {
         line.number("tokens_cached", Some(usage.cache_read));
         line.number("tokens_out", Some(usage.all_output()));
     }
+    if let Some((up, down)) = record.carried {
+        line.number("bytes_up", Some(up));
+        line.number("bytes_down", Some(down));
+    }
     if !record.losses.is_empty() {
         let losses = record.losses.iter().map(|loss| json!({"at": loss.pointer, "why": loss.why}));
         line.value("losses", &losses.collect::<Value>().to_string());

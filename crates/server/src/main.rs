@@ -14,6 +14,8 @@ mod log;
 mod models;
 mod reload;
 mod serve;
+mod tunnel;
+mod upload;
 mod upstream;
 
 #[cfg(feature = "mimalloc")]

@@ -8,7 +8,8 @@ use crate::{
         worker::{Worker, lock},
     },
     limits::{CATALOGUE_BODY_MAX, CATALOGUE_TIMEOUT, CATALOGUE_TTL},
-    upstream::{Answer, Pieces},
+    upload::Pieces,
+    upstream::Answer,
 };
 use dialect::{Fault, FaultKind};
 use engine::{
@@ -117,7 +118,7 @@ async fn ask(worker: &Rc<Worker>, provider: &Provider) -> Option<Vec<Value>> {
     if let Some(signer) = &provider.signer {
         credential::sign(worker, signer, &mut request).await.ok()?;
     }
-    let response = worker.pool().send(request).await.ok()?;
+    let response = worker.pool().send(request, false).await.ok()?;
     let body = response.status().is_success().then_some(response.into_body())?;
     Some(listing::read(*shape, &provider.name, &whole(body).await?))
 }

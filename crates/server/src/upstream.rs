@@ -8,11 +8,14 @@
 #[cfg(test)]
 mod tests;
 
-use crate::limits::{H2_CONNECTION_WINDOW, H2_STREAM_WINDOW, H2_STREAMS_MAX, IDLE_CONNECTIONS_MAX};
+use crate::{
+    limits::{H2_CONNECTION_WINDOW, H2_STREAM_WINDOW, H2_STREAMS_MAX, IDLE_CONNECTIONS_MAX},
+    upload::Pieces,
+};
 use bytes::Bytes;
 use engine::exchange::Io;
-use http::{HeaderValue, Request, Response, Uri, header, uri::PathAndQuery};
-use http_body::{Body, Frame, SizeHint};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
+use http_body::Body;
 use hyper::{
     body::Incoming,
     client::conn::{TrySendError, http1, http2},
@@ -24,8 +27,6 @@ use hyper_util::{
 };
 use std::{
     cell::{Cell, RefCell},
-    collections::VecDeque,
-    convert::Infallible,
     error::Error,
     io,
     pin::Pin,
@@ -87,20 +88,30 @@ impl Pool {
     /// Sends a request. It is sent again only where hyper gives it back unwritten: a connection that had
     /// been idle can close at that very moment.
     ///
+    /// One that asks for a WebSocket (`socket`) gets a connection of its own, over HTTP/1.1.
+    ///
     /// # Errors
     /// How it failed.
-    pub(crate) async fn send(self: Rc<Self>, request: Request<Pieces>) -> Result<Response<Answer>, Io> {
+    pub(crate) async fn send(
+        self: Rc<Self>,
+        request: Request<Pieces>,
+        socket: bool,
+    ) -> Result<Response<Answer>, Io> {
         let uri = request.uri().clone();
         let host = Host::of(&uri)?;
         let mut request = request;
         loop {
-            let idle = self.idle(&host).await;
+            let idle = if socket { None } else { self.idle(&host, request.body().is_once()).await };
             let fresh = idle.is_none();
             let mut lease = match idle {
                 Some(lease) => lease,
-                None => self.connect(&host, &uri).await?,
+                None => self.connect(&host, &uri, socket).await?,
             };
             match lease.send(request).await {
+                // What is no HTTP any more does not come back.
+                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    return Ok(response.map(|inner| Answer { inner, lease: None }));
+                }
                 Ok(response) => return Ok(response.map(|inner| Answer::new(inner, lease, host, self))),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) if !fresh => {
@@ -113,10 +124,11 @@ impl Pool {
         }
     }
 
-    /// An open connection that can take a request.
-    async fn idle(&self, host: &Host) -> Option<Lease> {
+    /// An open connection that can take a request. One whose body can be sent only `once` must not meet a
+    /// connection that closes at that very moment, as an idle one of HTTP/1.1 may.
+    async fn idle(&self, host: &Host, once: bool) -> Option<Lease> {
         loop {
-            let taken = self.take(host)?;
+            let taken = self.take(host, once)?;
             match taken {
                 Lease::H1(mut sender) => {
                     if sender.ready().await.is_ok() {
@@ -128,7 +140,7 @@ impl Pool {
         }
     }
 
-    fn take(&self, host: &Host) -> Option<Lease> {
+    fn take(&self, host: &Host, once: bool) -> Option<Lease> {
         let mut hosts = self.hosts.borrow_mut();
         let (_, connections) = hosts.iter_mut().find(|(known, _)| known == host)?;
         connections.h2.retain(|h2| !h2.sender.is_closed());
@@ -136,7 +148,7 @@ impl Pool {
         if let Some(h2) = h2 {
             return Some(Lease::H2(h2.clone()));
         }
-        while let Some(sender) = connections.h1.pop() {
+        while !once && let Some(sender) = connections.h1.pop() {
             if !sender.is_closed() {
                 return Some(Lease::H1(sender));
             }
@@ -144,8 +156,8 @@ impl Pool {
         None
     }
 
-    async fn connect(&self, host: &Host, uri: &Uri) -> Result<Lease, Io> {
-        let stream = match timeout(self.connect_timeout, dial(host, uri.clone())).await {
+    async fn connect(&self, host: &Host, uri: &Uri, socket: bool) -> Result<Lease, Io> {
+        let stream = match timeout(self.connect_timeout, dial(host, uri.clone(), socket)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(io_of(&*error)),
             Err(_) => return Err(Io::ConnectTimeout),
@@ -153,7 +165,7 @@ impl Pool {
         if stream.connected().is_negotiated_h2() {
             self.shake_h2(host, stream).await
         } else {
-            shake_h1(stream).await
+            shake_h1(stream, socket).await
         }
     }
 
@@ -193,19 +205,20 @@ fn connections_to<'a>(hosts: &'a mut Vec<(Host, Connections)>, host: &Host) -> &
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 type BoxError = Box<dyn Error + Send + Sync>;
 
-async fn dial(host: &Host, uri: Uri) -> Result<Stream, BoxError> {
+async fn dial(host: &Host, uri: Uri, socket: bool) -> Result<Stream, BoxError> {
     let mut tcp = HttpConnector::new();
     tcp.set_nodelay(true);
     tcp.enforce_http(false);
     tcp.set_keepalive(Some(Duration::from_secs(60)));
     if host.tls {
-        return tls(tcp).call(uri).await;
+        return tls(tcp, socket).call(uri).await;
     }
     Ok(MaybeHttpsStream::Http(tcp.call(uri).await?))
 }
 
 /// TLS with the machine's roots, or Mozilla's where the machine has none. Read once, when it is first needed.
-fn tls(tcp: HttpConnector) -> HttpsConnector<HttpConnector> {
+/// For a WebSocket HTTP/1.1 alone is offered.
+fn tls(tcp: HttpConnector, socket: bool) -> HttpsConnector<HttpConnector> {
     static CONFIG: OnceLock<rustls::ClientConfig> = OnceLock::new();
     let config = CONFIG.get_or_init(|| {
         let provider = rustls::crypto::aws_lc_rs::default_provider();
@@ -222,16 +235,20 @@ fn tls(tcp: HttpConnector) -> HttpsConnector<HttpConnector> {
             Err(_) => unreachable!("aws-lc-rs speaks TLS 1.3"),
         }
     });
-    HttpsConnectorBuilder::new()
-        .with_tls_config(config.clone())
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(tcp)
+    let builder = HttpsConnectorBuilder::new().with_tls_config(config.clone()).https_or_http();
+    match socket {
+        true => builder.enable_http1().wrap_connector(tcp),
+        false => builder.enable_all_versions().wrap_connector(tcp),
+    }
 }
 
-async fn shake_h1(stream: Stream) -> Result<Lease, Io> {
+async fn shake_h1(stream: Stream, socket: bool) -> Result<Lease, Io> {
     let (sender, connection) = http1::Builder::new().handshake(stream).await.map_err(|_| Io::Connect)?;
-    spawn_local(connection);
+    if socket {
+        spawn_local(connection.with_upgrades());
+    } else {
+        spawn_local(connection);
+    }
     Ok(Lease::H1(sender))
 }
 
@@ -340,43 +357,6 @@ impl Drop for Answer {
         } else if let Some((Lease::H2(h2), ..)) = &self.lease {
             h2.streams.set(h2.streams.get().saturating_sub(1));
         }
-    }
-}
-
-/// A request body in pieces that lie in memory.
-#[derive(Default)]
-pub(crate) struct Pieces(VecDeque<Bytes>);
-
-impl Pieces {
-    /// The pieces, to look at.
-    pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.iter().map(Bytes::as_ref)
-    }
-}
-
-impl From<Vec<Bytes>> for Pieces {
-    fn from(pieces: Vec<Bytes>) -> Self {
-        Pieces(pieces.into())
-    }
-}
-
-impl Body for Pieces {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.iter().map(|piece| piece.len() as u64).sum())
     }
 }
 

@@ -239,7 +239,9 @@ fn documents_have_plain_names_and_each_once() {
         json!({"type": "file", "file": {"filename": name, "file_data": data}})
     };
     let files: Vec<Value> =
-        ["The  plan (1).pdf", "The  plan (1).pdf", "été", "", &"a".repeat(300)].map(file).into();
+        ["The  plan (1).pdf", "The  plan (1).pdf", "été", "", &"a".repeat(300), "b", "b-2", "b"]
+            .map(file)
+            .into();
     let request = json!({"model": "any", "messages": [{"role": "user", "content": files}]});
     let read = DialectId::OpenaiChat.dialect().read_request(request.to_string().as_bytes()).unwrap();
     let written = Bedrock.write_request(&read.value, &Target::default()).value;
@@ -248,4 +250,5 @@ fn documents_have_plain_names_and_each_once() {
     let names: Vec<&str> = content.iter().map(|block| block["document"]["name"].as_str().unwrap()).collect();
     assert_eq!(names[..4], ["The plan (1)-pdf", "The plan (1)-pdf-2", "-t-", "document"]);
     assert!(names[4].len() <= wire::NAME_MAX);
+    assert_eq!(names[5..], ["b", "b-2", "b-3"]);
 }

@@ -17,7 +17,7 @@ use crate::{
     limits::{OUTPUT_TOKENS_DEFAULT, THINKING_BUDGET_MIN},
 };
 use serde_json::{Map, Number, Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 type Members = Map<String, Value>;
 
@@ -113,15 +113,15 @@ pub(super) struct Pen {
     family: Family,
     /// The ids of an answer are not ours to change: their issuer wants them back.
     ids: Option<ToolIds>,
-    /// Names of documents, each of which stands once.
-    names: BTreeSet<String>,
+    /// Names of documents, each of which stands once, and the last number behind each.
+    names: BTreeMap<String, u32>,
     pub(super) losses: Losses,
 }
 
 impl Pen {
     pub(super) fn new(own: bool, answer: bool, family: Family) -> Self {
         let ids = (!own && !answer).then(|| ToolIds::new(wire::ID_MAX));
-        Pen { own, answer, family, ids, names: BTreeSet::new(), losses: Losses::new() }
+        Pen { own, answer, family, ids, names: BTreeMap::new(), losses: Losses::new() }
     }
 
     /// A request as it stood.
@@ -264,11 +264,14 @@ impl Pen {
         // Room for a number.
         let base: String = words.join(" ").chars().take(wire::NAME_MAX - 6).collect();
         let base = if base.is_empty() { "document" } else { base.trim_end() };
-        let mut name = base.to_owned();
-        while !self.names.insert(name.clone()) {
-            name = format!("{base}-{}", self.names.len() + 1);
-        }
-        name
+        let numbered = |number: u32| if number < 2 { base.to_owned() } else { format!("{base}-{number}") };
+        let before = self.names.get(base).copied().unwrap_or(0);
+        // Every number that is tried in vain is another document's, so this ends.
+        let free = (before.saturating_add(1)..).find(|number| !self.names.contains_key(&numbered(*number)));
+        let free = free.unwrap_or_default();
+        self.names.insert(base.to_owned(), free);
+        self.names.entry(numbered(free)).or_insert(1);
+        numbered(free)
     }
 
     /// The input of a call, which must be an object. What the model wrote wrongly (cut off, most often)

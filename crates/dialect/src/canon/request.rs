@@ -34,8 +34,8 @@ pub struct Request {
     pub stream_usage: Option<bool>,
     /// An id of the caller's end user.
     pub user: Option<String>,
-    /// What in the body leans on state that only a provider of the caller's dialect keeps (an earlier
-    /// answer, say), as JSON pointers: no provider of another dialect must be asked.
+    /// What in the body only a provider of the caller's dialect can serve (an earlier answer that it keeps,
+    /// say, or several prompts at once), as JSON pointers: no provider of another dialect must be asked.
     pub needs: Vec<String>,
     /// Members that only the caller's dialect knows.
     pub extra: Extra,

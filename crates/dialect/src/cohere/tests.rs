@@ -46,7 +46,8 @@ fn a_plan_comes_home_as_a_plan() {
     ]);
     let message = json!({"role": "assistant", "tool_plan": "I ask twice.", "tool_calls": calls});
     let message = Cohere.read_response(&answer(&message)).unwrap().value;
-    for caller in DialectId::callers() {
+    // Legacy completions have no calls.
+    for caller in DialectId::callers().filter(|caller| *caller != DialectId::OpenaiCompletions) {
         let whole = caller.dialect().write_response(&message).value;
         let stream = laws::write_stream(caller, &unfold(&message), None);
         let streamed = fold(caller, laws::read_stream(caller, &[&stream]).unwrap().events);

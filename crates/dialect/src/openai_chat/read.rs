@@ -46,28 +46,12 @@ pub(super) fn response(body: &[u8]) -> Result<Message, Fault> {
     let invalid = |what: String| Fault::new(FaultKind::UpstreamInvalid, what);
     let value = serde_json::from_slice(body)
         .map_err(|error| invalid(format!("the provider's answer is not valid JSON: {error}")))?;
-    match fault_in(&value) {
+    match error_body::in_answer(&value) {
         Some(fault) => Err(fault),
         None => {
             message(value).map_err(|fault| invalid(format!("the provider's answer is unreadable: {fault}")))
         }
     }
-}
-
-/// The error inside an answer or a chunk that came under the status 200, if it is one.
-pub(super) fn fault_in(value: &Value) -> Option<Fault> {
-    let says = |name: &&str| value.get(*name).is_some_and(|said| !said.is_null());
-    let choices = value.get("choices").and_then(Value::as_array);
-    if says(&"error") || choices.is_none() && ["errors", "detail", "message"].iter().any(says) {
-        return Some(error_body::told(200, value));
-    }
-    let choice = choices?.iter().find(|choice| {
-        choice.get("finish_reason").is_some_and(|word| word == "error")
-            || choice.get("error").is_some_and(Value::is_object)
-    })?;
-    let bare =
-        || Fault::new(FaultKind::UpstreamFailed, "the provider broke off with `finish_reason` `error`");
-    Some(choice.get("error").map_or_else(bare, |_| error_body::told(200, choice)))
 }
 
 fn turns(messages: Vec<Value>) -> Result<Vec<Turn>, Fault> {

@@ -168,7 +168,7 @@ impl ReadState {
 /// A frame's JSON, unless it is an error. `None` where it is no JSON.
 fn parsed(frame: Frame<'_>) -> Result<Option<Value>, Fault> {
     let chunk = serde_json::from_slice(frame.data).ok();
-    match chunk.as_ref().and_then(read::fault_in) {
+    match chunk.as_ref().and_then(error_body::in_answer) {
         Some(fault) => Err(fault),
         None if frame.event == b"error" => Err(error_body::read(200, frame.data)),
         None => Ok(chunk),

@@ -293,7 +293,8 @@ impl Reading {
             let seal =
                 seal.map(|seal| Event::Delta { choice: 0, block: last.number, delta: Delta::Seal(seal) });
             sink.events.extend(seal);
-            last.stop(sink);
+            // Calls without ids that overlap are taken for one item.
+            told.iter_mut().for_each(|open| open.stop(sink));
         }
         open.iter_mut().for_each(|open| open.stop(sink));
     }

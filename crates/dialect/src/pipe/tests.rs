@@ -294,3 +294,35 @@ fn a_stream_can_be_told_as_an_array_however_it_is_cut() {
     }
     assert_eq!(listed(b"data: start\n\ndata: wo", 5, false), "[start,\r\nerror cut]");
 }
+
+#[test]
+fn embeddings_are_gathered_and_answered_whole() {
+    let asked =
+        EmbedShape::Openai.read_request(br#"{"model": "m", "input": "a", "encoding_format": "base64"}"#);
+    let mut pipe = Pipe::embed(EmbedShape::Gemini, asked.unwrap());
+    let mut out = Vec::new();
+    for piece in [r#"{"embedding": {"values": [0.1"#, r#"0]}, "usageMetadata": {"promptTokenCount": 2}}"#] {
+        pipe.feed(piece.into(), &mut out).unwrap();
+    }
+    assert!(out.is_empty() && !pipe.content());
+    pipe.finish(&mut out).unwrap();
+    assert!(pipe.content());
+    assert!(
+        out.concat().starts_with(
+            br#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":"zczMPQ=="}"#
+        )
+    );
+    assert_eq!(pipe.usage().map(|usage| usage.input), Some(2));
+}
+
+#[test]
+fn embeddings_that_are_an_error_or_too_large_are_a_fault() {
+    let asked = EmbedShape::Openai.read_request(br#"{"model": "m", "input": "a"}"#).unwrap();
+    let mut pipe = Pipe::embed(EmbedShape::Gemini, asked.clone());
+    pipe.feed(r#"{"error": {"message": "no", "code": 503}}"#.into(), &mut Vec::new()).unwrap();
+    assert_eq!(pipe.finish(&mut Vec::new()).unwrap_err().kind, FaultKind::UpstreamOverloaded);
+    let mut pipe = Pipe::embed(EmbedShape::Gemini, asked);
+    let piece = Bytes::from(vec![b' '; crate::limits::ANSWER_MAX]);
+    pipe.feed(piece, &mut Vec::new()).unwrap();
+    assert_eq!(pipe.feed(" ".into(), &mut Vec::new()).unwrap_err().kind, FaultKind::UpstreamInvalid);
+}

@@ -90,7 +90,7 @@ fn list(tree: &Value, at: String, pointers: &mut Vec<String>) {
 }
 
 /// Makes a few changes to JSON text; other text stays as it is.
-fn disturb(text: &str, changes: &[(Index, Option<Value>)]) -> String {
+pub(super) fn disturb(text: &str, changes: &[(Index, Option<Value>)]) -> String {
     let Ok(mut tree) = serde_json::from_str::<Value>(text) else { return text.to_owned() };
     changes.iter().for_each(|(place, with)| replace(&mut tree, *place, with.as_ref()));
     tree.to_string()
@@ -120,7 +120,7 @@ fn nonsense() -> impl Strategy<Value = Mishap> {
     prop_oneof![mishap(), (any::<Index>(), change()).prop_map(|(at, change)| Mishap::Change(at, change))]
 }
 
-fn change() -> impl Strategy<Value = (Index, Option<Value>)> {
+pub(super) fn change() -> impl Strategy<Value = (Index, Option<Value>)> {
     (any::<Index>(), prop::option::weighted(0.7, strange()))
 }
 
@@ -173,6 +173,7 @@ fn word(dialect: DialectId, reason: StopReason) -> &'static str {
         DialectId::Cohere => ["COMPLETE", "MAX_TOKENS", "TOOL_CALL"],
         DialectId::Gemini => ["STOP", "MAX_TOKENS", "STOP"],
         DialectId::OpenaiChat => ["stop", "length", "tool_calls"],
+        DialectId::OpenaiCompletions => ["stop", "length", "stop"],
         DialectId::OpenaiResponses => ["completed", "max_output_tokens", "completed"],
         DialectId::Replicate => ["succeeded"; 3],
     };

@@ -17,7 +17,7 @@ use crate::{
     provider::Provider as Row,
     speech::{Spoken, place},
 };
-use http::Uri;
+use http::{HeaderName, HeaderValue, Uri};
 use std::{collections::HashMap, sync::Arc};
 
 /// What the environment says of clouds. All of it is read, so that it is plain what can be said.
@@ -43,12 +43,13 @@ struct Place {
     /// What lies between the version and the models in its paths.
     inner: String,
     models: Option<String>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Why a cloud cannot be on.
 enum Trouble {
-    /// One of these variables must be set.
-    Missing(&'static str),
+    /// This variable must be set, or this member of the file.
+    Missing(&'static str, &'static str),
     /// This variable is wrong.
     Wrong(&'static str, String),
     /// This member of the file is wrong.
@@ -144,13 +145,12 @@ impl Draft<'_> {
 
     /// Nothing proves who we are.
     fn off(&mut self, row: &Row, variable: Option<String>, written: bool, path: Path<'_>) {
-        let Some(key) = row.key_vars.first() else { return };
+        let Some((key, cloud)) = row.key_vars.first().zip(row.cloud) else { return };
         if written && !self.is_reported(path) {
             let problem = Problem::new(format!("provider `{}` has no key and no credentials", row.name));
-            self.wrong(
-                path,
-                problem.hint(format!("set `{key}`, or `keys` here; `keys: []` where it wants none")),
-            );
+            let others = cloud.switches().join("`, `");
+            let hint = format!("set `{key}`, or one of `{others}`; `keys: []` where it wants none");
+            self.wrong(path, problem.hint(hint));
         } else if let Some(variable) = variable {
             self.note(format!("`{variable}` is set but `{key}` is not: provider `{}` is off", row.name));
         }
@@ -160,12 +160,12 @@ impl Draft<'_> {
         match trouble {
             Trouble::Wrong(variable, why) => self.wrong_variable(variable, why),
             Trouble::Member(member, why) => self.wrong(&[path, &[member]].concat(), Problem::new(*why)),
-            Trouble::Missing(variables) if written => {
-                let problem = Problem::new(format!("provider `{}` needs {variables}", row.name));
-                self.wrong(path, problem.hint("set that variable, or `base_url` here"));
+            Trouble::Missing(variable, member) if written => {
+                let problem = Problem::new(format!("provider `{}` needs `{variable}`", row.name));
+                self.wrong(path, problem.hint(format!("set that variable, or `{member}` here")));
             }
-            Trouble::Missing(variables) => {
-                self.note(format!("{variables} is not set: provider `{}` is off", row.name));
+            Trouble::Missing(variable, _) => {
+                self.note(format!("`{variable}` is not set: provider `{}` is off", row.name));
             }
         }
     }
@@ -192,9 +192,14 @@ impl Question<'_> {
 }
 
 impl Place {
+    fn at(base: String, speaks: &'static [Spoken], inner: &str) -> Place {
+        Place { base, speaks, inner: inner.to_owned(), models: None, headers: Vec::new() }
+    }
+
     /// The provider with its paths complete.
     fn put_in(self, mut provider: Provider) -> Provider {
         provider.speaks.iter_mut().for_each(|speech| speech.place(&self.inner));
+        provider.default_headers.extend(self.headers);
         let models = self.models.map(|path| place(&path, &self.inner));
         if let (Some((path, _)), Some(models)) = (&mut provider.models, models) {
             *path = models;

@@ -37,7 +37,8 @@ pub struct Config {
     pub strict: bool,
     /// What `model: "default"` means.
     pub default_model: Option<String>,
-    /// Providers that take the model names which nothing else takes, in this order.
+    /// Providers that take the model names which nothing else takes, in this order. The first also takes what
+    /// names no model: files, batches.
     pub default_provider: Option<Names>,
     /// Switches providers on by the keys in the environment, and takes the other variables that
     /// `sekisho env` lists. What the file says counts more. Default `true`; `${NAME}` works either way.
@@ -115,7 +116,8 @@ pub enum Streams {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// The body of a request, such as `512KiB` or `32MiB`. Default `32MiB`.
+    /// The body of a request, such as `512KiB` or `32MiB`. Default `32MiB`. An upload that passes as it comes may
+    /// be larger.
     pub body: Option<Size>,
 }
 

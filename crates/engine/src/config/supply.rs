@@ -9,6 +9,7 @@ use super::{
     values::Names,
 };
 use crate::{
+    cloud::Cloud,
     hint,
     limits::{KEYS_MAX, PROVIDERS_MAX},
     plan::{Plan, Provider, is_version},
@@ -209,9 +210,10 @@ impl Draft<'_> {
         }
         let of_clouds =
             [("region", &said.region), ("project", &said.project), ("api_version", &said.api_version)];
-        let is_cloud = providers::find(&provider.name).is_some_and(|row| row.cloud.is_some());
-        for (member, _) in of_clouds.iter().filter(|(_, said)| !is_cloud && said.is_some()) {
-            let what = format!("`{}` takes no `{member}`: put it into `base_url`", provider.name);
+        let cloud = providers::find(&provider.name).and_then(|row| row.cloud);
+        let takes = cloud.map(Cloud::members).unwrap_or_default();
+        for (member, _) in of_clouds.iter().filter(|(name, said)| said.is_some() && !takes.contains(name)) {
+            let what = format!("`{}` takes no `{member}`", provider.name);
             self.wrong_name(&[path, &[member]].concat(), Problem::new(what));
         }
         if provider.keys.len() > KEYS_MAX {

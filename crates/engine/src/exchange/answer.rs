@@ -2,6 +2,7 @@
 
 use super::{Answering, Exchange, Live, Order, Phase, Task, UpstreamHead, machine::Said, reply};
 use crate::{
+    headers,
     ledger::Verdict,
     limits::{AFTER_END, ERROR_BODY_MAX, HOLD_MAX, RECOVER_MAX, SECRET_MIN},
     plan::Streams,
@@ -14,6 +15,7 @@ use dialect::{
     Fault, FaultKind,
     pipe::{Pipe, Resume},
 };
+use http::{Method, StatusCode};
 use std::mem;
 
 impl Exchange {
@@ -22,8 +24,12 @@ impl Exchange {
         if let Some(trial) = self.trial_of(&live) {
             trial.status = Some(head.status.as_u16());
         }
+        let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        if switches && live.socket && headers::is_socket(&head.headers) {
+            return self.shake(live, &head, now);
+        }
         if head.status.is_informational() {
-            // `Upgrade` never goes to a provider, and a 101 that nobody asked for cannot be passed on.
+            // Where `Upgrade` went to no provider, a 101 that nobody asked for cannot be passed on.
             self.orders.push_back(Order::Cancel(live.attempt));
             let what = "the provider switched protocols unasked";
             return self.failed(live, Fault::new(FaultKind::UpstreamInvalid, what), now);
@@ -37,12 +43,14 @@ impl Exchange {
             Ok(way) => {
                 let token = live.asked.after(self.plan.timeouts.first_token);
                 let until = if way.streamed { until.min(token) } else { until };
-                let answering = Answering { head, way, held: Vec::new(), held_len: 0, begun: None, until };
+                let (held, begun, length) = (Vec::new(), None, None);
+                let answering = Answering { head, way, held, held_len: 0, begun, passed: 0, length, until };
                 live.phase = Phase::Answering(Box::new(answering));
-                if matches!(self.task, Task::Pass { .. }) {
+                // What is not understood says nothing of whether it is whole.
+                if self.is_relay() {
                     self.commit(&mut live, false, now);
                 }
-                self.live.push(live);
+                self.go_on(live, now);
             }
             Err(fault) => {
                 self.orders.push_back(Order::Cancel(live.attempt));
@@ -55,7 +63,7 @@ impl Exchange {
     pub(super) fn body(&mut self, mut live: Live, bytes: Bytes, now: Instant) {
         let limit = now.after(self.plan.timeouts.idle);
         match &mut live.phase {
-            Phase::Asked { .. } => {}
+            Phase::Asked { .. } | Phase::Socket { .. } => {}
             Phase::Refused { body, until, .. } => {
                 *until = limit;
                 let room = ERROR_BODY_MAX.saturating_sub(body.len());
@@ -81,6 +89,18 @@ impl Exchange {
                 }
             }
         }
+        self.go_on(live, now);
+    }
+
+    /// An attempt is under way still, unless the caller has all that its head announced: then nobody asks for
+    /// more, and this is the end.
+    fn go_on(&mut self, live: Live, now: Instant) {
+        let Phase::Answering(answering) = &live.phase else { return self.live.push(live) };
+        let bodiless = self.inbound.method == Method::HEAD
+            || matches!(answering.head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        if self.speaks(&live) && (bodiless || answering.length == Some(answering.passed)) {
+            return self.end(live, now);
+        }
         self.live.push(live);
     }
 
@@ -97,6 +117,7 @@ impl Exchange {
                 self.failed(live, Fault::new(FaultKind::UpstreamTruncated, what), now);
             }
             Phase::Refused { .. } => self.refused(live, now),
+            Phase::Socket { .. } => self.complete(live, now),
             Phase::Answering(_) => match self.pour(&mut live, now, Pipe::finish) {
                 Ok(()) => self.complete(live, now),
                 Err(fault) => self.failed(live, fault, now),
@@ -118,6 +139,7 @@ impl Exchange {
         let poured = pipe(&mut answering.way.pipe, &mut answering.held);
         if speaks {
             for piece in answering.held.drain(..) {
+                answering.passed += piece.len() as u64;
                 keep(&mut self.sent, &mut self.sent_len, answering.way.guarded, &piece);
                 self.orders.push_back(Order::Body(piece));
             }
@@ -186,11 +208,13 @@ impl Exchange {
             if whole {
                 reply.length = u64::try_from(answering.held_len).ok();
             }
+            answering.length = reply.length;
             self.first_byte = Some(now);
             self.status = Some(reply.status.as_u16());
             self.orders.push_back(Order::Head(Box::new(reply)));
         }
         for piece in held {
+            answering.passed += piece.len() as u64;
             keep(&mut self.sent, &mut self.sent_len, answering.way.guarded, &piece);
             self.orders.push_back(Order::Body(piece));
         }

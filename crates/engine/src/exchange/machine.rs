@@ -1,8 +1,8 @@
 //! The transitions: which attempts there are.
 
 use super::{
-    Asking, Attempt, Exchange, Io, Live, Order, Phase, Reply, Report, Task, Upstream, UpstreamHead, render,
-    reply,
+    Asking, Attempt, Exchange, Io, Live, Order, Phase, Reply, Report, Task, Upstream, UpstreamHead, relay,
+    render, reply,
 };
 use crate::{
     estimate,
@@ -37,6 +37,11 @@ impl Exchange {
             Report::Failed(attempt, io) => {
                 self.with(attempt, |exchange, live| exchange.failed(live, fault_of(io), now));
             }
+            Report::Refused(attempt, fault) => self.with(attempt, |exchange, live| {
+                exchange.orders.push_back(Order::Cancel(attempt));
+                exchange.failed(live, fault, now);
+            }),
+            Report::Moved(attempt, moved) => self.moved(attempt, moved),
         }
     }
 
@@ -89,11 +94,20 @@ impl Exchange {
         let again = self.trouble.as_ref().filter(|trouble| trouble.aim == Some(turn.aim));
         let tries = 1 + again.map_or(0, |trouble| trouble.tries);
         let attempt = Attempt(u32::try_from(self.trials.len()).unwrap_or(u32::MAX));
+        let socket = upstream.socket;
         self.trials.push(self.trial(turn.aim));
         self.orders.push_back(Order::Send(attempt, Box::new(upstream)));
         let until = now.after(self.plan.timeouts.first_byte);
         let race = now.after(self.patience(turn));
-        self.live.push(Live { attempt, turn, tries, asked: now, race, phase: Phase::Asked { until } });
+        self.live.push(Live {
+            attempt,
+            turn,
+            tries,
+            asked: now,
+            socket,
+            race,
+            phase: Phase::Asked { until },
+        });
     }
 
     /// How long a target may take to its first token before the next is asked beside it.
@@ -137,8 +151,11 @@ impl Exchange {
         let provider = self.plan.providers.get(aim.provider).ok_or_else(missing)?;
         match &mut self.task {
             Task::Refused(_) => Err(missing()),
-            Task::Pass { uri } => render::pass(provider, aim, uri.clone(), turn.key, &self.inbound),
+            Task::Pass { uri, .. } => render::pass(provider, aim, uri.clone(), turn.key, &self.inbound),
             Task::Call(call) => {
+                if let Some(sent) = relay::render(provider, aim, call, turn.key, &self.inbound) {
+                    return sent;
+                }
                 let (upstream, losses) = render::call(provider, aim, call, turn.key, &self.inbound)?;
                 if call.strict && !losses.is_empty() {
                     return Err(render::strict(&losses));
@@ -214,6 +231,7 @@ impl Exchange {
         }
         let what = match live.phase {
             Phase::Asked { .. } => "the provider did not answer in time",
+            Phase::Socket { .. } => "neither side of the WebSocket said anything for longer than it may",
             _ => "the provider fell silent in the middle of its answer",
         };
         self.failed(live, Fault::new(FaultKind::UpstreamTimeout, what), now);

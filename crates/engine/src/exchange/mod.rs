@@ -8,6 +8,7 @@
 mod answer;
 mod choose;
 mod machine;
+mod relay;
 mod remedy;
 mod render;
 mod reply;
@@ -15,6 +16,7 @@ mod reply;
 use crate::{
     access::Caller,
     cloud::Signer,
+    form::Field,
     ledger::{Answer, Asks, Command, Note, Turn},
     path::KeyChoice,
     plan::{Aim, PlanHandle, Provider},
@@ -27,7 +29,7 @@ use bytes::Bytes;
 use dialect::{Carried, DialectId, Fault, Losses, canon, splice::Outline};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use remedy::Trouble;
-use std::{collections::VecDeque, fmt, mem, sync::Arc};
+use std::{collections::VecDeque, fmt, mem, ops::Range, sync::Arc};
 
 /// A request as the door received it, its caller known and its body read.
 #[derive(Clone, Debug)]
@@ -40,8 +42,12 @@ pub struct Inbound {
     pub method: Method,
     /// The headers.
     pub headers: HeaderMap,
-    /// The whole body.
+    /// The body, or its beginning.
     pub body: Bytes,
+    /// More of the body comes behind that. Only the door has it, and it can be sent once.
+    pub more: bool,
+    /// Where the body names its model, where it is a form.
+    pub field: Option<Field>,
     /// What the path says of an operation whose dialect does not say it in the body.
     pub named: Option<Named>,
     /// Which of the provider's keys it wants.
@@ -102,12 +108,27 @@ pub enum Report {
     End(Attempt),
     /// The attempt failed.
     Failed(Attempt, Io),
+    /// The rest of the caller's body, of which the attempt has had a part, cannot be sent.
+    Refused(Attempt, Fault),
+    /// What the door carries by itself has moved: the rest of the body, or a WebSocket.
+    Moved(Attempt, Moved),
     /// It is the time that [`Order::Wait`] named.
     Woke,
     /// The caller has gone.
     ClientGone,
     /// The gateway shuts down and waits no longer.
     ShuttingDown,
+}
+
+/// What has been carried so far, past the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// When the last of it was.
+    pub at: Instant,
+    /// Bytes to the provider.
+    pub up: u64,
+    /// Bytes to the caller.
+    pub down: u64,
 }
 
 /// A request to a provider.
@@ -122,6 +143,11 @@ pub struct Upstream {
     pub headers: HeaderMap,
     /// The body, in pieces that share the caller's buffer.
     pub body: Vec<Bytes>,
+    /// The rest of the caller's body comes behind these.
+    pub more: bool,
+    /// The connection shall become a WebSocket, over HTTP/1.1. Where the answer's head is a 101, the door
+    /// carries bytes both ways until one side ends it ([`Report::End`]).
+    pub socket: bool,
     /// What must sign it before it is sent.
     pub signer: Option<Arc<Signer>>,
 }
@@ -175,8 +201,8 @@ pub enum Io {
 enum Task {
     /// An operation that is understood.
     Call(Box<Call>),
-    /// A request that goes to one provider untouched.
-    Pass { uri: Uri },
+    /// A request that goes to one provider untouched; one that is `chosen` was not named by the path.
+    Pass { uri: Uri, chosen: bool },
     /// A request that is refused before anything is asked of anybody.
     Refused(DialectId),
 }
@@ -185,8 +211,8 @@ enum Task {
 struct Call {
     dialect: DialectId,
     operation: Operation,
-    /// The path at the provider, where the operation is not understood and only its model is read.
-    relayed: Option<String>,
+    /// The operation is not understood, only its model is read.
+    relayed: Option<Relayed>,
     outline: Outline<'static>,
     model: String,
     stream: bool,
@@ -195,6 +221,23 @@ struct Call {
     thinks: bool,
     /// The body in canonical form, once a target needed it.
     canonical: Option<Carried<canon::Request>>,
+}
+
+/// What is relayed.
+struct Relayed {
+    /// The path at the provider, with its query.
+    path: String,
+    model: Place,
+}
+
+/// Where the model's name stands.
+enum Place {
+    /// In a body of JSON.
+    Json,
+    /// There in a body that is a form.
+    Form(Range<usize>),
+    /// There in the path.
+    Query(Range<usize>),
 }
 
 /// One request, from its arrival to its settlement.
@@ -229,6 +272,8 @@ pub struct Exchange {
     /// What the caller has been sent of a stream that another target could take up.
     sent: Vec<Bytes>,
     sent_len: usize,
+    /// What went over a WebSocket.
+    carried: Option<(u64, u64)>,
 }
 
 /// What the ledger has been asked.
@@ -249,6 +294,8 @@ struct Live {
     /// How often its target has been asked with the same key, this time included.
     tries: u32,
     asked: Instant,
+    /// It was asked for a WebSocket.
+    socket: bool,
     /// When the next target is asked beside it.
     race: Instant,
     phase: Phase,
@@ -262,6 +309,8 @@ enum Phase {
     Refused { head: UpstreamHead, body: Vec<u8>, until: Instant },
     /// The provider is answering.
     Answering(Box<Answering>),
+    /// The connections are a WebSocket, over which the door carries bytes.
+    Socket { until: Instant },
 }
 
 /// An answer on its way.
@@ -273,6 +322,9 @@ struct Answering {
     held_len: usize,
     /// When its first content came.
     begun: Option<Instant>,
+    /// How much of the body the caller has been sent, and how much it has, where that was said.
+    passed: u64,
+    length: Option<u64>,
     until: Instant,
 }
 
@@ -285,23 +337,17 @@ impl Exchange {
         Exchange::read(plan, dialect, inbound, read)
     }
 
-    /// A request for an operation of OpenAI's that is not understood: it goes to the same `path` of the
-    /// provider that its `model` names.
-    #[must_use]
-    pub fn relay(plan: PlanHandle, path: &str, inbound: Inbound) -> Self {
-        let dialect = DialectId::OpenaiChat;
-        let read = render::read_call(&plan, dialect, Operation::Generate, &inbound)
-            .map(|(call, aims)| (Call { relayed: Some(path.to_owned()), ..call }, aims));
-        Exchange::read(plan, dialect, inbound, read)
-    }
-
     /// A request that goes to `provider` untouched, at `path` (with its query) behind the provider's base.
     #[must_use]
     pub fn pass(plan: PlanHandle, provider: usize, path: &str, inbound: Inbound) -> Self {
+        Exchange::passing(plan, provider, path, inbound, false)
+    }
+
+    fn passing(plan: PlanHandle, provider: usize, path: &str, inbound: Inbound, chosen: bool) -> Self {
         let aim = Aim { provider, model: String::new() };
         let uri = plan.providers.get(provider).and_then(|p| p.address(path));
         match uri {
-            Some(uri) => Exchange::new(plan, inbound, Task::Pass { uri }, vec![aim]),
+            Some(uri) => Exchange::new(plan, inbound, Task::Pass { uri, chosen }, vec![aim]),
             None => {
                 let fault = Fault::bad("", "the path cannot stand behind the provider's address");
                 Exchange::refuse(plan, DialectId::OpenaiChat, inbound, &fault)
@@ -347,6 +393,7 @@ impl Exchange {
             first_byte: None,
             sent: Vec::new(),
             sent_len: 0,
+            carried: None,
         }
     }
 
@@ -428,6 +475,7 @@ impl Exchange {
             ttft: self.first_byte.map(|at| at.since(self.inbound.arrived)),
             took: now.since(self.inbound.arrived),
             losses: mem::take(&mut self.losses),
+            carried: self.carried,
         }
     }
 }
@@ -453,7 +501,7 @@ impl Live {
 
     fn until(&self) -> Instant {
         match &self.phase {
-            Phase::Asked { until } | Phase::Refused { until, .. } => *until,
+            Phase::Asked { until } | Phase::Refused { until, .. } | Phase::Socket { until } => *until,
             Phase::Answering(answering) => answering.until,
         }
     }

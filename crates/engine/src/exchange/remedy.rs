@@ -77,10 +77,14 @@ impl Exchange {
     }
 
     fn remedies(&self, failed: &Live, fault: &Fault) -> VecDeque<Remedy> {
+        let mut list = VecDeque::new();
+        // Only who could not be reached has taken nothing of a body that can be sent once.
+        if self.inbound.more && fault.kind != FaultKind::UpstreamUnreachable {
+            return list;
+        }
         let meaning = fault.kind.meaning();
         let filtered = fault.kind == FaultKind::ContentFiltered && self.plan.failover.content_filter;
         let others = (meaning.next || filtered) && !self.left.is_empty();
-        let mut list = VecDeque::new();
         if meaning.key && failed.turn.keys_left {
             list.push_back(Remedy::Key);
         }

@@ -76,8 +76,12 @@ pub(super) fn pass(
     let mut headers = headers::forward(&inbound.headers);
     headers::credentials(&mut headers, provider, provider.auth_at(uri.path()), key)?;
     let body = if inbound.body.is_empty() { Vec::new() } else { vec![inbound.body.clone()] };
-    let signer = provider.signer.clone();
-    Ok(Upstream { provider: aim.provider, method: inbound.method.clone(), uri, headers, body, signer })
+    let socket = headers::wants_socket(&inbound.method, &inbound.headers);
+    if socket {
+        headers::shake(&inbound.headers, &mut headers);
+    }
+    let (method, more, signer) = (inbound.method.clone(), inbound.more, provider.signer.clone());
+    Ok(Upstream { provider: aim.provider, method, uri, headers, body, more, socket, signer })
 }
 
 /// An operation that is understood, for this provider, and what of it was lost.
@@ -93,7 +97,7 @@ pub(super) fn call(
     let dialect = speech.dialect;
     let same = dialect == call.dialect;
     let uri = match &call.relayed {
-        Some(path) if same => provider.address(path),
+        Some(relayed) if same && !provider.built_in => provider.address(&relayed.path),
         Some(_) => None,
         None => provider.url(call.operation, speech, &aim.model, call.stream),
     };
@@ -109,8 +113,9 @@ pub(super) fn call(
     // A compressed answer could not be metered or translated.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers::credentials(&mut headers, provider, speech.auth, key)?;
-    let signer = provider.signer.clone();
-    Ok((Upstream { provider: aim.provider, method: Method::POST, uri, headers, body, signer }, losses))
+    let (method, signer) = (Method::POST, provider.signer.clone());
+    let provider = aim.provider;
+    Ok((Upstream { provider, method, uri, headers, body, more: false, socket: false, signer }, losses))
 }
 
 /// The caller's own bytes with the provider's model, less what the provider refuses.

@@ -27,6 +27,12 @@ pub(super) struct Way {
     pub(super) guarded: bool,
 }
 
+impl Way {
+    fn raw() -> Way {
+        Way { pipe: Pipe::raw(), streamed: false, listed: false, relayed: true, guarded: false }
+    }
+}
+
 impl Exchange {
     /// The dialect in which the caller is told of things.
     fn caller_dialect(&self) -> DialectId {
@@ -43,16 +49,21 @@ impl Exchange {
         let lost = || Fault::new(FaultKind::UpstreamTruncated, "the provider's answer broke off");
         let resume = if self.status.is_some() { Some(self.resume().ok_or_else(lost)?) } else { None };
         let others = !self.left.is_empty() && self.plan.failover.streams == Streams::Recover;
-        let raw = Way { pipe: Pipe::raw(), streamed: false, listed: false, relayed: true, guarded: false };
-        let Task::Call(call) = &mut self.task else { return Ok(raw) };
-        if call.operation != Operation::Generate || call.relayed.is_some() {
-            return Ok(raw);
+        if self.is_relay() {
+            let (events, plain) = (is_events(&head.headers, provider), !is_compressed(&head.headers));
+            let metered = self.is_routed() && plain && (events || is_of_kind(&head.headers, &JSON));
+            let pipe = if metered { Pipe::aside(events) } else { Pipe::raw() };
+            return Ok(Way { pipe, ..Way::raw() });
+        }
+        let Task::Call(call) = &mut self.task else { return Ok(Way::raw()) };
+        if call.operation != Operation::Generate {
+            return Ok(Way::raw());
         }
         let same = provider == call.dialect;
         if is_compressed(&head.headers) {
             // We asked for plain bytes. What cannot be read can still be relayed, but not translated.
             let fault = Fault::new(FaultKind::UpstreamInvalid, "the provider compressed its answer unasked");
-            return if same && self.status.is_none() { Ok(raw) } else { Err(fault) };
+            return if same && self.status.is_none() { Ok(Way::raw()) } else { Err(fault) };
         }
         let events = is_events(&head.headers, provider);
         let relayed = same && events == call.stream && resume.is_none();
@@ -95,6 +106,15 @@ pub(super) fn success(exchange: &Exchange, from: UpstreamHead, relayed: bool, st
     Reply { status: from.status, headers, length }
 }
 
+/// The head with which a caller's connection becomes a WebSocket.
+pub(super) fn socket(exchange: &Exchange, head: &UpstreamHead) -> Reply {
+    let mut headers = head.headers.clone();
+    headers::backward(&mut headers);
+    headers::shake(&head.headers, &mut headers);
+    ours(exchange, &mut headers);
+    Reply { status: head.status, headers, length: None }
+}
+
 /// The head and the body of an answer that no provider gave: how many tokens a prompt has, about.
 pub(super) fn estimate(exchange: &Exchange, dialect: DialectId, tokens: u64) -> (Reply, Bytes) {
     let body: Bytes = dialect.dialect().write_count(tokens).into();
@@ -135,8 +155,13 @@ fn ours(exchange: &Exchange, headers: &mut HeaderMap) {
         headers.insert(REQUEST_ID, id);
     }
     let heard = exchange.voice.and_then(|voice| exchange.trials.get(voice));
-    let (Task::Call(_), Some(last)) = (&exchange.task, heard.or(exchange.trials.last())) else { return };
-    headers.insert(TARGET, legible(&[last.provider.as_str(), last.model.as_str()].join("/")));
+    let last = heard.or(exchange.trials.last()).filter(|_| exchange.is_routed());
+    let Some(last) = last else { return };
+    let target = match last.model.as_str() {
+        "" => last.provider.clone(),
+        model => [last.provider.as_str(), model].join("/"),
+    };
+    headers.insert(TARGET, legible(&target));
     headers.insert(ATTEMPTS, exchange.trials.len().into());
     if !exchange.losses.is_empty() {
         headers.insert(LOSS, loss_header(&exchange.losses));
@@ -172,9 +197,12 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 fn is_events(headers: &HeaderMap, provider: DialectId) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let events = provider.dialect().framing().content_type().as_bytes();
-    kind.get(..events.len()).is_some_and(|start| start.eq_ignore_ascii_case(events))
+    is_of_kind(headers, &HeaderValue::from_static(provider.dialect().framing().content_type()))
+}
+
+fn is_of_kind(headers: &HeaderMap, kind: &HeaderValue) -> bool {
+    let own = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    own.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind.as_bytes()))
 }
 
 fn is_compressed(headers: &HeaderMap) -> bool {

@@ -142,6 +142,8 @@ impl Scene {
             method: Method::POST,
             headers: HeaderMap::new(),
             body: Bytes::from(body),
+            more: false,
+            field: None,
             named: dialect.paths().names_model().then_some(named),
             key: KeyChoice::Next,
             roll: self.seed,

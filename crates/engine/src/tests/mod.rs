@@ -1,8 +1,10 @@
 //! Tests of the table of providers, of facts about models, of names and of paths.
 
 mod facts;
+mod forms;
 mod paths;
 mod providers;
+mod relays;
 mod routes;
 mod sending;
 

@@ -158,9 +158,11 @@ fn an_address_takes_the_place_of_the_base_as_in_the_sdks() {
     }
 }
 
+type Variables<'a> = &'a [(&'a str, &'a str)];
+
 #[test]
 fn clouds_put_their_place_into_every_path() {
-    let azure = [("AZURE_API_KEY", "KEY"), ("AZURE_API_BASE", "https://r.openai.azure.com/openai/")];
+    let azure = [("AZURE_API_KEY", "KEY"), ("AZURE_API_BASE", "https://openai-r.openai.azure.com/openai/")];
     let classic = [azure[0], azure[1], ("OPENAI_API_VERSION", "2024-10-21")];
     let preview = [azure[0], azure[1], ("AZURE_API_VERSION", "preview")];
     let vertex =
@@ -170,12 +172,12 @@ fn clouds_put_their_place_into_every_path() {
     let bedrock = [("AWS_BEARER_TOKEN_BEDROCK", "KEY"), ("AWS_REGION_NAME", "us-west-2")];
     let place = "/projects/p/locations/global/";
     #[rustfmt::skip]
-    let table: &[(&[(&str, &str)], &str, &str, _, &str, &str)] = &[
-        (&azure, "", "azure-openai", OpenaiChat, "d", "https://r.openai.azure.com/openai/v1/chat/completions"),
-        (&preview, "", "azure", OpenaiResponses, "d", "https://r.openai.azure.com/openai/v1/responses"),
-        (&classic, "", "azure", OpenaiChat, "my d", "https://r.openai.azure.com/openai/deployments/my%20d/chat/completions?api-version=2024-10-21"),
-        (&classic, "", "azure", OpenaiResponses, "d", "https://r.openai.azure.com/openai/responses?api-version=2024-10-21"),
-        (&azure, "providers: {azure: {api_version: 2025-01-01}}", "azure", OpenaiChat, "d", "https://r.openai.azure.com/openai/deployments/d/chat/completions?api-version=2025-01-01"),
+    let table: &[(Variables<'_>, &str, &str, _, &str, &str)] = &[
+        (&azure, "", "azure-openai", OpenaiChat, "d", "https://openai-r.openai.azure.com/openai/v1/chat/completions"),
+        (&preview, "", "azure", OpenaiResponses, "d", "https://openai-r.openai.azure.com/openai/v1/responses"),
+        (&classic, "", "azure", OpenaiChat, "my d", "https://openai-r.openai.azure.com/openai/deployments/my%20d/chat/completions?api-version=2024-10-21"),
+        (&classic, "", "azure", OpenaiResponses, "d", "https://openai-r.openai.azure.com/openai/responses?api-version=2024-10-21"),
+        (&azure, "providers: {azure: {api_version: 2025-01-01}}", "azure", OpenaiChat, "d", "https://openai-r.openai.azure.com/openai/deployments/d/chat/completions?api-version=2025-01-01"),
         (&vertex, "", "vertex", Gemini, "gemini-x", "http://h/v1beta1/publishers/google/models/gemini-x:generateContent"),
         (&vertex, global, "vertex_ai", Anthropic, "gemini-x", &format!("http://h/v1beta1{place}publishers/google/models/gemini-x:generateContent")),
         (&vertex, global, "vertex", Gemini, "claude-x@1", &format!("http://h/v1{place}publishers/anthropic/models/claude-x@1:rawPredict")),

@@ -30,7 +30,10 @@ fn known(plan: &Plan) -> Vec<Known<'_>> {
         let variables = match row.local {
             true if row.keyed_base.is_some() => keys.chain(row.base_variables()).collect(),
             true => row.base_variables(),
-            false => keys.collect(),
+            false => {
+                let cloud = row.cloud.map_or_else(Default::default, |cloud| cloud.switches());
+                keys.chain(cloud.iter().map(|name| (*name).to_owned())).collect()
+            }
         };
         let base = if row.built_in { "in this process" } else { row.base };
         let dialects = row.speaks.iter().map(|spoken| spoken.dialect.name()).collect();
@@ -58,6 +61,7 @@ impl Known<'_> {
         match self.on {
             None => String::new(),
             Some(provider) if provider.keys.len() > 1 => format!("on, {} keys", provider.keys.len()),
+            Some(provider) if provider.signer.is_some() => "on, signed".to_owned(),
             Some(_) => "on".to_owned(),
         }
     }

@@ -3,7 +3,8 @@
 use crate::{
     limits::CREDENTIAL_BODY_MAX,
     load,
-    upstream::{Answer, Pieces, Pool},
+    upload::Pieces,
+    upstream::{Answer, Pool},
 };
 use bytes::Bytes;
 use engine::{cloud::Proof, exchange::Io, secret::Secret, sign::aws::segment};
@@ -59,12 +60,12 @@ impl Fetcher {
         body: String,
     ) -> Result<Zeroizing<Vec<u8>>, String> {
         let pieces = if body.is_empty() { Vec::new() } else { vec![Bytes::from(body)] };
-        let mut request = Request::new(Pieces::from(pieces));
+        let mut request = Request::new(Pieces::new(pieces, None));
         *request.method_mut() = method;
         *request.uri_mut() = url.clone();
         *request.headers_mut() = headers.iter().cloned().collect::<HeaderMap>();
         let host = url.host().unwrap_or_default();
-        let sent = self.pool.clone().send(request).await;
+        let sent = self.pool.clone().send(request, false).await;
         let answer = sent.map_err(|io| format!("`{host}` {}", words(io)))?;
         let status = answer.status();
         let body = whole(answer.into_body()).await.ok_or_else(|| format!("`{host}`'s answer broke off"))?;

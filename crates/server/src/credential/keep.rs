@@ -69,13 +69,6 @@ impl State {
         }
     }
 
-    /// The fetch is over, even where it never settled.
-    pub(super) fn end(&mut self, now: u64) {
-        if self.fetching {
-            self.settle(None, now);
-        }
-    }
-
     /// What the fetch that was waited for has brought, however short its life.
     pub(super) fn outcome(&self, now: u64) -> Option<Arc<Credential>> {
         let good = |kept: &&Kept| self.failed.is_none() || kept.is_good(now);

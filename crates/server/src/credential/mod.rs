@@ -13,7 +13,7 @@ use crate::{
         worker::{Worker, lock},
     },
     limits::CREDENTIAL_TIMEOUT,
-    upstream::Pieces,
+    upload::Pieces,
 };
 use engine::{
     cloud::{Scheme, Signer, Source},
@@ -127,7 +127,7 @@ async fn obtain(worker: &Rc<Worker>, signer: &Arc<Signer>) -> Option<Arc<Credent
 
 /// Fetches credentials and keeps them.
 async fn renew(worker: Rc<Worker>, signer: Arc<Signer>, slot: Arc<Slot>) {
-    let settling = Settling(slot);
+    let mut settling = Settling { slot, grant: None };
     let fetcher = Fetcher { pool: worker.pool(), now: unix_seconds() };
     let fetched = timeout(duration(CREDENTIAL_TIMEOUT), fetch(&fetcher, &signer.source)).await;
     let fetched = fetched.unwrap_or_else(|_| Err("nothing came in time".to_owned()));
@@ -138,16 +138,19 @@ async fn renew(worker: Rc<Worker>, signer: Arc<Signer>, slot: Arc<Slot>) {
             .log
             .say("error", &format!("provider `{provider}`: no credentials from {source}: {why}"));
     }
-    lock(&settling.0.state).settle(fetched.ok(), unix_seconds());
+    settling.grant = fetched.ok();
 }
 
-/// However a fetch ends, nobody waits for it any more.
-struct Settling(Arc<Slot>);
+/// However a fetch ends, it is settled, and nobody waits for it any more.
+struct Settling {
+    slot: Arc<Slot>,
+    grant: Option<Grant>,
+}
 
 impl Drop for Settling {
     fn drop(&mut self) {
-        lock(&self.0.state).end(unix_seconds());
-        self.0.settled.send_replace(());
+        lock(&self.slot.state).settle(self.grant.take(), unix_seconds());
+        self.slot.settled.send_replace(());
     }
 }
 

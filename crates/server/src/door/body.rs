@@ -1,13 +1,19 @@
 //! The body of a request: read once, bounded in size and in slowness.
 
 use super::{io::duration, worker::Worker};
-use crate::limits::BODY_COUNTED;
+use crate::{
+    limits::BODY_COUNTED,
+    upload::{self, Upload},
+};
 use bytes::{Bytes, BytesMut};
 use dialect::{Fault, FaultKind};
-use engine::limits::{BODIES_MAX, BODY_GRACE, BODY_RATE_MIN};
+use engine::{
+    form::{Field, Form},
+    limits::{BODIES_MAX, BODY_GRACE, BODY_RATE_MIN, UPLOAD_MAX},
+};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use std::{future::poll_fn, pin::pin, rc::Rc, sync::atomic::Ordering, task::Poll, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
@@ -92,6 +98,58 @@ pub(super) async fn read(
         }
     }
     Ok((whole.map(BytesMut::freeze).or(first).unwrap_or_default(), permit))
+}
+
+/// Reads the beginning of a body that goes on as it comes: of a `form`, until it has named its model, which
+/// is looked for in the first `max` bytes. The rest is `None` where there is none.
+///
+/// # Errors
+/// As [`read`], with a limit of its own ([`UPLOAD_MAX`]); a bad request for a form that cannot be read, or has
+/// no model in its first bytes.
+pub(super) async fn begin(
+    worker: &Rc<Worker>,
+    mut body: Incoming,
+    headers: &HeaderMap,
+    max: usize,
+    mut form: Option<Form>,
+) -> Result<Begun, Fault> {
+    if body.size_hint().lower() > UPLOAD_MAX {
+        return Err(upload::too_large());
+    }
+    encoding(headers)?;
+    let mut permit = Permit::none(worker);
+    let began = Instant::now();
+    let mut read = BytesMut::new();
+    // A small one is read whole: then it can be sent to a second target.
+    let small = body.size_hint().upper().is_some_and(|most| most <= BODY_COUNTED as u64);
+    let nameless = |form: &Option<Form>| form.as_ref().is_some_and(|form| form.model().is_none());
+    while !body.is_end_stream() && (small || nameless(&form)) {
+        let Some(frame) = within(began, read.len(), body.frame()).await? else { break };
+        let frame = frame.map_err(|_| Fault::bad("", "the body broke off before its end"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if let Some(form) = &mut form {
+            form.feed(&data)?;
+        }
+        permit.grow(read.len() + data.len())?;
+        read.extend_from_slice(&data);
+        if !small && nameless(&form) && read.len() > max {
+            let fault = Fault::bad("model", format!("no `model` in the first {max} bytes of the form"));
+            return Err(
+                fault.hint("send the field `model` before the file, or the header `x-sekisho-provider`")
+            );
+        }
+    }
+    let field = form.as_ref().and_then(Form::model).cloned();
+    let rest = (!body.is_end_stream()).then(|| Upload::new(worker, body, form, read.len()));
+    Ok(Begun { body: read.freeze(), field, rest, permit })
+}
+
+/// The beginning of a body.
+pub(super) struct Begun {
+    pub(super) body: Bytes,
+    pub(super) field: Option<Field>,
+    pub(super) rest: Option<Upload>,
+    pub(super) permit: Permit,
 }
 
 /// Waits for a frame no longer than the least rate allows after the grace. One that is there already costs

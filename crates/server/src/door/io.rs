@@ -5,7 +5,7 @@
 //! * A client that sends the head of a request byte by byte, or stands idle for ever.
 //! * A client that reads nothing of what we write.
 
-use crate::limits::READ_AHEAD_MAX;
+use crate::{drive::Drive, limits::READ_AHEAD_MAX};
 use engine::limits::{HEAD_MAX, HEAD_TIMEOUT, KEEP_ALIVE, WRITE_STALL};
 use std::{
     cell::{Cell, RefCell},
@@ -39,6 +39,7 @@ struct Inner {
     /// HTTP/2 is spoken: it reads at any time and sees by itself who has gone.
     multiplexed: Cell<bool>,
     stall: RefCell<Option<Pin<Box<Sleep>>>>,
+    tunnel: RefCell<Option<Box<Drive>>>,
 }
 
 /// What the client is doing.
@@ -63,6 +64,7 @@ impl ClientIo {
             serving: Cell::default(),
             multiplexed: Cell::default(),
             stall: RefCell::default(),
+            tunnel: RefCell::default(),
         }))
     }
 
@@ -100,6 +102,24 @@ impl ClientIo {
         })
     }
 
+    /// Nothing has come behind the head of the request being served, as far as is known: what stands in hyper's
+    /// buffers would be lost to whoever takes the connection over.
+    pub(crate) fn head_is_all(&self) -> bool {
+        let head = self.0.head.borrow();
+        let end = memchr::memmem::find(&head, b"\r\n\r\n").map(|at| at + 4);
+        end == Some(head.len()) && self.0.ahead.borrow().is_empty() && !self.0.multiplexed.get()
+    }
+
+    /// Keeps a drive whose answer has made a WebSocket of this connection, until hyper has let go of it.
+    pub(crate) fn hand_over(&self, drive: Drive) {
+        self.0.tunnel.replace(Some(Box::new(drive)));
+    }
+
+    /// The drive that was handed over. It holds this connection, so it must be taken before the end.
+    pub(crate) fn take_over(&self) -> Option<Box<Drive>> {
+        self.0.tunnel.take()
+    }
+
     /// Ready when the client has gone.
     pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.0.multiplexed.get() {
@@ -112,7 +132,11 @@ impl ClientIo {
             let mut buffer = ReadBuf::uninit(&mut space);
             let read = Pin::new(&mut *self.0.stream.borrow_mut()).poll_read(cx, &mut buffer);
             match ready!(read) {
-                Ok(()) if !buffer.filled().is_empty() => ahead.extend_from_slice(buffer.filled()),
+                Ok(()) if !buffer.filled().is_empty() => {
+                    ahead.extend_from_slice(buffer.filled());
+                    // hyper may be waiting for these very bytes: those of a body.
+                    cx.waker().wake_by_ref();
+                }
                 Ok(()) | Err(_) => return Poll::Ready(()),
             }
         }

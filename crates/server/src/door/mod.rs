@@ -12,20 +12,25 @@ use crate::{
     drive::{Drive, Step},
     limits::{CONNECTION_BUFFER, H2_CLIENT_WINDOWS, H2_STREAMS_MAX},
     models,
+    upload::Upload,
     upstream::LocalExec,
 };
-use body::Permit;
+use body::{Begun, Permit};
 use dialect::{DialectId, Fault, FaultKind};
 use engine::{
     access::{self, Caller},
     exchange::{Exchange, Inbound, Named},
+    form::Form,
+    headers,
     limits::{HEAD_MAX, HEADERS_MAX},
     path::{self, KeyChoice},
     plan::{Plan, PlanHandle, Provider},
     surface::{self, Action, Found, Route},
 };
 use gate::Gated;
-use http::{HeaderValue, Method, Request, Response, Version, header, request::Parts, uri::PathAndQuery};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts, uri::PathAndQuery,
+};
 use http_body::Body as _;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{rt::TokioIo, server::conn::auto};
@@ -65,18 +70,34 @@ pub(crate) async fn connection(worker: Rc<Worker>, stream: TcpStream) {
     let mut stages = worker.shared.stages.subscribe();
     let mut connection = pin!(builder.serve_connection(TokioIo::new(client.clone()), service));
     let mut expired = Gated::new(client.expired());
-    loop {
+    let ended = loop {
         let changed = Gated::new(stages.changed());
         tokio::select! {
             biased;
-            _ = connection.as_mut() => return,
-            () = &mut expired => return,
-            changed = changed => if changed.is_err() { return },
+            ended = connection.as_mut() => break ended.is_ok(),
+            () = &mut expired => break false,
+            changed = changed => if changed.is_err() { break false },
         }
         // As long as new requests are taken, one that may be on its way is: its answer says that it was the
         // last here.
         if worker.stage() > Stage::LameDuck || !client.awaits_answer() {
             connection.as_mut().graceful_shutdown();
+        }
+    };
+    if let Some(drive) = client.take_over().filter(|_| ended) {
+        tunnel(&worker, &client, *drive).await;
+    }
+}
+
+/// Drives an exchange that has made a WebSocket of its client's connection.
+async fn tunnel(worker: &Worker, client: &ClientIo, mut drive: Drive) {
+    let _serving = client.served(false);
+    let mut stages = worker.shared.stages.subscribe();
+    loop {
+        tokio::select! {
+            biased;
+            step = poll_fn(|cx| drive.poll_step(cx)) => if matches!(step, Step::Abort | Step::Over) { return },
+            changed = stages.changed() => if changed.is_err() { return },
         }
     }
 }
@@ -97,7 +118,7 @@ async fn serve(
     };
     serving.answered();
     cors::allow(plan.cors.as_ref(), origin.as_ref(), response.headers_mut());
-    if worker.stage() > Stage::Serving {
+    if worker.stage() > Stage::Serving && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
@@ -133,7 +154,14 @@ async fn route(
         return Ok(Ok(reply::wrong_method(worker, client, route, left)));
     }
     let key_of_query = path::query(query).find(|(name, _)| keyed && name == "key").map(|(_, key)| key);
-    let caller = match access::admit(plan, &parts.headers, key_of_query.as_deref()) {
+    let socket = matches!(route.action, Action::Socket | Action::Pass)
+        && headers::wants_socket(&parts.method, &parts.headers);
+    if socket && let Err(fault) = clean_socket(client, &parts) {
+        return refuse(fault);
+    }
+    let key_of_protocol =
+        socket.then(|| access::protocols(&parts.headers).find_map(access::key_of_protocol)).flatten();
+    let caller = match access::admit(plan, &parts.headers, key_of_query.as_deref().or(key_of_protocol)) {
         Ok(caller) => caller,
         Err(_) if !route.guarded => return Ok(Ok(reply::health(worker, client, route, false))),
         Err(fault) => return refuse(fault),
@@ -151,7 +179,7 @@ async fn route(
         Action::Model => Ok(Box::pin(models::one(worker, client, plan, model.unwrap_or_default()))
             .await
             .map_err(|fault| (dialect, fault))),
-        Action::Do(_) | Action::Relay => {
+        Action::Do(_) | Action::Relay | Action::Keep | Action::Socket => {
             exchange(worker, client, plan, (route, dialect, target), asked).await
         }
         Action::Pass => {
@@ -170,16 +198,26 @@ async fn exchange(
     (route, dialect, target): (&Route, DialectId, &str),
     asked: Asked,
 ) -> Result<Routed, Gone> {
-    let (inbound, permit) = match asked.read(worker, plan).await {
+    let (inbound, kept) = match asked.read(worker, plan, route.action).await {
         Ok(read) => read,
         Err(fault) => return Ok(Err((dialect, fault))),
     };
     let exchange = match (route.action, plan.pass(target)) {
         (Action::Do(operation), _) => Exchange::call(plan.clone(), dialect, operation, inbound),
         (Action::Pass, Some(pass)) => Exchange::pass(plan.clone(), pass.provider, pass.path, inbound),
-        _ => Exchange::relay(plan.clone(), target, inbound),
+        (action, _) => Exchange::relay(plan.clone(), action, target, inbound),
     };
-    drive(worker, client, exchange, permit).await.map(Ok)
+    drive(worker, client, exchange, kept).await.map(Ok)
+}
+
+/// Nothing but a head may come before a connection becomes a WebSocket: what stands behind it would be a
+/// request to one of us and bytes of the WebSocket to the other.
+fn clean_socket(client: &ClientIo, parts: &Parts) -> Result<(), Fault> {
+    let length = parts.headers.get(header::CONTENT_LENGTH).is_none_or(|length| length == "0");
+    if length && !parts.headers.contains_key(header::TRANSFER_ENCODING) && client.head_is_all() {
+        return Ok(());
+    }
+    Err(Fault::bad("Upgrade", "nothing may stand behind a request for a WebSocket before its answer"))
 }
 
 fn nothing_here() -> Fault {
@@ -197,31 +235,55 @@ struct Asked {
 }
 
 impl Asked {
-    /// Reads its body.
-    async fn read(self, worker: &Rc<Worker>, plan: &Plan) -> Result<(Inbound, Permit), Fault> {
+    /// Reads its body: of a form that is relayed, no more than must be known.
+    async fn read(self, worker: &Rc<Worker>, plan: &Plan, action: Action) -> Result<(Inbound, Kept), Fault> {
         let arrived = worker.now();
-        let (body, permit) = body::read(worker, self.body, &self.parts.headers, plan.body_max).await?;
+        let Asked { caller, named, key, parts: Parts { method, headers, .. }, body } = self;
+        let form = if matches!(action, Action::Do(_)) { Ok(None) } else { Form::of(&headers) };
+        let begun = if matches!(form, Ok(None)) {
+            let (body, permit) = body::read(worker, body, &headers, plan.body_max).await?;
+            Begun { body, field: None, rest: None, permit }
+        } else {
+            let by_model = action == Action::Relay && !headers.contains_key(headers::PROVIDER);
+            let form = if by_model { form? } else { None };
+            // Boxed: rare, and larger than all the rest.
+            Box::pin(body::begin(worker, body, &headers, plan.body_max, form)).await?
+        };
         let (id, roll) = worker.id();
-        let Parts { method, headers, .. } = self.parts;
-        let Asked { caller, named, key, .. } = self;
-        let inbound = Inbound { id, caller, method, headers, body, named, key, roll, arrived };
-        Ok((inbound, permit))
+        let Begun { body, field, rest, permit } = begun;
+        let more = rest.is_some();
+        let inbound = Inbound { id, caller, method, headers, body, more, field, named, key, roll, arrived };
+        Ok((inbound, (permit, rest)))
     }
 }
+
+/// What is held of a request's body, and what is still to come of it.
+type Kept = (Permit, Option<Upload>);
 
 /// Drives an exchange up to its head; the body drives it on.
 async fn drive(
     worker: &Rc<Worker>,
     client: &ClientIo,
     exchange: Exchange,
-    permit: Permit,
+    kept: Kept,
 ) -> Result<Response<ReplyBody>, Gone> {
-    let mut drive = Drive::new(exchange, worker.clone(), client.clone(), permit);
+    let mut drive = Drive::new(exchange, worker.clone(), client.clone(), kept);
     match poll_fn(|cx| drive.poll_step(cx)).await {
         Step::Head(head) => {
-            let mut response = Response::new(ReplyBody::driven(Driven::new(drive, head.length), client));
+            let uploads = drive.uploads();
+            let body = if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                client.hand_over(drive);
+                ReplyBody::none(client)
+            } else {
+                ReplyBody::driven(Driven::new(drive, head.length), client)
+            };
+            let mut response = Response::new(body);
             *response.status_mut() = head.status;
             *response.headers_mut() = head.headers;
+            if uploads {
+                // An answer that comes before the end of the request may be all that is wanted of it.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok(response)
         }
         Step::Body(_) | Step::Abort | Step::Over => Err(Gone),

@@ -50,6 +50,10 @@ impl ReplyBody {
         ReplyBody { kind: Kind::Driven(Box::new(driven)), client: client.clone() }
     }
 
+    pub(super) fn none(client: &ClientIo) -> Self {
+        ReplyBody { kind: Kind::Whole(None), client: client.clone() }
+    }
+
     fn whole(bytes: Bytes, client: &ClientIo) -> Self {
         ReplyBody { kind: Kind::Whole(Some(bytes)), client: client.clone() }
     }
@@ -101,7 +105,7 @@ impl Body for ReplyBody {
 
 /// An answer without a body.
 pub(super) fn empty(worker: &Worker, client: &ClientIo, status: StatusCode) -> Response<ReplyBody> {
-    let mut response = Response::new(ReplyBody { kind: Kind::Whole(None), client: client.clone() });
+    let mut response = Response::new(ReplyBody::none(client));
     *response.status_mut() = status;
     mark(worker, &mut response);
     response

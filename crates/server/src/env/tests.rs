@@ -24,7 +24,10 @@ fn every_variable_that_is_asked_for_is_in_the_table() {
     let known: BTreeSet<String> = variables().into_iter().map(|variable| variable.name).collect();
     for name in asked() {
         let plain = name.strip_suffix("_FILE").unwrap_or(&name);
-        assert!(known.contains(plain), "`{name}` is asked for and stands in no table");
+        assert!(
+            known.contains(&name) || known.contains(plain),
+            "`{name}` is asked for and stands in no table"
+        );
     }
 }
 

@@ -30,7 +30,9 @@ use std::{
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 const SESSION: &str = "c2Vzc2lvbg+/token==";
 
-fn gateway(environment: &[(&str, &str)], config: &str) -> Gateway {
+type Variables<'a> = &'a [(&'a str, &'a str)];
+
+fn gateway(environment: Variables<'_>, config: &str) -> Gateway {
     let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     let config = Some(format!("log: {{format: json}}\n{config}"));
     Gateway::start(&Setup { environment, config, ..Setup::default() })
@@ -151,7 +153,7 @@ fn every_source_of_a_token_is_asked_as_it_wants() {
         format!("GET /metadata/identity/oauth2/token?api-version=2018-02-01&{resource}&client_id=mine");
     let of_tenant = "POST /tenant/oauth2/v2.0/token";
     #[rustfmt::skip]
-    let table: [(&[(&str, &str)], &str, &str, &str, &str); 4] = [
+    let table: [(Variables<'_>, &str, &str, &str, &str); 4] = [
         (&secret, "", of_tenant, "client_secret=se%26cret%2F0123456789", ""),
         (&federated, "", of_tenant, "client_assertion=federated-0123456789", ""),
         (&service, "", &of_service, "", "shown-0123456789"),
@@ -190,7 +192,7 @@ fn a_user_s_login_is_renewed_and_a_given_token_is_taken() {
     let cloud = Cloud::of_tokens(3_600);
     let url = cloud.url();
     let login = json!({"type": "authorized_user", "client_id": "c", "client_secret": "s3cret-0123456789",
-        "refresh_token": "r-0123456789", "token_uri": format!("{url}/token")});
+        "refresh_token": "r-0123456789", "quota_project_id": "payer", "token_uri": format!("{url}/token")});
     let file = File::holding(&login.to_string());
     let path = file.path();
     let environment = [
@@ -209,6 +211,7 @@ fn a_user_s_login_is_renewed_and_a_given_token_is_taken() {
         (asked.form("grant_type"), asked.form("refresh_token")),
         ("refresh_token".into(), "r-0123456789".into())
     );
+    assert_eq!(cloud.asked_once("generateContent").header("x-goog-user-project"), "payer");
     let classic = cloud.asked_once("/openai/deployments/my-gpt/chat/completions?api-version=2024-10-21");
     assert_eq!(classic.header("authorization"), "Bearer given-0123456789");
 }
@@ -281,6 +284,9 @@ fn oracle(asked: &Asked, url: &str, session: Option<&str>) -> String {
     let authorization = asked.header("authorization");
     let (_, names) = authorization.split_once("SignedHeaders=").expect("names");
     let names: Vec<&str> = names.split(',').next().expect("names").split(';').collect();
+    // AWS demands its own headers under the signature.
+    let of_aws = asked.headers.iter().filter(|(name, _)| name.starts_with("x-amz"));
+    of_aws.for_each(|(name, _)| assert!(names.contains(&name.as_str()), "`{name}` is not signed"));
     let own = ["host", "x-amz-date", "x-amz-security-token"];
     let covered = names.iter().filter(|name| !own.contains(name)).map(|name| (*name, asked.header(name)));
     let text = format!("{url}{}", asked.target);
@@ -313,7 +319,7 @@ fn every_source_of_an_access_key_signs_as_aws_would() {
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "shown-0123456789"),
     ];
     let ec2 = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", "CLOUD/")];
-    let table: [(&[(&str, &str)], &str, Option<&str>); 5] = [
+    let table: [(Variables<'_>, &str, Option<&str>); 5] = [
         (&static_key, "", Some(SESSION)),
         (&profiled, "", None),
         (&web, "", Some(SESSION)),
@@ -349,6 +355,28 @@ fn every_source_of_an_access_key_signs_as_aws_would() {
             assert_eq!(asked.header("x-amz-security-token"), session.unwrap_or_default());
         }
     }
+}
+
+#[test]
+fn a_stream_of_bedrock_s_comes_through() {
+    let cloud = aws();
+    let url = cloud.url();
+    let environment = [("AWS_BEARER_TOKEN_BEDROCK", "key-0123456789"), ("BEDROCK_BASE_URL", url.as_str())];
+    let gateway = gateway(&environment, "providers: {bedrock: {region: us-east-1}}");
+    let answer =
+        gateway.ask(&post("/v1/messages", streamed(message("bedrock/us.amazon.nova-v1:0", "hello"))));
+    let events = answer.events();
+    let kinds: Vec<&str> = events.iter().map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!(
+        (kinds.first(), kinds.last()),
+        (Some(&"message_start"), Some(&"message_stop")),
+        "{}",
+        answer.text()
+    );
+    assert!(events.iter().any(|(_, data)| data.contains("\"text\":\"hi\"")), "{}", answer.text());
+    let asked = cloud.asked_once("/model/us.amazon.nova-v1%3A0/converse-stream");
+    assert_eq!(asked.header("authorization"), "Bearer key-0123456789");
+    assert!(!asked.body.contains("\"stream\""), "{}", asked.body);
 }
 
 #[test]

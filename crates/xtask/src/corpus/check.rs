@@ -3,6 +3,7 @@
 use super::{Exchange, Received};
 use dialect::{
     DialectId, FaultKind,
+    embed::EmbedShape,
     frame::{Framing, aws},
     laws::{self, Broken},
     splice::Outline,
@@ -13,6 +14,7 @@ use std::panic::catch_unwind;
 /// Which endpoints speak which dialect.
 const DIALECTS: &[(&str, DialectId)] = &[
     ("chat", DialectId::OpenaiChat),
+    ("completions", DialectId::OpenaiCompletions),
     ("converse", DialectId::Bedrock),
     ("converse-stream", DialectId::Bedrock),
     ("count_tokens", DialectId::Anthropic),
@@ -44,6 +46,13 @@ const WRAPPED: &str = "/input/invokeModel";
 const INVOKE: (&str, &str) = ("invoke", "/anthropic_version");
 /// Bytes that stand for numbers in base64.
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+/// The endpoint of embeddings, the shape that it has nearly everywhere, and where it has another. Of Ollama only
+/// its own older API was recorded.
+const EMBEDDINGS: &str = "embeddings";
+const SHAPES: &[(&str, Option<EmbedShape>)] =
+    &[("cohere", Some(EmbedShape::Cohere)), ("gemini", Some(EmbedShape::Gemini)), ("ollama", None)];
+/// What marks the answer of a model that embeds, on Bedrock.
+const BEDROCK: &[&str] = &["{\"embedding\":", "\"embeddings_by_type\""];
 /// Members that must stand once, as in a gateway.
 const POLICY: &[&str] = &["model", "stream", "max_tokens", "max_completion_tokens", "stream_options", "n"];
 /// A source whose answers are made by hand, some of them broken on purpose: a stream that never says that it
@@ -74,6 +83,9 @@ pub(super) struct Outcome {
 
 /// Checks everything of an exchange.
 pub(super) fn exchange(exchange: &Exchange) -> Outcome {
+    if let Some(shape) = shape_of(exchange) {
+        return embeddings(exchange, shape);
+    }
     let Some(dialect) = dialect_of(exchange) else {
         return Outcome { kinds: vec![Kind::NotYet], broken: Vec::new() };
     };
@@ -98,6 +110,54 @@ pub(super) fn exchange(exchange: &Exchange) -> Outcome {
         _ => answer(exchange, dialect, &body),
     });
     outcome
+}
+
+fn shape_of(exchange: &Exchange) -> Option<EmbedShape> {
+    let Exchange { provider, endpoint, response, .. } = exchange;
+    if (provider.as_str(), endpoint.as_str()) == ("bedrock", "invoke") {
+        let marked = BEDROCK.iter().any(|mark| response.body.contains(mark));
+        return marked.then_some(EmbedShape::Bedrock);
+    }
+    let other = SHAPES.iter().find(|(name, _)| name == provider);
+    let shape = other.map_or(Some(EmbedShape::Openai), |(_, shape)| *shape);
+    shape.filter(|_| endpoint == EMBEDDINGS)
+}
+
+fn embeddings(exchange: &Exchange, shape: EmbedShape) -> Outcome {
+    let mut outcome = Outcome::default();
+    let sent = exchange.request.as_ref().map(|request| &request.body).filter(|body| body.is_object());
+    let asked = sent.map(|body| body.to_string().into_bytes());
+    if let Some(body) = asked.as_ref().filter(|_| shape.is_callers()) {
+        outcome.take(Kind::Request, || embed_request(exchange, shape, body));
+    }
+    let Received { status, body, .. } = &exchange.response;
+    let kind = if *status < 400 { Kind::Answer } else { Kind::Error };
+    outcome.take(kind, || match kind {
+        Kind::Answer => embed_answer(exchange, shape, asked.as_deref()),
+        _ => laws::error(DialectId::OpenaiChat, *status, body.as_bytes(), DialectId::OpenaiChat),
+    });
+    outcome
+}
+
+fn embed_request(exchange: &Exchange, shape: EmbedShape, body: &[u8]) -> Result<(), Broken> {
+    if let (Err(fault), 0..400) = (shape.read_request(body), exchange.response.status) {
+        return broken("a request that the provider took can be read", fault.to_string());
+    }
+    spliced(body)?;
+    laws::embed_request(shape, body)
+}
+
+/// A recorded answer can be read, and passes untouched to the caller who got it.
+fn embed_answer(exchange: &Exchange, shape: EmbedShape, asked: Option<&[u8]>) -> Result<(), Broken> {
+    let body = exchange.response.body.as_bytes();
+    expect(exchange, shape.read_response(body).map(|_| ()))?;
+    if let Some(Ok(asked)) = asked.map(|asked| shape.read_request(asked)) {
+        match shape.answer(body.to_vec().into(), &asked) {
+            Ok(answer) if answer.body == body => {}
+            other => return broken("an answer in the caller's shape passes untouched", format!("{other:?}")),
+        }
+    }
+    laws::embed_response(shape, body)
 }
 
 impl Outcome {

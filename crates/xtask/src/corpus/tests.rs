@@ -80,3 +80,23 @@ fn event_streams_are_unpacked() {
     let faults = check(&converse(kind, "base64", "AAAAAAAAAAAAAAAA"), [1, 1, 0, 1, 0, 0, 1]);
     assert_eq!(faults[0].law, "a recorded answer can be read");
 }
+
+#[test]
+fn embeddings_are_read_in_the_shape_of_their_provider() {
+    let embeddings = |provider: &str, sent: Value, body: &str| {
+        exchange(json!({
+            "id": "one", "provider": provider, "endpoint": "embeddings", "request": { "body": sent },
+            "response": { "status": 200, "headers": {}, "body_encoding": "utf8", "body": body },
+        }))
+    };
+    let (gemini, openai) =
+        (r#"{"embedding":{"values":[0.5]}}"#, r#"{"data":[{"index":0,"embedding":[0.5]}],"model":"m"}"#);
+    let one = json!({ "content": { "parts": [{ "text": "hi" }] } });
+    check(&embeddings("gemini", one, gemini), [1, 1, 1, 0, 0, 0, 0]);
+    let asked = |format: &str| json!({ "model": "m", "input": "hi", "encoding_format": format });
+    check(&embeddings("openai", asked("float"), openai), [1, 1, 1, 0, 0, 0, 0]);
+    check(&embeddings("ollama", asked("float"), openai), [1, 0, 0, 0, 0, 1, 0]);
+    let faults = check(&embeddings("openai", asked("base64"), openai), [1, 1, 1, 0, 0, 0, 1]);
+    assert_eq!(faults[0].law, "an answer in the caller's shape passes untouched");
+    check(&embeddings("openai", asked("float"), gemini), [1, 1, 1, 0, 0, 0, 1]);
+}

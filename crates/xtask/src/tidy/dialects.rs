@@ -13,9 +13,9 @@ const DIALECT_MAX: usize = 1_600;
 const GROUND: &[(&str, &[&str])] =
     &[("canon", &["canon", "DialectId"]), ("frame", &["frame", "fault", "Fault", "FaultKind", "limits"])];
 
-/// Folders of cases that are not about dialects: configurations, rows of the provider table, seeds of
-/// the simulation, and usages.
-const OTHER_CASES: &[&str] = &["config", "provider", "sim", "usage"];
+/// Folders of cases that are not about dialects: configurations, embeddings, rows of the provider table, seeds
+/// of the simulation, and usages.
+const OTHER_CASES: &[&str] = &["config", "embed", "provider", "sim", "usage"];
 
 /// Each dialect is a folder with the same files, and small.
 pub(super) fn rooms(tree: &Tree) -> Vec<String> {

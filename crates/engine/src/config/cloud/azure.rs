@@ -31,12 +31,12 @@ impl Question<'_> {
                 let why = "this is not the name of a resource".to_owned();
                 return Err(Trouble::Wrong(RESOURCES[0], why));
             }
-            (None, None) => return Err(Trouble::Missing("`AZURE_OPENAI_ENDPOINT`")),
+            (None, None) => return Err(Trouble::Missing("AZURE_OPENAI_ENDPOINT", "base_url")),
         };
         let version = self.said.api_version.as_deref().or_else(|| self.facts.first(&VARIABLES));
         let Some(version) = version.filter(|version| version.starts_with(|c: char| c.is_ascii_digit()))
         else {
-            return Ok(Place { base, speaks: row.speaks, inner: String::new(), models: None });
+            return Ok(Place::at(base, row.speaks, ""));
         };
         if !is_word(version) {
             return Err(match self.said.api_version {
@@ -45,7 +45,7 @@ impl Question<'_> {
             });
         }
         let models = Some("/openai/models?api-version={place}".to_owned());
-        Ok(Place { base, speaks: CLASSIC, inner: version.to_owned(), models })
+        Ok(Place { models, ..Place::at(base, CLASSIC, version) })
     }
 
     pub(super) fn azure_signer(&self) -> Result<Option<Signer>, Trouble> {
@@ -68,8 +68,8 @@ impl Question<'_> {
 
 /// The address of a resource, without the paths that people copy along with it.
 fn bare(base: &str) -> &str {
-    let end = base.find("/openai").unwrap_or(base.len());
-    base.get(..end).unwrap_or(base)
+    let tails = ["/openai/v1", "/openai"];
+    tails.iter().find_map(|tail| base.strip_suffix(tail)).unwrap_or(base)
 }
 
 /// An application that shows its secret, or a token from a file.

@@ -26,13 +26,13 @@ impl Question<'_> {
         let (base, models) = match &self.base {
             Some(base) => (base.clone(), None),
             None => {
-                let region = self.region()?.ok_or(Trouble::Missing("`AWS_REGION`"))?;
+                let region = self.region()?.ok_or(Trouble::Missing(REGIONS[0], "region"))?;
                 // The list of models is another service's.
                 let models = row.models.map(|(path, _)| host("bedrock", &region) + path);
                 (host("bedrock-runtime", &region), models)
             }
         };
-        Ok(Place { base, speaks: row.speaks, inner: String::new(), models })
+        Ok(Place { models, ..Place::at(base, row.speaks, "") })
     }
 
     /// The region, as far as anybody says it.
@@ -62,12 +62,15 @@ impl Question<'_> {
             Some(source) => Some(source),
             None => match self.web_identity()? {
                 Some(source) => Some(source),
-                None => container(self.facts)?.or_else(|| self.instance()),
+                None => match container(self.facts)? {
+                    Some(source) => Some(source),
+                    None => self.instance()?,
+                },
             },
         };
         let Some(source) = source else { return Ok(None) };
         let region = self.region()?.or_else(|| self.base.as_deref().and_then(region_in));
-        let region = region.ok_or(Trouble::Missing("`AWS_REGION`"))?;
+        let region = region.ok_or(Trouble::Missing(REGIONS[0], "region"))?;
         Ok(Some(Signer { provider: "bedrock", scheme: Scheme::SigV4 { region, service: "bedrock" }, source }))
     }
 
@@ -84,13 +87,14 @@ impl Question<'_> {
 
     /// A profile that is named, or the usual one, if it has a key and the file names this provider.
     fn profiled(&self) -> Option<Source> {
-        let named = self.facts.get("AWS_PROFILE").is_some();
+        if self.facts.get("AWS_PROFILE").is_none() && !self.written {
+            return None;
+        }
         let files = self.files();
         let has_keys = |path: &String| {
             (self.read_file)(path).is_ok_and(|text| profile::keys(&text, self.profile()).is_some())
         };
-        let has_keys = files.iter().flatten().any(has_keys);
-        if !(named || self.written) || !has_keys {
+        if !files.iter().flatten().any(has_keys) {
             return None;
         }
         let files = files.map(Option::unwrap_or_default);
@@ -114,12 +118,15 @@ impl Question<'_> {
 
     /// The machine's role, which nothing but asking can tell of: so it is asked for only where the file names
     /// this provider.
-    fn instance(&self) -> Option<Source> {
-        let is_off =
-            self.facts.get("AWS_EC2_METADATA_DISABLED").is_some_and(|said| said.eq_ignore_ascii_case("true"));
-        let url = self.facts.get("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or("http://169.254.169.254");
-        let url = url.trim_end_matches('/').to_owned();
-        (self.written && !is_off).then_some(Source::AwsInstance { url })
+    fn instance(&self) -> Result<Option<Source>, Trouble> {
+        const ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
+        let off = self.facts.get("AWS_EC2_METADATA_DISABLED").unwrap_or_default();
+        if !self.written || off.eq_ignore_ascii_case("true") {
+            return Ok(None);
+        }
+        let url = self.facts.get(ENDPOINT).unwrap_or("http://169.254.169.254").trim_end_matches('/');
+        uri(ENDPOINT, url)?;
+        Ok(Some(Source::AwsInstance { url: url.to_owned() }))
     }
 }
 

@@ -6,9 +6,13 @@ use crate::{
     provider::Provider as Row,
     secret::Secret,
 };
+use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
 const FILE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+
+/// The type of a person's file.
+const USER: &str = "authorized_user";
 
 /// Where refresh tokens are taken, for files that do not say it.
 const TOKEN_URL: &str = "https://oauth2.googleapis.com/token";
@@ -48,7 +52,7 @@ impl Question<'_> {
         let inner = match self.vertex_project() {
             // An API key belongs to a project.
             None if self.keyed => String::new(),
-            None => return Err(Trouble::Missing("`GOOGLE_CLOUD_PROJECT`")),
+            None => return Err(Trouble::Missing("GOOGLE_CLOUD_PROJECT", "project")),
             Some(project) if is_word(&project) => format!("projects/{project}/locations/{location}"),
             Some(_) if self.said.project.is_some() => {
                 return Err(Trouble::Member("project", "this is not the id of a project"));
@@ -58,13 +62,22 @@ impl Question<'_> {
                 return Err(Trouble::Wrong("GOOGLE_CLOUD_PROJECT", why));
             }
         };
-        Ok(Place { base, speaks: row.speaks, inner, models: None })
+        Ok(Place { headers: self.payer(), ..Place::at(base, row.speaks, &inner) })
+    }
+
+    /// A person's requests are paid for by a project that he names
+    /// (<https://cloud.google.com/docs/quotas/set-quota-project>).
+    fn payer(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let file = if self.keyed { None } else { self.credentials().ok().flatten() };
+        let project = file.filter(|file| file.r#type == USER).and_then(|file| file.quota_project_id);
+        let value = project.and_then(|project| HeaderValue::from_str(&project).ok());
+        value.map(|value| (HeaderName::from_static("x-goog-user-project"), value)).into_iter().collect()
     }
 
     fn vertex_project(&self) -> Option<String> {
         let said = self.facts.first(&["VERTEXAI_PROJECT", "GOOGLE_CLOUD_PROJECT"]);
         let said = self.said.project.as_deref().or(if self.keyed { None } else { said });
-        let file = || self.credentials().ok().flatten().map(|(_, file)| file);
+        let file = || self.credentials().ok().flatten();
         said.map(str::to_owned).or_else(|| file().and_then(|file| file.project_id.or(file.quota_project_id)))
     }
 
@@ -74,7 +87,7 @@ impl Question<'_> {
             return Ok(None);
         }
         let source = match self.credentials()? {
-            Some((_, file)) => file.source()?,
+            Some(file) => file.source()?,
             None => {
                 let path = "/computeMetadata/v1/instance/service-accounts/default/token";
                 let default = "metadata.google.internal";
@@ -86,25 +99,23 @@ impl Question<'_> {
     }
 
     /// The file that is named, or the one that gcloud writes, if it is there.
-    fn credentials(&self) -> Result<Option<(String, Credentials)>, Trouble> {
+    fn credentials(&self) -> Result<Option<Credentials>, Trouble> {
         let wrong = |why: String| Trouble::Wrong(FILE, why);
-        let (path, text) = match self.facts.get(FILE) {
+        let text = match self.facts.get(FILE) {
             Some(path) => {
                 let text = (self.read_file)(path);
-                (path.to_owned(), text.map_err(|why| wrong(format!("this file cannot be read: {why}")))?)
+                text.map_err(|why| wrong(format!("this file cannot be read: {why}")))?
             }
             None => {
                 let folder = self.facts.get("CLOUDSDK_CONFIG").map(str::to_owned);
                 let folder = folder.or_else(|| self.facts.home(".config/gcloud"));
                 let path = folder.map(|folder| format!("{folder}/application_default_credentials.json"));
-                let found = path.and_then(|path| Some(((self.read_file)(&path).ok()?, path)));
-                let Some((text, path)) = found else { return Ok(None) };
-                (path, text)
+                let Some(text) = path.and_then(|path| (self.read_file)(&path).ok()) else { return Ok(None) };
+                text
             }
         };
         let read = serde_json::from_str(&text);
-        read.map(|file| Some((path, file)))
-            .map_err(|_| wrong("this file is not JSON with credentials".into()))
+        read.map(Some).map_err(|_| wrong("this file is not JSON with credentials".to_owned()))
     }
 }
 
@@ -122,7 +133,7 @@ impl Credentials {
                 key_id: self.private_key_id,
                 key: Secret::new(self.private_key),
             }),
-            "authorized_user" => Ok(Source::GoogleUser {
+            USER => Ok(Source::GoogleUser {
                 url,
                 client: self.client_id,
                 secret: Secret::new(self.client_secret),

@@ -1,6 +1,7 @@
 //! A cloud in one server: it gives out credentials, and it is the provider that wants to see them.
 
 use super::{client::find, upstream::Upstream};
+use dialect::{DialectId, Losses, canon, frame::Framing};
 use serde_json::{Value, json};
 use std::{
     io::Write,
@@ -76,12 +77,15 @@ impl Cloud {
         let upstream = Upstream::start(move |stream, request| {
             let asked = Asked::read(request);
             kept.lock().expect("no panic").push(asked.clone());
-            let (status, body) = answer(&asked).unwrap_or_else(|| (200, of_model(&asked.target).to_string()));
+            let answer = answer(&asked).map(|(status, body)| (status, body.into_bytes()));
+            let (status, body) = answer.unwrap_or_else(|| (200, body_of_model(&asked.target)));
+            let streams = status == 200 && asked.target.contains("converse-stream");
+            let kind = if streams { Framing::Aws.content_type() } else { "application/json" };
             let head = format!(
-                "HTTP/1.1 {status} So\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                "HTTP/1.1 {status} So\r\nconnection: close\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
                 body.len()
             );
-            let _ = stream.write_all(format!("{head}{body}").as_bytes());
+            let _ = stream.write_all(&[head.as_bytes(), &body].concat());
         });
         Cloud { upstream, log }
     }
@@ -118,6 +122,22 @@ impl Cloud {
         assert_eq!(found.len(), 1, "{part}: {found:?}");
         found.remove(0)
     }
+}
+
+/// The same as bytes, which may be those of a stream.
+fn body_of_model(target: &str) -> Vec<u8> {
+    let body = of_model(target).to_string().into_bytes();
+    if !target.contains("converse-stream") {
+        return body;
+    }
+    let bedrock = DialectId::Bedrock.dialect();
+    let message = bedrock.read_response(&body).expect("an answer").value;
+    let mut writer = bedrock.writer(&canon::Request::new(DialectId::Bedrock, "m"));
+    let (mut out, mut losses) = (Vec::new(), Losses::new());
+    for event in canon::unfold(&message) {
+        writer.write(&event, &mut out, &mut losses);
+    }
+    out
 }
 
 /// A short answer in the dialect of the path.

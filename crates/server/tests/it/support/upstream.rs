@@ -22,22 +22,29 @@ pub(crate) struct Upstream {
 impl Upstream {
     /// `answer` gets each connection once it has brought a whole request, and closes it when it returns.
     pub(crate) fn start(answer: impl Fn(&mut TcpStream, &[u8]) + Send + Sync + 'static) -> Upstream {
+        Upstream::reading(move |socket| {
+            if let Some(request) = read(socket) {
+                answer(socket, &request);
+            }
+        })
+    }
+
+    /// `serve` gets each connection as it comes, and closes it when it returns.
+    pub(crate) fn reading(serve: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let addr = listener.local_addr().expect("it listens");
         let stop = Arc::<AtomicBool>::default();
-        let (stopped, answer) = (stop.clone(), Arc::new(answer));
+        let (stopped, serve) = (stop.clone(), Arc::new(serve));
         thread::spawn(move || {
             for stream in listener.incoming() {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                let (Ok(mut stream), answer) = (stream, answer.clone()) else { continue };
+                let (Ok(mut stream), serve) = (stream, serve.clone()) else { continue };
                 thread::spawn(move || {
                     let _ = stream.set_nodelay(true);
                     let _ = stream.set_read_timeout(Some(Duration::from_secs(30)));
-                    if let Some(request) = read(&mut stream) {
-                        answer(&mut stream, &request);
-                    }
+                    serve(&mut stream);
                 });
             }
         });
@@ -60,6 +67,15 @@ impl Drop for Upstream {
         self.stop.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.addr);
     }
+}
+
+/// The head of a request, and nothing of what is behind it.
+pub(crate) fn read_head(stream: &mut TcpStream) -> String {
+    let (mut head, mut byte) = (Vec::new(), [0; 1]);
+    while !head.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
+        head.push(byte[0]);
+    }
+    String::from_utf8_lossy(&head).into_owned()
 }
 
 /// One request with a length.
