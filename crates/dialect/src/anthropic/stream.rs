@@ -9,7 +9,7 @@ use crate::{
     Fault, FaultKind, Glance, Losses, Reader, Seen, Sink, Writer,
     canon::{Block, BlockStart, Delta, Event, Extra, Kind, Request, Seal, Stop, StopReason, Usage},
     error_body,
-    frame::sse::{Frame, Frames},
+    frame::sse::{self, Frame, Frames},
     json,
     limits::{PARTS_MAX, STREAM_HELD_MAX},
 };
@@ -65,7 +65,7 @@ enum Open {
 
 impl Reading {
     fn frame(&mut self, frame: &Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
-        let kind = wire::name(frame);
+        let kind = sse::name(frame);
         let mut data = match serde_json::from_slice(frame.data) {
             _ if self.ended => return Ok(()),
             _ if kind == "error" => return Err(error_body::read(200, frame.data)),
@@ -558,7 +558,7 @@ pub(super) struct EventGlance {
 
 impl Glance for EventGlance {
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Fault> {
-        match &*wire::name(frame) {
+        match &*sse::name(frame) {
             "content_block_delta" => self.seen.content = true,
             _ if self.seen.ended => {}
             // A call without arguments is an answer too, other blocks only begin.

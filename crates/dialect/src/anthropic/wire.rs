@@ -3,11 +3,9 @@
 use crate::{
     DialectId,
     canon::{Effort, Extra, Stop, StopReason, Usage},
-    frame::sse::Frame,
     json::{self, Counts},
 };
 use serde_json::{Map, Value, json};
-use std::borrow::Cow;
 
 /// This dialect.
 pub(super) const ID: DialectId = DialectId::Anthropic;
@@ -198,22 +196,4 @@ pub(super) fn filled(mut body: Map<String, Value>, own: bool) -> Map<String, Val
         null(&mut body, &["stop_details", "container"]);
     }
     body
-}
-
-/// The event's name. Some servers leave the `event` line out, and the data tells it, most often first; an
-/// error may tell nothing but itself.
-pub(super) fn name<'a>(frame: &Frame<'a>) -> Cow<'a, str> {
-    if !frame.event.is_empty() {
-        return String::from_utf8_lossy(frame.event);
-    }
-    let told =
-        frame.data.strip_prefix(b"{\"type\":\"").and_then(|rest| rest.split(|byte| *byte == b'"').next());
-    if let Some(told) = told {
-        return String::from_utf8_lossy(told);
-    }
-    let data = serde_json::from_slice::<Value>(frame.data).unwrap_or_default();
-    match data.get("type").and_then(Value::as_str) {
-        None if data.get("error").is_some() => Cow::Borrowed("error"),
-        told => Cow::Owned(told.unwrap_or_default().to_owned()),
-    }
 }

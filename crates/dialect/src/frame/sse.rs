@@ -255,3 +255,21 @@ fn field(line: &[u8]) -> (&[u8], &[u8]) {
     let value = value.strip_prefix(b":").unwrap_or(value);
     (name, value.strip_prefix(b" ").unwrap_or(value))
 }
+
+/// The event's name. Some servers leave the `event` line out, and the data tells it, most often first; an
+/// error may tell nothing but itself.
+pub(crate) fn name<'a>(frame: &Frame<'a>) -> std::borrow::Cow<'a, str> {
+    if !frame.event.is_empty() {
+        return String::from_utf8_lossy(frame.event);
+    }
+    let told =
+        frame.data.strip_prefix(b"{\"type\":\"").and_then(|rest| rest.split(|byte| *byte == b'"').next());
+    if let Some(told) = told {
+        return String::from_utf8_lossy(told);
+    }
+    let data = serde_json::from_slice::<serde_json::Value>(frame.data).unwrap_or_default();
+    match data.get("type").and_then(serde_json::Value::as_str) {
+        None if data.get("error").is_some() => std::borrow::Cow::Borrowed("error"),
+        told => std::borrow::Cow::Owned(told.unwrap_or_default().to_owned()),
+    }
+}
