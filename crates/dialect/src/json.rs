@@ -314,6 +314,13 @@ pub fn object<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value>
     there.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+/// Puts the members that are not there in, as `null`.
+pub(crate) fn fill(object: &mut Map<String, Value>, names: &[&str]) {
+    for name in names {
+        object.entry(*name).or_insert(Value::Null);
+    }
+}
+
 /// Adds members to an object that is being written, into inner objects too; what is already there stays as
 /// it is.
 pub fn add(object: &mut Map<String, Value>, extra: Option<&Map<String, Value>>) {

@@ -107,6 +107,9 @@ impl DialectId {
     }
 }
 
+/// Members of a request that an answer repeats.
+pub type Echo = serde_json::Map<String, serde_json::Value>;
+
 /// What a dialect must know of the model it writes a request for. Facts come from the plan; a dialect
 /// knows no provider.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -226,6 +229,16 @@ pub trait Dialect: Sync {
         let mut nothing = Carried::whole(Vec::new());
         nothing.losses.note("", NO_CALLER);
         nothing
+    }
+
+    /// What of `request` a whole answer to it repeats; of most dialects, nothing.
+    fn echo(&self, _request: &Request) -> Echo {
+        Echo::new()
+    }
+
+    /// Writes a whole answer with what it repeats of its request ([`Dialect::echo`]).
+    fn write_reply(&self, message: &Message, _echo: &Echo) -> Carried<Vec<u8>> {
+        self.write_response(message)
     }
 
     /// A machine that reads a provider's stream.

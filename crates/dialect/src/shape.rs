@@ -14,10 +14,10 @@ use std::borrow::Cow;
 /// Makes a dialect of its rooms: `read` has `request` and `response`, `write` has those and `fault`, `wire`
 /// has `meter`, `stream` has `StreamReader`, `StreamWriter`, `StreamGlance` and `fault`. `paths` says where its operations live. Where `names`
 /// are given, things are called otherwise here; `counts` says how a request to count tokens is read and how
-/// it is answered.
+/// it is answered, `echo` what an answer repeats of its request and how it is written with that.
 macro_rules! dialect {
     ($(#[$doc:meta])* $name:ident = $id:path; paths = { $($paths:tt)* }; $(names = $names:path;)?
-        $(counts = $count:path, $answer:literal;)?) => {
+        $(counts = $count:path, $answer:literal;)? $(echo = $echo:path, $reply:path;)?) => {
         $(#[$doc])*
         pub(crate) struct $name;
 
@@ -91,6 +91,20 @@ macro_rules! dialect {
                 }
             )?
 
+            $(
+                fn echo(&self, request: &crate::canon::Request) -> crate::Echo {
+                    $echo(request)
+                }
+
+                fn write_reply(
+                    &self,
+                    message: &crate::canon::Message,
+                    echo: &crate::Echo,
+                ) -> crate::Carried<Vec<u8>> {
+                    $reply(message, echo)
+                }
+            )?
+
             $(fn names(&self) -> &'static [(&'static str, &'static str)] {
                 $names
             })?
@@ -128,6 +142,12 @@ impl<S: Reading> Reader for Framed<S> {
     }
 }
 
+/// Writes an event with a name; its data is given in pieces.
+pub(crate) fn write_event(out: &mut Vec<u8>, name: &str, data: &[&[u8]]) {
+    let head = [b"event: ", name.as_bytes(), b"\ndata: "];
+    head.iter().chain(data).chain(&[b"\n\n".as_slice()]).for_each(|piece| out.extend_from_slice(piece));
+}
+
 /// The event's name, in dialects that have it twice: in the `event` line, where `is_ours` knows it, and as
 /// the `type` in the data, most often first. Some servers leave the one out, and an error may tell nothing
 /// but itself.
@@ -138,7 +158,7 @@ pub(crate) fn event_name<'a>(frame: &Frame<'a>, is_ours: impl Fn(&[u8]) -> bool)
         kind: Option<String>,
         error: Option<IgnoredAny>,
     }
-    if is_ours(frame.event) {
+    if !frame.event.is_empty() && is_ours(frame.event) {
         return String::from_utf8_lossy(frame.event);
     }
     let told = frame.data.strip_prefix(b"{\"type\":\"");

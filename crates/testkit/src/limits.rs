@@ -26,3 +26,7 @@ pub const SCHEMA_ITEMS: usize = 64;
 pub const HEAD_MAX: usize = 64 << 10;
 /// Different words for failures that the load generator counts apart.
 pub const FAILURES_MAX: usize = 32;
+/// Numbers in a vector when nothing is said.
+pub const VECTOR: usize = 16;
+/// Numbers in a vector at most.
+pub const VECTOR_MAX: usize = 4_096;

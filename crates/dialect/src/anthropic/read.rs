@@ -127,11 +127,20 @@ pub(super) fn block(value: Value, at: At, pointer: &str) -> Result<Block, Fault>
         _ => Kind::Text(object.need_string("text")?),
     };
     let cache = cache(&mut object)?;
-    // A call that the model made by itself, as nearly all are: newer models say so in every one.
-    let direct = object.peek("caller").is_some_and(is_direct).then(|| object.take("caller")).flatten();
-    form.extend(direct.map(|direct| ("caller".to_owned(), direct)));
+    // A call that the model made by itself, as nearly all are: newer models say so in every one. And a text
+    // without citations.
+    for (name, is_idle) in IDLE {
+        let idle = object.peek(name).is_some_and(is_idle).then(|| object.take(name)).flatten();
+        form.extend(idle.map(|idle| ((*name).to_owned(), idle)));
+    }
     Ok(Block { at, cache, extra: Extra::with_form(ID, object.rest(), form), ..Block::new(kind) })
 }
+
+/// Members of a block that may say no more than if they were not there, and when they do not.
+const IDLE: &[(&str, IsIdle)] =
+    &[("caller", is_direct), ("citations", |list| list.as_array().is_some_and(Vec::is_empty))];
+
+type IsIdle = fn(&Value) -> bool;
 
 /// The caller of a tool is the model itself, which is what no caller at all means too.
 fn is_direct(caller: &Value) -> bool {

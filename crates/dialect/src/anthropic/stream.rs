@@ -13,11 +13,11 @@ use crate::{
     json,
     limits::{PARTS_MAX, STREAM_HELD_MAX},
     pen::{NO_MEMBER, Notes},
-    shape::{Framed, Reading, cut, event_name, invalid},
+    shape::{Framed, Reading, cut, event_name, invalid, write_event},
 };
 use memchr::memmem;
 use serde_json::{Map, Value, json};
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 type Members = Map<String, Value>;
 
@@ -49,7 +49,7 @@ enum Open {
 
 impl Reading for ReadState {
     fn frame(&mut self, frame: Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
-        let kind = name(&frame);
+        let kind = event_name(&frame, |_| true);
         let mut data = match serde_json::from_slice(frame.data) {
             _ if self.ended => return Ok(()),
             _ if kind == "error" => return Err(error_body::read(200, frame.data)),
@@ -278,6 +278,9 @@ pub(super) struct StreamWriter {
     order: InOrder,
     /// The block that is being told.
     open: Option<Telling>,
+    /// A seal behind words, which clients take for all that an answer says where it is its last block: it is
+    /// told when more comes.
+    late: Option<(Telling, Option<Delta>)>,
     /// Index of the next block in the caller's stream.
     next: u32,
     called: bool,
@@ -343,6 +346,9 @@ impl Writer for StreamWriter {
         if self.order.held() > STREAM_HELD_MAX || self.order.waiting() > PARTS_MAX {
             self.fault(&too_much("overlaps more"), out);
         } else if *event == Event::End {
+            if self.late.is_some() {
+                losses.note("/content", "a seal behind the last words");
+            }
             self.end(out);
         }
     }
@@ -391,8 +397,12 @@ impl StreamWriter {
     fn tell(&mut self, told: Event, out: &mut Vec<u8>, losses: &mut Losses) {
         match told {
             Event::BlockStart { block: number, start, .. } => {
-                let is_whole = matches!(start, BlockStart::Whole(_));
-                self.open = Some(Telling { number, start, index: None });
+                let (is_whole, is_seal) = (matches!(start, BlockStart::Whole(_)), is_seal(&start));
+                let told = Telling { number, start, index: None };
+                if is_seal && self.next > 0 {
+                    return self.late = Some((told, None));
+                }
+                self.open = Some(told);
                 if is_whole {
                     self.block_start(out, losses);
                 }
@@ -416,6 +426,9 @@ impl StreamWriter {
             (Delta::Seal(seal), BlockStart::Reasoning) if seal.redacted && open.index.is_none() => {
                 let hidden = Kind::Reasoning { text: String::new(), seal: Some(seal) };
                 open.start = BlockStart::Whole(Box::new(Block::new(hidden)));
+                if self.next > 0 {
+                    return self.late = self.open.take().map(|open| (open, None));
+                }
                 return self.block_start(out, losses);
             }
             (Delta::Seal(seal), BlockStart::Reasoning) => {
@@ -424,10 +437,7 @@ impl StreamWriter {
             // Another dialect's seal on words or a call stands before them, as thoughts.
             (seal, _) => {
                 let aside = Telling { number: open.number, start: BlockStart::Reasoning, index: None };
-                let covered = self.open.replace(aside);
-                self.delta(seal, out, losses);
-                self.block_stop(out, losses);
-                return self.open = covered;
+                return self.late = Some((aside, Some(seal)));
             }
         };
         self.piece(&json, out, losses);
@@ -437,13 +447,25 @@ impl StreamWriter {
         self.block_start(out, losses);
         if let Some(index) = self.open.as_ref().and_then(|open| open.index) {
             let head = format!("{{\"type\":\"content_block_delta\",\"index\":{index},\"delta\":");
-            frame(out, "content_block_delta", &[head.as_bytes(), &json::bytes(delta), b"}"]);
+            write_event(out, "content_block_delta", &[head.as_bytes(), &json::bytes(delta), b"}"]);
         }
     }
 
     /// Writes the start of a block, once.
     fn block_start(&mut self, out: &mut Vec<u8>, losses: &mut Losses) {
-        let Some(open) = self.open.as_mut().filter(|open| open.index.is_none()) else { return };
+        if self.open.as_ref().is_none_or(|open| open.index.is_some()) {
+            return;
+        }
+        if let Some((late, seal)) = self.late.take() {
+            let next = self.open.replace(late);
+            match seal {
+                Some(seal) => self.delta(seal, out, losses),
+                None => self.block_start(out, losses),
+            }
+            self.block_stop(out, losses);
+            self.open = next;
+        }
+        let Some(open) = &mut self.open else { return };
         let json = match &open.start {
             BlockStart::Text | BlockStart::Refusal => json!({ "type": "text", "text": "" }),
             BlockStart::Reasoning => json!({ "type": "thinking", "thinking": "", "signature": "" }),
@@ -484,6 +506,12 @@ impl StreamWriter {
     }
 }
 
+/// A seal and nothing else.
+fn is_seal(start: &BlockStart) -> bool {
+    let hidden = |kind: &Kind| matches!(kind, Kind::Reasoning { text, .. } if text.is_empty());
+    matches!(start, BlockStart::Whole(block) if hidden(&block.kind))
+}
+
 fn members(json: Value) -> Members {
     if let Value::Object(members) = json { members } else { Members::new() }
 }
@@ -492,18 +520,13 @@ fn members(json: Value) -> Members {
 fn event(out: &mut Vec<u8>, name: &str, data: Members) {
     let mut named = members(json!({ "type": name }));
     named.extend(data);
-    frame(out, name, &[&json::bytes(&Value::Object(named))]);
-}
-
-fn frame(out: &mut Vec<u8>, name: &str, data: &[&[u8]]) {
-    let head = [b"event: ", name.as_bytes(), b"\ndata: "];
-    head.iter().chain(data).chain(&[b"\n\n".as_slice()]).for_each(|piece| out.extend_from_slice(piece));
+    write_event(out, name, &[&json::bytes(&Value::Object(named))]);
 }
 
 /// The last event of a broken stream.
 pub(super) fn fault(fault: &Fault) -> Vec<u8> {
     let mut out = Vec::new();
-    frame(&mut out, "error", &[&json::bytes(&write::fault(fault))]);
+    write_event(&mut out, "error", &[&json::bytes(&write::fault(fault))]);
     out
 }
 
@@ -516,7 +539,7 @@ pub(super) struct StreamGlance {
 
 impl Glance for StreamGlance {
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Fault> {
-        match &*name(frame) {
+        match &*event_name(frame, |_| true) {
             "content_block_delta" => self.seen.content = true,
             _ if self.seen.ended => {}
             // A call without arguments is an answer too, other blocks only begin.
@@ -544,9 +567,4 @@ impl StreamGlance {
             self.seen.usage = Some(usage);
         }
     }
-}
-
-/// The event's name.
-fn name<'a>(frame: &Frame<'a>) -> Cow<'a, str> {
-    event_name(frame, |told| !told.is_empty())
 }

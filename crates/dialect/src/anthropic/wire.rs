@@ -5,7 +5,7 @@ use crate::{
     canon::{Extra, Role, Stop, StopReason, Usage, UsageRow},
     json::{self, Counts},
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// This dialect.
 pub(super) const ID: DialectId = DialectId::Anthropic;
@@ -143,4 +143,26 @@ impl UsageSoFar {
         }
         Some(usage(self.0.clone()))
     }
+}
+
+/// Fills a whole answer with the members that the API always sends, as they are where there is nothing to say:
+/// typed clients want them. <https://docs.anthropic.com/en/api/messages>
+pub(super) fn filled(mut body: Map<String, Value>) -> Map<String, Value> {
+    let blocks = body.get_mut("content").and_then(Value::as_array_mut).into_iter().flatten();
+    for block in blocks.filter_map(Value::as_object_mut) {
+        let (name, idle) = match block.get("type").and_then(Value::as_str) {
+            Some("text") => ("citations", json!([])),
+            Some("tool_use") => ("caller", json!({"type": "direct"})),
+            _ => continue,
+        };
+        block.entry(name).or_insert(idle);
+    }
+    if let Some(usage) = body.get_mut("usage").and_then(Value::as_object_mut) {
+        json::fill(
+            usage,
+            &["cache_creation", "inference_geo", "output_tokens_details", "server_tool_use", "service_tier"],
+        );
+        json::fill(&mut body, &["stop_details", "container"]);
+    }
+    body
 }

@@ -420,6 +420,7 @@ pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
     }
     body.extend(stopped(stop, called, refused));
     pen.extra(&message.extra, "", &mut body);
+    let body = if pen.notes.own { body } else { wire::filled(body) };
     Carried { value: json::bytes(&Value::Object(body)), losses: pen.notes.losses }
 }
 

@@ -24,4 +24,5 @@ crate::shape::dialect! {
     paths = { generate: "/responses", stream: None, count: None };
     names = wire::NAMES;
     counts = read::request, r#"{{"object":"response.input_tokens","input_tokens":{}}}"#;
+    echo = write::echo, write::reply;
 }

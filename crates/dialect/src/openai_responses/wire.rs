@@ -78,8 +78,9 @@ pub(super) fn is_mute(name: &str, value: &Value) -> bool {
 pub(super) fn echo() -> Map<String, Value> {
     let echo = json!({
         "object": "response", "background": false, "completed_at": null, "error": null,
-        "incomplete_details": null, "instructions": null, "max_output_tokens": null, "max_tool_calls": null,
-        "metadata": {}, "parallel_tool_calls": true, "previous_response_id": null, "prompt_cache_key": null,
+        "frequency_penalty": 0, "incomplete_details": null, "instructions": null, "max_output_tokens": null,
+        "max_tool_calls": null, "metadata": {}, "parallel_tool_calls": true, "presence_penalty": 0,
+        "previous_response_id": null, "prompt_cache_key": null,
         "reasoning": { "effort": null, "summary": null }, "safety_identifier": null,
         "service_tier": "default", "store": false, "temperature": 1.0,
         "text": { "format": { "type": "text" } }, "tool_choice": "auto", "tools": [], "top_logprobs": 0,

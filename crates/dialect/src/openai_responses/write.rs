@@ -50,9 +50,14 @@ pub(super) fn item(role: Role, blocks: &[Block]) -> Option<Value> {
     items.pop().filter(|_| items.is_empty())
 }
 
-/// Writes a whole answer.
+/// Writes a whole answer to nobody knows what.
 pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
-    let echo = if is_own(message) { Members::new() } else { wire::echo() };
+    reply(message, &wire::echo())
+}
+
+/// Writes a whole answer, with what it repeats of the request unless the provider said it.
+pub(super) fn reply(message: &Message, echo: &Members) -> Carried<Vec<u8>> {
+    let echo = if is_own(message) { Members::new() } else { echo.clone() };
     let Carried { value, losses } = answer(message, echo, None);
     Carried { value: json::bytes(&Value::Object(value)), losses }
 }
@@ -114,11 +119,15 @@ pub(super) fn seal_item(seal: &Seal, id: &str, index: usize) -> Value {
     item
 }
 
-/// What of a request an answer repeats.
+/// What of a request an answer repeats. A function has all its members there.
 pub(super) fn echo(request: &Request) -> Members {
     let mut echo = wire::echo();
     for (name, value) in Pen(Notes::request(ME, true)).settings(request) {
         echo.entry(name).and_modify(|repeated| *repeated = value);
+    }
+    let tools = echo.get_mut("tools").and_then(Value::as_array_mut).into_iter().flatten();
+    for tool in tools.filter_map(Value::as_object_mut).filter(|tool| tool.contains_key("name")) {
+        json::fill(tool, &["description", "parameters", "strict"]);
     }
     echo
 }

@@ -20,6 +20,10 @@ pub struct Script {
     pub first_wait: Duration,
     /// Wait between two events.
     pub gap: Duration,
+    /// The tool that the model calls first, whatever the user says, where it is offered.
+    pub call: Option<String>,
+    /// What it is called with; else an example that satisfies its schema.
+    pub argument: Option<(String, String)>,
     /// What the model says; else a fixed sentence.
     pub text: Option<String>,
     /// Length of the fixed sentence, in words.
@@ -38,6 +42,8 @@ pub struct Script {
     pub stall: Option<usize>,
     /// The request is read and never answered.
     pub silent: bool,
+    /// What the real API would refuse is let through. Only in the script a provider is started with, or a queued one.
+    pub lenient: bool,
     /// Connections are accepted and never read. Only in the script a provider is started with.
     pub deaf: bool,
     /// What is sent that is not what it should be.
@@ -120,8 +126,13 @@ type Set = fn(&mut Script, &str) -> Result<(), String>;
 
 /// Every knob: name, meaning, what it sets. `header.NAME=VALUE` is one more.
 pub const KNOBS: &[(&str, &str, Set)] = &[
+    ("argument", "`NAME:TEXT`, what the tool of `call` is called with", |s, v| {
+        let (name, text) = v.split_once(':').ok_or("it wants `NAME:TEXT`")?;
+        put(&mut s.argument, Some((name.to_owned(), text.to_owned())))
+    }),
     ("body", "this body, verbatim", |s, v| put(&mut s.body, Some(Bytes::copy_from_slice(v.as_bytes())))),
     ("cached", "cached tokens among the input", |s, v| put(&mut s.cached, number(v)?)),
+    ("call", "call this tool, where it is offered", |s, v| put(&mut s.call, Some(v.to_owned()))),
     ("chunk", "bytes of each write", |s, v| put(&mut s.chunk, Some(number::<usize>(v)?.max(1)))),
     ("comments", "an SSE comment before each event", |s, v| put(&mut s.comments, flag(v)?)),
     ("crlf", "lines end with CR LF", |s, v| put(&mut s.crlf, flag(v)?)),
@@ -143,6 +154,7 @@ pub const KNOBS: &[(&str, &str, Set)] = &[
     ("head-ms", "wait before the head", |s, v| put(&mut s.head_wait, millis(v)?)),
     ("how", "how to cut: `fin`, `rst`, `eof`", |s, v| put(&mut s.how, one_of(v, HOWS)?)),
     ("input", "input tokens", |s, v| put(&mut s.input, Some(number(v)?))),
+    ("lenient", "take what the real API refuses", |s, v| put(&mut s.lenient, flag(v)?)),
     ("output", "output tokens", |s, v| put(&mut s.output, Some(number(v)?))),
     ("reasoning", "member that carries reasoning (OpenAI)", |s, v| put(&mut s.reasoning, v.to_owned())),
     ("retry-after", "that header", |s, v| header(s, "retry-after", v)),
@@ -177,6 +189,8 @@ impl Default for Script {
             head_wait: Duration::ZERO,
             first_wait: Duration::ZERO,
             gap: Duration::ZERO,
+            call: None,
+            argument: None,
             text: None,
             words: 12,
             word_bytes: 0,
@@ -186,6 +200,7 @@ impl Default for Script {
             how: How::Fin,
             stall: None,
             silent: false,
+            lenient: false,
             deaf: false,
             garbage: None,
             error_at: None,

@@ -1,7 +1,9 @@
 //! Each knob does what it says, over real sockets where that matters.
 
+mod dialects;
+
 use super::{
-    End, Provider, Script, anthropic,
+    End, Provider, Script,
     schema::example,
     script::{How, directive},
     steps::{Step, steps},
@@ -236,6 +238,11 @@ fn tools_are_called_when_the_user_says_so() {
     let arguments = json!({"city": "a city", "unit": "C", "days": 3});
     assert_eq!(serde_json::from_str::<Value>(function["arguments"].as_str().unwrap()).unwrap(), arguments);
 
+    body["messages"][0]["content"] = json!("hello [[kit call=clock argument='zone:a b']]");
+    let function =
+        openai(&provider, &body).json()["choices"][0]["message"]["tool_calls"][0]["function"].clone();
+    assert_eq!(function, json!({"name": "clock", "arguments": "{\"zone\":\"a b\"}"}));
+
     body["messages"][0]["content"] = json!("use two tools");
     let stream = openai(&provider, &streamed(body.clone()));
     let deltas: Vec<Value> = stream
@@ -249,8 +256,10 @@ fn tools_are_called_when_the_user_says_so() {
     let second: String = second.map(|delta| delta["function"]["arguments"].as_str().unwrap()).collect();
     assert_eq!(serde_json::from_str::<Value>(&second).unwrap(), arguments);
 
-    body["messages"] =
-        json!([{"role": "user", "content": "use a tool"}, {"role": "tool", "content": "21 °C"}]);
+    let called = json!({"role": "assistant", "tool_calls": [
+        {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}]});
+    let told = json!({"role": "tool", "tool_call_id": "c1", "content": "21 °C"});
+    body["messages"] = json!([{"role": "user", "content": "use a tool"}, called, told]);
     assert_eq!(openai(&provider, &body).json()["choices"][0]["message"]["content"], "The tool said: 21 °C");
 
     let mut body = message("use two tools");
@@ -259,9 +268,10 @@ fn tools_are_called_when_the_user_says_so() {
     assert_eq!((&whole["stop_reason"], &whole["content"][1]["input"]), (&json!("tool_use"), &arguments));
     let stream = anthropic(&provider, &streamed(body.clone()));
     assert_eq!(stream.joined("/delta/partial_json"), arguments.to_string().repeat(2));
+    let called = json!([{"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}}]);
     let result = json!([{"type": "tool_result", "tool_use_id": "toolu_1", "content": "rain"}]);
-    body["messages"] =
-        json!([{"role": "user", "content": "use a tool"}, {"role": "user", "content": result}]);
+    body["messages"] = json!([{"role": "user", "content": "use a tool"},
+        {"role": "assistant", "content": called}, {"role": "user", "content": result}]);
     assert_eq!(anthropic(&provider, &body).json()["content"][0]["text"], "The tool said: rain");
 }
 
@@ -304,6 +314,8 @@ fn images_schemas_and_thoughts() {
 
     let mut body = message("think");
     body["thinking"] = json!({"type": "enabled", "budget_tokens": 1024});
+    assert_eq!(anthropic(&provider, &body).status, 400, "the budget is within the limit");
+    body["max_tokens"] = json!(2048);
     let whole = anthropic(&provider, &body).json();
     let stream = anthropic(&provider, &streamed(body.clone()));
     let seal = whole["content"][0]["signature"].as_str().unwrap();
@@ -318,7 +330,7 @@ fn images_schemas_and_thoughts() {
     let mut touched = whole["content"].clone();
     touched[0]["signature"] = json!(seal.replace("==", "="));
     assert_eq!(with(touched), 400);
-    assert_ne!(anthropic::signature("a"), anthropic::signature("b"));
+    assert_ne!(super::answer::seal("a"), super::answer::seal("b"));
 }
 
 #[test]
