@@ -46,7 +46,7 @@ impl Relay {
         })?;
         // Where an event has ended, it ended in this chunk: what was held is part of it.
         let closed = chunk.len().saturating_sub(self.frames.open());
-        if closed > 0 && torn {
+        if closed > 0 && torn && matches!(self.frames, Frames::Sse(_)) {
             self.held.extend_from_slice(chunk.get(..closed).unwrap_or_default());
             out.push(Bytes::from(without_torn(&mem::take(&mut self.held))));
         } else if closed > 0 {
