@@ -290,8 +290,12 @@ pub(crate) fn read_usage(me: DialectId, usage: &Value, names: &UsageNames) -> Op
 /// Mistral sound: there the total tells.
 pub(crate) fn buckets(counts: &Counts<'_>, names: &UsageNames) -> Usage {
     let UsageNames([input, output, of_input, of_output]) = *names;
+    // Counts that stand at the top are of chat's servers; beside `input_tokens` they would be Anthropic's, which
+    // are not within it.
+    let is_chat = input == "prompt_tokens";
     let first = |places: &[(&str, &str)]| {
-        places.iter().find_map(|(inside, name)| counts.find(inside, name)).unwrap_or(0)
+        let mut places = places.iter().filter(|(inside, _)| is_chat || !inside.is_empty());
+        places.find_map(|(inside, name)| counts.find(inside, name)).unwrap_or(0)
     };
     let (prompt, completion) = (counts.get("", input), counts.get("", output));
     let cache_read = first(&[
