@@ -6,6 +6,7 @@
 //! stream that breaks is taken up by another target where it stands, or ends with an error.
 
 mod answer;
+mod later;
 mod machine;
 mod remedy;
 mod render;
@@ -201,6 +202,7 @@ pub struct Exchange {
     trials: Vec<Trial>,
     /// The trial whose answer the caller gets.
     voice: Option<usize>,
+    /// What the answer lost, of whose trial the caller hears.
     losses: Losses,
     admitted: bool,
     /// The caller has gone.
@@ -234,6 +236,8 @@ struct Live {
     asked: Instant,
     /// When the next target is asked beside it.
     race: Instant,
+    /// What could not be carried to it.
+    losses: Losses,
     phase: Phase,
 }
 

@@ -3,6 +3,9 @@
 
 mod access;
 mod ending;
+mod faults;
+mod faults_outage;
+mod faults_streams;
 mod fidelity;
 mod gemini;
 mod headers;

@@ -29,6 +29,7 @@ pub(crate) fn ask(body: &Value) -> Result<Ask, String> {
         model: text("model").ok_or("model: Field required")?.to_owned(),
         stream: body.get("stream").and_then(Value::as_bool).unwrap_or(false),
         user_text: with_text.map(own_text).unwrap_or_default(),
+        prefilled: messages.last().is_some_and(|last| role(last) == "assistant"),
         tool_result: last_user.and_then(tool_result),
         tools: body.get("tools").and_then(Value::as_array).into_iter().flatten().filter_map(tool).collect(),
         choice: choice(body.get("tool_choice")),

@@ -14,6 +14,7 @@
 
 mod answer;
 mod anthropic;
+mod date;
 mod openai;
 mod plan;
 mod schema;
@@ -25,7 +26,7 @@ mod steps;
 mod tests;
 mod wire;
 
-pub use script::{Cut, Garbage, How, KNOBS, Script, UsageAt};
+pub use script::{Cut, Garbage, How, KNOBS, Place, Refusal, Script, UsageAt};
 pub use seen::{End, Seen};
 
 use std::{

@@ -32,6 +32,7 @@ pub(crate) fn ask(body: &Value) -> Result<Ask, String> {
         model,
         stream: truth("stream"),
         user_text: last_user.map(content_text).unwrap_or_default(),
+        prefilled: messages.last().is_some_and(|last| role(&last, "assistant")),
         tool_result: messages.last().filter(|message| role(message, "tool")).map(content_text),
         tools: body.get("tools").and_then(Value::as_array).into_iter().flatten().filter_map(tool).collect(),
         choice: choice(body.get("tool_choice")),
@@ -92,6 +93,11 @@ pub(crate) fn fault(status: u16, message: &str) -> Value {
         _ => ("invalid_request_error", Value::Null),
     };
     json!({"error": {"message": message, "type": kind, "param": null, "code": code}})
+}
+
+/// An error body that says why a request is not answered.
+pub(crate) fn refusal(code: &str, message: &str) -> Value {
+    json!({"error": {"message": message, "type": "invalid_request_error", "param": "messages", "code": code}})
 }
 
 struct Chunks<'a> {

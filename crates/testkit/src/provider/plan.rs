@@ -2,12 +2,16 @@
 
 use super::{
     answer::{Ask, answer},
-    anthropic, identity, openai,
-    script::{Cut, Garbage, How, Script, directive},
+    anthropic, date, identity, openai,
+    script::{Cut, Garbage, How, Place, Refusal, Script, directive},
     steps::{Step, steps},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header::CONTENT_TYPE, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+    request::Parts,
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{rc::Rc, time::Duration};
@@ -47,10 +51,19 @@ struct Content {
     status: u16,
     kind: &'static str,
     events: Vec<Bytes>,
+    /// Of a stream, how many events stand before its first token.
+    lead: Option<usize>,
 }
 
-/// What an answered request gets, given its script so far (started with, or queued).
-pub(crate) fn plan(head: &Parts, body: &Bytes, mut script: Script, seed: u64) -> Plan {
+/// What an answered request gets, given its script so far (started with, or queued). Of trouble that does not
+/// last, `befalls` says whether it befalls this request, for this model.
+pub(crate) fn plan(
+    head: &Parts,
+    body: &Bytes,
+    mut script: Script,
+    seed: u64,
+    befalls: impl FnOnce(&Script, &str) -> bool,
+) -> Plan {
     let given: Option<Value> = serde_json::from_slice(body).ok();
     let route = &route(head);
     let asked = asked(route, given.as_ref(), body.len());
@@ -59,6 +72,10 @@ pub(crate) fn plan(head: &Parts, body: &Bytes, mut script: Script, seed: u64) ->
     }
     if let Some(Ok(ask)) = &asked {
         script.apply(directive(&ask.user_text).unwrap_or_default());
+    }
+    let model = given.as_ref().and_then(|given| given.get("model")?.as_str()).unwrap_or_default();
+    if (script.times.is_some() || script.lasts.is_some()) && !befalls(&script, model) {
+        script = script.healed();
     }
     let content = content(head, body, route, asked, &script, seed);
     dressed(content, &script, seed)
@@ -121,13 +138,24 @@ fn content(
         return fault(dialect, 500, mistake);
     }
     if let Some(body) = &script.body {
-        return Content { status: script.status, kind: "application/json", events: vec![body.clone()] };
+        return Content {
+            status: script.status,
+            kind: "application/json",
+            events: vec![body.clone()],
+            lead: None,
+        };
+    }
+    if let (Some(refusal), Route::Generate(_)) = (script.refusal, route) {
+        return refused(dialect, refusal);
     }
     if script.status >= 400 {
         return fault(dialect, script.status, &format!("scripted status {}", script.status));
     }
     match (route, asked) {
         (_, Some(Err(wrong))) => fault(dialect, 400, &wrong),
+        (Route::Generate(_), Some(Ok(ask))) if ask.prefilled && !script.prefill => {
+            fault(dialect, 400, "the last message must be the user's")
+        }
         (Route::CountTokens, Some(Ok(ask))) => {
             whole(script.status, &json!({"input_tokens": script.input.unwrap_or(ask.input)}))
         }
@@ -139,6 +167,7 @@ fn content(
 
 fn generated(dialect: Dialect, ask: &Ask, script: &Script, seed: u64) -> Content {
     let answer = answer(ask, script);
+    let lead = usize::from(script.empty_first) + if dialect == Dialect::OpenAi { 1 } else { 2 };
     if !ask.stream {
         let body = match dialect {
             Dialect::OpenAi => openai::whole(ask, &answer, script, seed),
@@ -165,13 +194,13 @@ fn generated(dialect: Dialect, ask: &Ask, script: &Script, seed: u64) -> Content
             Dialect::Anthropic => named(&anthropic::fault(529, "scripted error")),
         });
     }
-    if let Some(Garbage::Event(position)) = script.garbage
+    if let Some(Garbage::At(Place::Event(position))) = script.placed(Some(lead), 0).garbage
         && let Some((_, data)) = events.get_mut(position)
     {
         *data = broken(data);
     }
     let events = events.iter().map(|(name, data)| framed(name.as_deref(), data, script)).collect();
-    Content { status: script.status, kind: "text/event-stream; charset=utf-8", events }
+    Content { status: script.status, kind: "text/event-stream; charset=utf-8", events, lead: Some(lead) }
 }
 
 fn named(data: &Value) -> (Option<String>, String) {
@@ -193,8 +222,9 @@ fn framed(name: Option<&str>, data: &str, script: &Script) -> Bytes {
 }
 
 fn dressed(mut content: Content, script: &Script, seed: u64) -> Plan {
-    let streamed = content.kind.starts_with("text/event-stream");
-    if script.garbage == Some(Garbage::Event(0)) && !streamed {
+    let length: usize = content.events.iter().map(Bytes::len).sum();
+    let (streamed, script) = (content.lead.is_some(), &script.placed(content.lead, length));
+    if script.garbage == Some(Garbage::At(Place::Event(0))) && !streamed {
         content.events =
             content.events.iter().map(|body| broken(&String::from_utf8_lossy(body)).into()).collect();
     }
@@ -202,6 +232,11 @@ fn dressed(mut content: Content, script: &Script, seed: u64) -> Plan {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content.kind));
     if let Ok(id) = HeaderValue::from_str(&identity("req_", 24, seed)) {
         headers.insert("x-request-id", id);
+    }
+    if let Some(date) =
+        script.retry_date.and_then(|seconds| HeaderValue::from_str(&date::in_seconds(seconds)).ok())
+    {
+        headers.insert(RETRY_AFTER, date);
     }
     for (name, value) in &script.headers {
         headers.insert(name, value.clone());
@@ -219,7 +254,7 @@ fn dressed(mut content: Content, script: &Script, seed: u64) -> Plan {
         start,
         status: StatusCode::from_u16(content.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         headers,
-        steps: steps(&content.events, script).into(),
+        steps: steps(&content.events, content.lead.unwrap_or(0), script).into(),
         length: (!unstated).then_some(length),
     }
 }
@@ -230,7 +265,24 @@ fn broken(json: &str) -> String {
 }
 
 fn whole(status: u16, body: &Value) -> Content {
-    Content { status, kind: "application/json", events: vec![body.to_string().into()] }
+    Content { status, kind: "application/json", events: vec![body.to_string().into()], lead: None }
+}
+
+/// What a provider says that will not answer: <https://platform.openai.com/docs/guides/error-codes>,
+/// <https://docs.anthropic.com/en/api/errors>
+fn refused(dialect: Dialect, refusal: Refusal) -> Content {
+    let (code, message) = match (dialect, refusal) {
+        (Dialect::OpenAi, Refusal::Context) => {
+            ("context_length_exceeded", "the context length is 128 tokens")
+        }
+        (Dialect::OpenAi, Refusal::Filter) => ("content_filter", "the prompt was filtered"),
+        (Dialect::Anthropic, Refusal::Context) => ("", "prompt is too long: 4096 tokens > 128 maximum"),
+        (Dialect::Anthropic, Refusal::Filter) => ("", "Output blocked by content filtering policy"),
+    };
+    match dialect {
+        Dialect::OpenAi => whole(400, &openai::refusal(code, message)),
+        Dialect::Anthropic => fault(dialect, 400, message),
+    }
 }
 
 fn fault(dialect: Dialect, status: u16, message: &str) -> Content {

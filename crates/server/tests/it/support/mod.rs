@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod h2;
+pub(crate) mod pair;
 pub(crate) mod upstream;
 pub(crate) mod world;
 
