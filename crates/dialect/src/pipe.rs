@@ -74,7 +74,7 @@ impl Pipe {
     /// answer. Only what is new comes out.
     #[must_use]
     pub fn resume(provider: DialectId, streamed: bool, resume: Resume) -> Pipe {
-        Pipe::new(Way::Resumed(Box::new(Resumed::new(provider.dialect(), streamed, resume))))
+        Pipe::new(Way::Resumed(Box::new(Resumed::new(provider, streamed, resume))))
     }
 
     fn new(way: Way) -> Pipe {

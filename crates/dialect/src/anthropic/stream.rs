@@ -2,7 +2,7 @@
 
 use super::{
     read,
-    wire::{self, ID, UsageSoFar},
+    wire::{self, ID, UsageSoFar, members},
     write::{self, Pen},
 };
 use crate::{
@@ -38,8 +38,11 @@ impl Reader for EventReader {
     fn finish(&mut self, sink: &mut Sink) -> Result<(), Fault> {
         let EventReader { frames, state } = self;
         frames.finish(&mut |frame| state.frame(&frame, sink))?;
-        let words = "the provider's stream ended before `message_stop`";
-        if state.ended { Ok(()) } else { Err(Fault::new(FaultKind::UpstreamTruncated, words)) }
+        if state.finished {
+            state.end(sink);
+        }
+        let words = "the provider's stream ended before its `stop_reason`";
+        if state.finished { Ok(()) } else { Err(Fault::new(FaultKind::UpstreamTruncated, words)) }
     }
 }
 
@@ -243,8 +246,9 @@ impl Reading {
 
     fn end(&mut self, sink: &mut Sink) {
         self.finish(Stop::new(StopReason::Other, ""), sink);
-        self.ended = true;
-        sink.events.push(Event::End);
+        if !std::mem::replace(&mut self.ended, true) {
+            sink.events.push(Event::End);
+        }
     }
 }
 
@@ -465,7 +469,7 @@ impl EventWriter {
                 self.held = self.held.saturating_sub(piece.len());
                 if let Some(index) = block.index {
                     let head = format!("{{\"type\":\"content_block_delta\",\"index\":{index},\"delta\":");
-                    frame(out, "content_block_delta", &[head.as_bytes(), &piece, b"}"]);
+                    wire::event(out, "content_block_delta", &[head.as_bytes(), &piece, b"}"]);
                 }
             }
             if !block.stopped {
@@ -516,26 +520,17 @@ impl EventWriter {
     }
 }
 
-fn members(json: Value) -> Members {
-    if let Value::Object(members) = json { members } else { Members::new() }
-}
-
 /// One event: its name stands in the `event` line and in the data, and official clients need both.
 fn event(out: &mut Vec<u8>, name: &str, data: Members) {
     let mut named = members(json!({ "type": name }));
     named.extend(data);
-    frame(out, name, &[&json::bytes(&Value::Object(named))]);
-}
-
-fn frame(out: &mut Vec<u8>, name: &str, data: &[&[u8]]) {
-    let head = [b"event: ", name.as_bytes(), b"\ndata: "];
-    head.iter().chain(data).chain(&[b"\n\n".as_slice()]).for_each(|piece| out.extend_from_slice(piece));
+    wire::event(out, name, &[&json::bytes(&Value::Object(named))]);
 }
 
 /// The last event of a broken stream.
 pub(super) fn fault_event(fault: &Fault) -> Vec<u8> {
     let mut out = Vec::new();
-    frame(&mut out, "error", &[&write::fault(fault)]);
+    wire::event(&mut out, "error", &[&write::fault(fault)]);
     out
 }
 
@@ -550,14 +545,16 @@ impl Glance for EventGlance {
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Fault> {
         match &*name(frame) {
             "content_block_delta" => self.seen.content = true,
+            "message_start" | "message_delta" => self.message(frame.data),
+            // Its data must be there to its last brace: a stream can be cut in the middle of its last event.
+            "message_stop" if frame.data.trim_ascii().ends_with(b"}") => {
+                self.seen = Seen { ended: true, missing: b"", ..std::mem::take(&mut self.seen) };
+            }
             _ if self.seen.ended => {}
             // A call without arguments is an answer too, other blocks only begin.
             "content_block_start" => {
                 self.seen.content |= memmem::find(frame.data, b"\"tool_use\"").is_some();
             }
-            "message_start" | "message_delta" => self.usage(frame.data),
-            // Its data must be there to its last brace: a stream can be cut in the middle of its last event.
-            "message_stop" => self.seen.ended |= frame.data.trim_ascii().ends_with(b"}"),
             "error" => return Err(error_body::read(200, frame.data)),
             _ => {}
         }
@@ -570,8 +567,12 @@ impl Glance for EventGlance {
 }
 
 impl EventGlance {
-    fn usage(&mut self, data: &[u8]) {
+    /// Usage, and the stop reason, behind which only the last event can come.
+    fn message(&mut self, data: &[u8]) {
         let data = serde_json::from_slice::<Value>(data).unwrap_or_default();
+        if !self.seen.ended && data.pointer("/delta/stop_reason").is_some_and(Value::is_string) {
+            (self.seen.ended, self.seen.missing) = (true, wire::LAST_EVENT);
+        }
         if let Some(usage) = self.usage.take(data.pointer("/message/usage").or_else(|| data.get("usage"))) {
             self.seen.usage = Some(usage);
         }

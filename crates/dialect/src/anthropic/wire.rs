@@ -11,6 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// This dialect.
 pub(super) const ID: DialectId = DialectId::Anthropic;
 
+/// The event behind the stop reason. It tells nothing more, but official clients wait for it.
+pub(super) const LAST_EVENT: &[u8] = b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+
 /// Blocks that canonical form knows. All others are carried whole and opaque: server tools with their
 /// results, search results, container uploads, MCP calls, and those that are yet to come.
 pub(super) const BLOCKS: &[&str] =
@@ -207,4 +210,15 @@ impl ToolIds {
 fn plain_id(id: &str) -> String {
     let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
     if id.is_empty() { "call".to_owned() } else { id.chars().map(plain).collect() }
+}
+
+/// Writes an event.
+pub(super) fn event(out: &mut Vec<u8>, name: &str, data: &[&[u8]]) {
+    let head = [b"event: ", name.as_bytes(), b"\ndata: "];
+    head.iter().chain(data).chain(&[b"\n\n".as_slice()]).for_each(|piece| out.extend_from_slice(piece));
+}
+
+/// The members of an object.
+pub(super) fn members(json: Value) -> Map<String, Value> {
+    if let Value::Object(members) = json { members } else { Map::new() }
 }

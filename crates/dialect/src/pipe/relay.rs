@@ -44,6 +44,7 @@ impl Relay {
     }
 
     pub(super) fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        let before = self.seen().missing;
         let (glance, failed, passes) = (&mut self.glance, &mut self.failed, !self.guarded);
         self.frames.finish(&mut |frame| look(glance.as_mut(), failed, passes, frame))?;
         if !self.seen().ended && self.failed.is_none() {
@@ -52,6 +53,14 @@ impl Relay {
                 "the provider's stream ended before its last event",
             ));
         }
+        let missing = self.seen().missing;
+        if !before.is_empty() {
+            // What is held is the beginning of an event that tells nothing more.
+            self.held.clear();
+        } else if !missing.is_empty() {
+            self.held.extend_from_slice(b"\n\n");
+        }
+        self.held.extend_from_slice(missing);
         self.flush(out);
         Ok(())
     }

@@ -216,6 +216,8 @@ impl Ending {
                 rule(!self.aborted, "a whole answer is not aborted")?;
                 let message = self.read(scene).ok_or("a whole answer can be read")?;
                 rule(text(&message) == WORDS, "a whole answer holds every word")?;
+                let why = message.choices.first().and_then(|choice| Some(choice.stop.as_ref()?.reason));
+                rule(why == Some(canon::StopReason::End), "a whole answer says why it ended")?;
                 // A stream may be cut behind its last word and before its usage, by the provider or by a limit.
                 let voice = record.voice.ok_or("a whole answer is somebody's")?;
                 let target = &scene.targets[self.asked[voice]];

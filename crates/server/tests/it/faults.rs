@@ -112,7 +112,7 @@ const COME_BACK: [(&str, u64); 6] = [
     ("header.retry-after-ms=1500", 1_500),
     ("header.x-ratelimit-reset-requests=1.5s", 1_500),
     ("header.x-ratelimit-reset-tokens=1500ms header.x-ratelimit-remaining-tokens=0", 1_500),
-    ("", 0),
+    ("gap-ms=0", 0),
 ];
 
 #[test]

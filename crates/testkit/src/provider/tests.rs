@@ -422,7 +422,8 @@ fn refusals_are_the_dialect_s_own() {
         assert!(told.status == 400 && told.body.contains(words), "{}", told.body);
     }
     let mut prefilled = message("[[kit prefill=no]]");
-    prefilled["messages"][1] = json!({"role": "assistant", "content": "the"});
+    let said = json!({"role": "assistant", "content": "the"});
+    prefilled["messages"].as_array_mut().unwrap().push(said);
     assert_eq!(anthropic(&provider, &prefilled).status, 400);
     assert_eq!(anthropic(&provider, &message("[[kit prefill=no]]")).status, 200);
 }

@@ -59,6 +59,8 @@ pub(crate) struct Run {
 pub(crate) struct Heard {
     pub(crate) text: String,
     pub(crate) model: String,
+    /// It said that it came to its end.
+    stopped: bool,
     /// It came to the end that its dialect says it has.
     pub(crate) ended: bool,
     /// The code or the type of the error in it.
@@ -121,9 +123,11 @@ impl Heard {
     }
 
     fn message(&mut self, part: &Value) {
+        let stop = part["delta"]["stop_reason"].as_str().or(part["stop_reason"].as_str());
+        self.stopped |= stop == Some("end_turn");
         let text = part["delta"]["text"].as_str().or(part["content"][0]["text"].as_str());
         self.text += text.unwrap_or_default();
-        self.ended |= part["type"] == "message_stop" || part["stop_reason"] == "end_turn";
+        self.ended |= self.stopped && matches!(part["type"].as_str(), Some("message_stop" | "message"));
         let model = part["message"]["model"].as_str().or(part["model"].as_str());
         self.model = model.unwrap_or(&self.model).to_owned();
         self.output = part["usage"]["output_tokens"].as_u64().or(self.output);
