@@ -194,6 +194,11 @@ fn generated(dialect: Dialect, ask: &Ask, script: &Script, seed: u64) -> Content
             Dialect::Anthropic => named(&anthropic::fault(529, "scripted error")),
         });
     }
+    if let Some(position) = script.noise.map(|tokens| lead + tokens)
+        && let Some((name, data)) = events.get(position).cloned()
+    {
+        events.insert(position, (name, broken(&data)));
+    }
     if let Some(Garbage::At(Place::Event(position))) = script.placed(Some(lead), 0).garbage
         && let Some((_, data)) = events.get_mut(position)
     {

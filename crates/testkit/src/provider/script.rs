@@ -46,6 +46,8 @@ pub struct Script {
     pub deaf: bool,
     /// What is sent that is not what it should be.
     pub garbage: Option<Garbage>,
+    /// An event of broken JSON that belongs to no answer, before the token at this position.
+    pub noise: Option<usize>,
     /// The request is refused with the dialect's own error.
     pub refusal: Option<Refusal>,
     /// Whether the last message may be the assistant's.
@@ -189,6 +191,9 @@ pub const KNOBS: &[(&str, &str, Set)] = &[
     ("head-ms", "wait before the head", |s, v| put(&mut s.head_wait, millis(v)?)),
     ("how", "how to cut: `fin`, `rst`, `eof`", |s, v| put(&mut s.how, one_of(v, HOWS)?)),
     ("input", "input tokens", |s, v| put(&mut s.input, Some(number(v)?))),
+    ("noise-token", "a further event, of broken JSON, before token N", |s, v| {
+        put(&mut s.noise, Some(number(v)?))
+    }),
     ("output", "output tokens", |s, v| put(&mut s.output, Some(number(v)?))),
     ("prefill", "whether the last message may be the assistant's", |s, v| put(&mut s.prefill, flag(v)?)),
     ("reasoning", "member that carries reasoning (OpenAI)", |s, v| put(&mut s.reasoning, v.to_owned())),
@@ -245,6 +250,7 @@ impl Default for Script {
             silent: false,
             deaf: false,
             garbage: None,
+            noise: None,
             refusal: None,
             prefill: true,
             retry_date: None,

@@ -386,6 +386,8 @@ fn streams_take_the_shape_that_the_script_gives_them() {
     let failed = anthropic(&provider, &streamed(message("[[kit error-at=0]]")));
     assert!(failed.body.starts_with("event: error\ndata: ") && !failed.body.contains("message_stop"));
     assert!(ask("garbage=1").events()[1].is_string());
+    let noise = ask("noise-token=1").events();
+    assert_eq!((noise.len(), noise[2].is_string(), noise[1].is_object()), (6, true, true));
     let usage =
         anthropic(&provider, &message("[[kit input=100 cached=60 output=7]]")).json()["usage"].clone();
     assert_eq!((&usage["input_tokens"], &usage["cache_read_input_tokens"]), (&json!(40), &json!(60)));
