@@ -208,7 +208,7 @@ impl Pipe {
             lister.feed(&events, &mut text)?;
         }
         if last {
-            lister.finish(&mut text);
+            lister.finish(&mut text)?;
         }
         if !text.is_empty() {
             out.push(Bytes::from(text));

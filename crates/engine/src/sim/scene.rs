@@ -163,6 +163,11 @@ impl Target {
         }
     }
 
+    /// What it does when it has been asked so many times before.
+    pub(super) fn does(&self, times: usize) -> &Act {
+        if times > 0 { &self.then } else { &self.act }
+    }
+
     fn provider(&self, index: usize) -> Provider {
         let row = of_dialect(self.dialect);
         Provider {
@@ -204,6 +209,11 @@ impl Target {
 }
 
 impl Act {
+    /// A provider that does this has said, or it is plain, that it has not begun to answer.
+    pub(super) fn did_nothing(&self) -> bool {
+        matches!(self, Act::Refuse(_) | Act::ErrorInside | Act::Fail(Io::Connect | Io::Tls))
+    }
+
     fn by(chance: &mut Chance) -> Act {
         let part = chance.below(1_000);
         match chance.below(14) {
