@@ -296,6 +296,12 @@ pub fn bytes(value: &Value) -> Vec<u8> {
     value.to_string().into_bytes()
 }
 
+/// The members of an object; none of anything else.
+#[must_use]
+pub fn object(value: Value) -> Map<String, Value> {
+    if let Value::Object(object) = value { object } else { Map::new() }
+}
+
 /// Adds a member to an object that is being written, where there is one to add.
 pub fn put(object: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
     if let Some(value) = value {

@@ -2,14 +2,14 @@
 
 use super::{
     read,
-    wire::{self, ID, UsageSoFar, members},
+    wire::{self, ID, UsageSoFar},
     write::{self, Pen},
 };
 use crate::{
     Fault, FaultKind, Glance, Losses, Reader, Seen, Sink, Writer,
     canon::{Block, BlockStart, Delta, Event, Extra, Kind, Request, Seal, Stop, StopReason, Usage},
     error_body,
-    frame::sse::{Frame, Frames},
+    frame::sse::{self, Frame, Frames},
     json,
     limits::{PARTS_MAX, STREAM_HELD_MAX},
 };
@@ -38,7 +38,7 @@ impl Reader for EventReader {
     fn finish(&mut self, sink: &mut Sink) -> Result<(), Fault> {
         let EventReader { frames, state } = self;
         frames.finish(&mut |frame| state.frame(&frame, sink))?;
-        if state.finished {
+        if state.finished && !state.ended {
             state.end(sink);
         }
         let words = "the provider's stream ended before its `stop_reason`";
@@ -246,9 +246,8 @@ impl Reading {
 
     fn end(&mut self, sink: &mut Sink) {
         self.finish(Stop::new(StopReason::Other, ""), sink);
-        if !std::mem::replace(&mut self.ended, true) {
-            sink.events.push(Event::End);
-        }
+        self.ended = true;
+        sink.events.push(Event::End);
     }
 }
 
@@ -258,17 +257,11 @@ fn invalid(what: &str) -> Fault {
 }
 
 fn inner(data: &mut Members, name: &str) -> Members {
-    match data.remove(name) {
-        Some(Value::Object(inner)) => inner,
-        _ => Members::new(),
-    }
+    json::object(data.remove(name).unwrap_or_default())
 }
 
 fn text(members: &mut Members, name: &str) -> String {
-    match members.remove(name) {
-        Some(Value::String(text)) => text,
-        _ => String::new(),
-    }
+    if let Some(Value::String(text)) = members.remove(name) { text } else { String::new() }
 }
 
 fn index(data: &Members) -> u64 {
@@ -389,7 +382,7 @@ impl Writer for EventWriter {
 impl EventWriter {
     fn begin(&mut self, id: &str, model: &str, extra: &Extra, losses: &mut Losses) {
         let model = if model.is_empty() { &self.model } else { model };
-        let mut message = members(json!({
+        let mut message = json::object(json!({
             "id": write::message_id(id), "type": "message", "role": "assistant", "model": model, "content": [],
             "stop_reason": null, "stop_sequence": null,
         }));
@@ -403,7 +396,7 @@ impl EventWriter {
     fn message_start(&mut self, out: &mut Vec<u8>) {
         if let Some(mut message) = self.start.take() {
             message.insert("usage".to_owned(), Value::Object(wire::usage_json(self.usage.as_ref())));
-            event(out, "message_start", members(json!({ "message": message })));
+            event(out, "message_start", json::object(json!({ "message": message })));
         }
     }
 
@@ -469,14 +462,14 @@ impl EventWriter {
                 self.held = self.held.saturating_sub(piece.len());
                 if let Some(index) = block.index {
                     let head = format!("{{\"type\":\"content_block_delta\",\"index\":{index},\"delta\":");
-                    wire::event(out, "content_block_delta", &[head.as_bytes(), &piece, b"}"]);
+                    sse::write(out, "content_block_delta", &[head.as_bytes(), &piece, b"}"]);
                 }
             }
             if !block.stopped {
                 return self.blocks.push_front(block);
             }
             if let Some(index) = block.index {
-                event(out, "content_block_stop", members(json!({ "index": index })));
+                event(out, "content_block_stop", json::object(json!({ "index": index })));
             }
             self.first = self.first.wrapping_add(1);
         }
@@ -505,14 +498,14 @@ impl EventWriter {
             }
         };
         block.index = Some(self.next);
-        event(out, "content_block_start", members(json!({ "index": self.next, "content_block": json })));
+        event(out, "content_block_start", json::object(json!({ "index": self.next, "content_block": json })));
         self.next = self.next.saturating_add(1);
     }
 
     /// The last two events. Usage is held until here, because it may come after the stop reason.
     fn end(&mut self, out: &mut Vec<u8>) {
         let stop = write::stopped(self.stop.as_ref(), self.called, self.refused);
-        let mut last = members(json!({ "delta": stop, "usage": wire::usage_json(self.usage.as_ref()) }));
+        let mut last = json::object(json!({ "delta": stop, "usage": wire::usage_json(self.usage.as_ref()) }));
         write::merge(&mut last, &self.last);
         event(out, "message_delta", last);
         event(out, "message_stop", Members::new());
@@ -522,15 +515,15 @@ impl EventWriter {
 
 /// One event: its name stands in the `event` line and in the data, and official clients need both.
 fn event(out: &mut Vec<u8>, name: &str, data: Members) {
-    let mut named = members(json!({ "type": name }));
+    let mut named = json::object(json!({ "type": name }));
     named.extend(data);
-    wire::event(out, name, &[&json::bytes(&Value::Object(named))]);
+    sse::write(out, name, &[&json::bytes(&Value::Object(named))]);
 }
 
 /// The last event of a broken stream.
 pub(super) fn fault_event(fault: &Fault) -> Vec<u8> {
     let mut out = Vec::new();
-    wire::event(&mut out, "error", &[&write::fault(fault)]);
+    sse::write(&mut out, "error", &[&write::fault(fault)]);
     out
 }
 

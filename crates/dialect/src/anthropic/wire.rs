@@ -211,14 +211,3 @@ fn plain_id(id: &str) -> String {
     let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
     if id.is_empty() { "call".to_owned() } else { id.chars().map(plain).collect() }
 }
-
-/// Writes an event.
-pub(super) fn event(out: &mut Vec<u8>, name: &str, data: &[&[u8]]) {
-    let head = [b"event: ", name.as_bytes(), b"\ndata: "];
-    head.iter().chain(data).chain(&[b"\n\n".as_slice()]).for_each(|piece| out.extend_from_slice(piece));
-}
-
-/// The members of an object.
-pub(super) fn members(json: Value) -> Map<String, Value> {
-    if let Value::Object(members) = json { members } else { Map::new() }
-}

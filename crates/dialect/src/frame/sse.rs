@@ -246,6 +246,12 @@ impl<'a> Pending<'a> {
     }
 }
 
+/// Writes an event whose data comes in pieces, without a line break in them.
+pub fn write(out: &mut Vec<u8>, name: &str, data: &[&[u8]]) {
+    let head = [b"event: ", name.as_bytes(), b"\ndata: "];
+    head.iter().chain(data).chain(&[b"\n\n".as_slice()]).for_each(|piece| out.extend_from_slice(piece));
+}
+
 /// The name and the value of a line.
 fn field(line: &[u8]) -> (&[u8], &[u8]) {
     let (name, value) = match memchr(b':', line) {
