@@ -262,7 +262,9 @@ fn human_line(record: &Record) -> String {
     let target = record.heard().map(|heard| format!(" -> {}", target(heard)));
     let attempts = match record.trials.len() {
         0 | 1 => String::new(),
-        more => format!(" ({more} attempts)"),
+        more => {
+            format!(" ({more} attempts: {})", record.trials.iter().map(fate).collect::<Vec<_>>().join(", "))
+        }
     };
     let tokens =
         record.usage.as_ref().map(|usage| format!(" {}+{} tokens", usage.all_input(), usage.all_output()));
@@ -272,14 +274,21 @@ fn human_line(record: &Record) -> String {
     };
     let losses = if record.losses.is_empty() { "" } else { " with losses" };
     format!(
-        "{} {status} {}{}{attempts} {} ms{}{trouble}{losses} {}\n",
+        "{} {status} {}{}{} {} ms{}{trouble}{losses} {}\n",
         clock_time(),
         harmless(&record.model),
         harmless(&target.unwrap_or_default()),
+        harmless(&attempts),
         millis(record.took.0),
         tokens.unwrap_or_default(),
         record.id,
     )
+}
+
+/// What became of one attempt, in a few words.
+fn fate(trial: &Trial) -> String {
+    let fate = trial.fault.map_or(if trial.outrun { "outrun" } else { "ok" }, kind_name);
+    format!("{} {fate}", target(trial))
 }
 
 fn level(record: &Record) -> &'static str {

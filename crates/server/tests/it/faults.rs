@@ -149,6 +149,8 @@ fn what_fails_once_is_asked_once_more() {
 #[test]
 fn what_is_overloaded_for_ever_is_given_up_after_its_retries() {
     Fault { first: 1..=3, ..fault("overloaded", "status=503") }.survived();
+    // Who asks for more than a moment is given it.
+    fault("overloaded for longer", "status=503 retry-after=5").survived();
 }
 
 #[test]
@@ -178,6 +180,7 @@ fn a_stream_that_is_cut_is_gone_on_with() {
     stream("cut with FIN", "cut-token=40 how=fin").survived();
     stream("cut with RST", "cut-token=40 how=rst").survived();
     stream("ended too soon", "cut-token=40 how=eof").survived();
+    stream("an error inside", "error-at=25").survived();
 }
 
 #[test]

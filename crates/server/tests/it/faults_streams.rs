@@ -68,6 +68,22 @@ fn what_is_held_back_is_had_from_the_next_and_what_is_not_is_told() {
 }
 
 #[test]
+fn a_fallback_that_says_something_else_is_not_joined() {
+    // It repeats eleven words, and goes on otherwise.
+    let other = "text='the 関所 reads each paper, counts each toll, and opens every door'";
+    let pair = Pair::start(SCALED, "cut-token=40 how=rst", other);
+    let cells = Cell::all(&[true]);
+    all_at_once(&cells, cells.len(), |cell| {
+        let run = pair.ask(cell, "");
+        let place = format!("{cell:?}: {}", run.answer.text());
+        assert_eq!((run.first.len(), run.second.len(), run.heard.ended), (1, 1, false), "{place}");
+        assert!(run.heard.error.is_some() && run.answer.whole, "{place}");
+        assert_eq!(run.heard.text.trim_end().split(' ').count(), 40, "{place}");
+        assert!(!run.heard.text.contains("door"), "{place}");
+    });
+}
+
+#[test]
 fn a_tool_call_that_has_begun_is_never_gone_on_with() {
     let pair = Pair::start(SCALED, "cut-token=4 how=rst", "");
     let cells = Cell::all(&[true]);
