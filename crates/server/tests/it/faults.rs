@@ -176,6 +176,15 @@ fn a_late_first_token_is_outrun() {
 }
 
 #[test]
+fn a_late_first_token_is_outrun_with_real_limits() {
+    let late = stream("late first token, unscaled", "token-ms=20000");
+    let late = Fault { within: Duration::from_secs(15), ..late };
+    late.survived_with("timeouts: {first_byte: 30s, idle: 30s}\nfailover: {retries: 2}\n", |cell, run| {
+        assert_eq!(run.answer.header("x-sekisho-target"), cell.second_target());
+    });
+}
+
+#[test]
 fn a_stream_that_is_cut_is_gone_on_with() {
     stream("cut with FIN", "cut-token=40 how=fin").survived();
     stream("cut with RST", "cut-token=40 how=rst").survived();

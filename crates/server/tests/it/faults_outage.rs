@@ -4,6 +4,7 @@ use crate::support::{
     all_at_once, chat,
     client::{Client, post},
     pair::{Api, Cell, Pair, Run, SCALED, is_sixty},
+    streamed,
 };
 use std::{
     thread,
@@ -145,9 +146,10 @@ fn who_loses_a_race_is_left_at_once_and_named_in_the_log() {
     });
     let mut times = times.into_inner().expect("no panic");
     times.sort_unstable();
-    let p99 = crate::support::percentile(&times, 99);
-    println!("{} losers were left within {p99:?} (p99)", times.len());
-    assert!(p99 <= Duration::from_millis(100), "{times:?}");
+    let [half, p99] = [50, 99].map(|percent| crate::support::percentile(&times, percent));
+    println!("{} losers were left within {half:?} (median), {p99:?} (p99)", times.len());
+    // On a machine with nothing else to do the second is below 100 ms, too.
+    assert!(half <= Duration::from_millis(100) && p99 <= Duration::from_secs(1), "{times:?}");
     let log = || pair.gateway.err();
     crate::support::eventually("it is logged", Duration::from_secs(5), || log().contains("either-9-9"));
     let line = log().lines().find(|line| line.contains("\"model\":\"either-0-0\"")).map(str::to_owned);
@@ -163,6 +165,19 @@ fn who_loses_a_race_is_left_at_once_and_named_in_the_log() {
 fn left_after(run: &Run) -> Duration {
     let loser: &Seen = &run.first[0];
     loser.end.map(|(_, at)| at.saturating_duration_since(run.head)).expect("it has ended")
+}
+
+#[test]
+fn what_a_loser_could_not_carry_is_not_told() {
+    let settings = SCALED.replace("race: 1s", "race: 200ms");
+    let pair = Pair::start(&settings, "token-ms=600", "token-ms=8000");
+    let cell = Cell { caller: Api::Chat, first: Api::Chat, second: Api::Messages, stream: true };
+    let mut body = streamed(chat(&cell.alias(), "hi"));
+    body["logprobs"] = true.into();
+    let answer = pair.gateway.ask(&post("/v1/chat/completions", &body));
+    assert_eq!(answer.header("x-sekisho-target"), cell.first_target());
+    assert_eq!(answer.header("x-sekisho-attempts"), "2");
+    assert_eq!(answer.header("x-sekisho-loss"), "", "the other target could not carry `logprobs`");
 }
 
 #[test]
