@@ -29,6 +29,7 @@
 
 mod case;
 mod laws;
+mod resume;
 
 use case::Case;
 
