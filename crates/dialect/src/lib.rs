@@ -332,8 +332,10 @@ pub struct Seen {
     /// Something of the answer itself has passed (not only lifecycle events or comments): from here on
     /// the status is committed.
     pub content: bool,
-    /// The dialect's terminal event has passed: the stream is whole.
+    /// The last word of the answer has passed: the stream is whole.
     pub ended: bool,
+    /// What must still come of ceremony, in bytes, for a client of the dialect to take it for whole.
+    pub missing: &'static [u8],
     /// The last usage seen.
     pub usage: Option<Usage>,
 }

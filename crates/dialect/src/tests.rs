@@ -33,6 +33,7 @@ mod case;
 mod embed;
 mod ids;
 mod laws;
+mod resume;
 mod schemas;
 mod seals;
 mod usage;

@@ -83,8 +83,11 @@ impl Reading for ReadState {
         Ok(())
     }
 
-    fn end(&mut self, _sink: &mut Sink) -> Result<(), Fault> {
-        if self.ended { Ok(()) } else { Err(cut("`message_stop`")) }
+    fn end(&mut self, sink: &mut Sink) -> Result<(), Fault> {
+        if self.finished && !self.ended {
+            self.stop(sink);
+        }
+        if self.finished { Ok(()) } else { Err(cut("its `stop_reason`")) }
     }
 }
 
@@ -541,14 +544,16 @@ impl Glance for StreamGlance {
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Fault> {
         match &*event_name(frame, |_| true) {
             "content_block_delta" => self.seen.content = true,
+            "message_start" | "message_delta" => self.message(frame.data),
+            // Its data must be there to its last brace: a stream can be cut in the middle of its last event.
+            "message_stop" if frame.data.trim_ascii().ends_with(b"}") => {
+                self.seen = Seen { ended: true, missing: b"", ..std::mem::take(&mut self.seen) };
+            }
             _ if self.seen.ended => {}
             // A call without arguments is an answer too, other blocks only begin.
             "content_block_start" => {
                 self.seen.content |= memmem::find(frame.data, b"\"tool_use\"").is_some();
             }
-            "message_start" | "message_delta" => self.usage(frame.data),
-            // Its data must be there to its last brace: a stream can be cut in the middle of its last event.
-            "message_stop" => self.seen.ended |= frame.data.trim_ascii().ends_with(b"}"),
             "error" => return Err(error_body::read(200, frame.data)),
             _ => {}
         }
@@ -561,8 +566,12 @@ impl Glance for StreamGlance {
 }
 
 impl StreamGlance {
-    fn usage(&mut self, data: &[u8]) {
+    /// Usage, and the stop reason, behind which only the last event can come.
+    fn message(&mut self, data: &[u8]) {
         let data = serde_json::from_slice::<Value>(data).unwrap_or_default();
+        if !self.seen.ended && data.pointer("/delta/stop_reason").is_some_and(Value::is_string) {
+            (self.seen.ended, self.seen.missing) = (true, wire::LAST_EVENT);
+        }
         if let Some(usage) = self.usage.take(data.pointer("/message/usage").or_else(|| data.get("usage"))) {
             self.seen.usage = Some(usage);
         }

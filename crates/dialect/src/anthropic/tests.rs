@@ -8,7 +8,9 @@ use crate::{
     json,
     laws::read_stream,
     limits::STREAM_HELD_MAX,
+    pipe::Pipe,
 };
+use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -112,6 +114,34 @@ fn a_glance_sees_content_where_the_answer_begins() {
     assert!(glance(call).content);
     let cut = "event: message_stop\ndata: {\"type\":\"mess";
     assert!(!glance(cut).ended);
+}
+
+#[test]
+fn a_stream_that_told_why_it_stopped_gets_its_last_event() {
+    let told = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{}}\n\n\
+        event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"a\"}}\n\n\
+        event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"b\"}}\n\n";
+    let why = "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":2}}";
+    let last = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    let run = |stream: &str| {
+        let (mut pipe, mut out) = (Pipe::relay(ID, true), Vec::new());
+        pipe.feed(Bytes::copy_from_slice(stream.as_bytes()), &mut out).unwrap();
+        let ended = pipe.finish(&mut out).is_ok();
+        (String::from_utf8(out.concat()).unwrap(), ended)
+    };
+    let whole = format!("{told}{why}\n\n{last}");
+    assert_eq!(run(&whole), (whole.clone(), true));
+    for cut in whole.len() - last.len()..whole.len() - 2 {
+        assert_eq!(run(&whole[..cut]), (whole.clone(), true), "{cut}");
+    }
+    let (text, ended) = run(&format!("{told}{why}"));
+    assert_eq!((text.replace("\n\n\n", "\n\n").trim_end(), ended), (whole.trim_end(), true));
+    assert!(!run(&format!("{told}{}", &why[..why.len() - 1])).1);
+    assert!(!run(told).1);
+    for stream in [format!("{told}{why}\n\n"), whole] {
+        let read = read_stream(ID, &[stream.as_bytes()]).unwrap();
+        assert_eq!((read.ended, read.events.last()), (Ok(()), Some(&Event::End)));
+    }
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub(super) const NAMES: &[(&str, &str)] = &[
 
 /// Who speaks in a request.
 pub(super) const ROLES: &[Role] = &[Role::User, Role::Assistant, Role::System];
+/// The event behind the stop reason. It tells nothing more, but official clients wait for it.
+pub(super) const LAST_EVENT: &[u8] = b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
 /// Blocks that canonical form knows. All others are carried whole and opaque: server tools with their
 /// results, search results, container uploads, MCP calls, and those that are yet to come.

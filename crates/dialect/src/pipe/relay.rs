@@ -58,9 +58,12 @@ impl Relay {
     }
 
     pub(super) fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        let before = self.seen().missing;
         let (glance, failed, passes) = (&mut self.glance, &mut self.failed, !self.guarded);
+        let mut torn = false;
         self.frames.finish(&mut |frame| {
-            if is_torn(&frame) { Ok(()) } else { look(glance.as_mut(), failed, passes, frame) }
+            torn = is_torn(&frame);
+            if torn { Ok(()) } else { look(glance.as_mut(), failed, passes, frame) }
         })?;
         if !self.seen().ended && self.failed.is_none() {
             return Err(Fault::new(
@@ -68,6 +71,14 @@ impl Relay {
                 "the provider's stream ended before its last event",
             ));
         }
+        let missing = self.seen().missing;
+        if torn || !before.is_empty() && !missing.is_empty() {
+            // What is held is the beginning of an event that tells nothing more.
+            self.held.clear();
+        } else if !missing.is_empty() {
+            self.held.extend_from_slice(b"\n\n");
+        }
+        self.held.extend_from_slice(missing);
         self.flush(out);
         Ok(())
     }
@@ -96,8 +107,8 @@ fn is_torn(frame: &Frame<'_>) -> bool {
     frame.data.first() == Some(&b'{') && !splice::is_object(frame.data)
 }
 
-/// The events of `text`, which are whole, less those that are torn.
-fn without_torn(text: &[u8]) -> Vec<u8> {
+/// The events of `text`, less those that are torn.
+pub(crate) fn without_torn(text: &[u8]) -> Vec<u8> {
     let mut sound = Vec::with_capacity(text.len());
     let (mut frames, mut begin) = (sse::Frames::default(), 0);
     for end in 1..=text.len() {
@@ -113,6 +124,12 @@ fn without_torn(text: &[u8]) -> Vec<u8> {
             begin = end;
         }
     }
+    let mut torn = false;
+    let _ = frames.finish(&mut |frame| {
+        torn = is_torn(&frame);
+        Ok(())
+    });
+    sound.extend_from_slice(text.get(begin..).filter(|_| !torn).unwrap_or_default());
     sound
 }
 

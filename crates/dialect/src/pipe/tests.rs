@@ -293,6 +293,8 @@ fn a_stream_can_be_told_as_an_array_however_it_is_cut() {
         assert_eq!(listed(stream, cut, true), "[start,\r\nword,\r\nend]");
     }
     assert_eq!(listed(b"data: start\n\ndata: wo", 5, false), "[start,\r\nerror cut]");
+    // Only the empty line behind the last event is missing.
+    assert_eq!(listed(b"data: start\n\ndata: end\n", 5, true), "[start,\r\nend]");
 }
 
 #[test]

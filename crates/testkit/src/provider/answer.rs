@@ -13,6 +13,8 @@ pub(crate) struct Ask {
     pub(crate) stream: bool,
     /// The text of the last message that a user wrote.
     pub(crate) user_text: String,
+    /// The last message is the assistant's: the answer should go on with it.
+    pub(crate) prefilled: bool,
     /// What a tool said, when that is the last thing in the request.
     pub(crate) tool_result: Option<String>,
     /// Name and schema of each tool.

@@ -17,6 +17,8 @@ pub(crate) const DIALECT: Dialect = Dialect {
     stream,
     fault,
     stream_fault: |message| named(&fault(529, message)),
+    refusal: None,
+    lead: 2,
     framing: Framing::Sse,
 };
 
@@ -54,6 +56,7 @@ pub(crate) fn ask_count(given: &Given<'_>) -> Result<Ask, String> {
         model: text("model").ok_or("model: Field required")?.to_owned(),
         stream: body.get("stream").and_then(Value::as_bool).unwrap_or(false),
         user_text: with_text.map(own_text).unwrap_or_default(),
+        prefilled: messages.last().is_some_and(|last| role(last) == "assistant"),
         tool_result: last_user.and_then(tool_result),
         tools: body.get("tools").and_then(Value::as_array).into_iter().flatten().filter_map(tool).collect(),
         choice: choice(body.get("tool_choice")),

@@ -19,6 +19,8 @@ pub(crate) const DIALECT: Dialect = Dialect {
     stream,
     fault: |_, message| json!({ "message": message }),
     stream_fault: |message| (Some(FAULT.to_owned()), json!({ "message": message }).to_string()),
+    refusal: None,
+    lead: 1,
     framing: Framing::Aws,
 };
 

@@ -19,6 +19,8 @@ pub(crate) const DIALECT: Dialect = Dialect {
     stream_fault: |message| {
         named(json!({"type": "message-end", "delta": {"finish_reason": "ERROR", "error": message}}))
     },
+    refusal: None,
+    lead: 2,
     framing: Framing::Sse,
 };
 

@@ -16,6 +16,8 @@ pub(crate) const DIALECT: Dialect = Dialect {
     stream,
     fault: openai::fault,
     stream_fault: openai::DIALECT.stream_fault,
+    refusal: Some(openai::refusal),
+    lead: 0,
     framing: Framing::Sse,
 };
 

@@ -16,6 +16,8 @@ pub(crate) const DIALECT: Dialect = Dialect {
     stream,
     fault,
     stream_fault: |message| (None, fault(503, message).to_string()),
+    refusal: None,
+    lead: 0,
     framing: Framing::Google,
 };
 

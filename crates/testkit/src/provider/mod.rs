@@ -20,6 +20,7 @@ mod bedrock;
 mod calls;
 mod cohere;
 mod completions;
+mod date;
 mod embeddings;
 mod gemini;
 mod openai;
@@ -36,7 +37,7 @@ mod steps;
 mod tests;
 mod wire;
 
-pub use script::{Cut, Garbage, How, KNOBS, Script, UsageAt};
+pub use script::{Cut, Garbage, How, KNOBS, Place, Refusal, Script, UsageAt};
 pub use seen::{End, Seen};
 
 use std::{

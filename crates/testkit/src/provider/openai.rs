@@ -19,6 +19,8 @@ pub(crate) const DIALECT: Dialect = Dialect {
     stream,
     fault,
     stream_fault: |message| (None, fault(500, message).to_string()),
+    refusal: Some(refusal),
+    lead: 1,
     framing: Framing::Sse,
 };
 
@@ -48,6 +50,7 @@ pub(crate) fn ask(given: &Given<'_>) -> Result<Ask, String> {
         model,
         stream: truth("stream"),
         user_text: last_user.map(content_text).unwrap_or_default(),
+        prefilled: messages.last().is_some_and(|last| role(&last, "assistant")),
         tool_result: messages.last().filter(|message| role(message, "tool")).map(content_text),
         tools: body.get("tools").and_then(Value::as_array).into_iter().flatten().filter_map(tool).collect(),
         choice: choice(body.get("tool_choice")),
@@ -137,6 +140,11 @@ pub(crate) fn check_strict(name: &str, holder: Option<&Value>, schema: &str) -> 
         Some(why) => Err(format!("Invalid schema for {name}: {why}.")),
         None => Ok(()),
     }
+}
+
+/// An error body that says why a request is not answered.
+pub(crate) fn refusal(code: &str, message: &str) -> Value {
+    json!({"error": {"message": message, "type": "invalid_request_error", "param": "messages", "code": code}})
 }
 
 struct Chunks<'a> {

@@ -2,13 +2,17 @@
 
 use super::{
     answer::{Ask, answer},
-    bedrock, embeddings, identity,
+    bedrock, date, embeddings, identity,
     routes::{self, Action, Dialect, Event, Framing, Given, Route},
-    script::{Cut, Garbage, How, Script, directive},
+    script::{Cut, Garbage, How, Place, Refusal, Script, directive},
     steps::{Step, steps},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+    request::Parts,
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{rc::Rc, time::Duration};
@@ -48,10 +52,20 @@ struct Content {
     status: u16,
     kind: &'static str,
     events: Vec<Bytes>,
+    /// Of a stream, how many events stand before its first token.
+    lead: Option<usize>,
 }
 
-/// What an answered request gets, given its script so far (started with, or queued).
-pub(crate) fn plan(head: &Parts, body: &Bytes, mut script: Script, seed: u64) -> Plan {
+/// What an answered request gets, given its script so far (started with, or queued). Of trouble that does not
+/// last, `befalls` says whether it befalls this request, for this model.
+pub(crate) fn plan(
+    head: &Parts,
+    body: &Bytes,
+    mut script: Script,
+    seed: u64,
+    befalls: impl FnOnce(&Script, &str) -> bool,
+) -> Plan {
+    let given: Option<Value> = serde_json::from_slice(body).ok();
     let route = routes::find(head);
     let asked = asked(route, head, body, script.lenient);
     if let Some(text) = head.headers.get("x-kit").and_then(|value| value.to_str().ok()) {
@@ -59,6 +73,10 @@ pub(crate) fn plan(head: &Parts, body: &Bytes, mut script: Script, seed: u64) ->
     }
     if let Some(Ok(ask)) = &asked {
         script.apply(directive(&ask.user_text).unwrap_or_default());
+    }
+    let model = given.as_ref().and_then(|given| given.get("model")?.as_str()).unwrap_or_default();
+    if (script.times.is_some() || script.lasts.is_some()) && !befalls(&script, model) {
+        script = script.healed();
     }
     let content = content(head, body, route, asked, &script, seed);
     let mut plan = dressed(content, &script, seed);
@@ -92,13 +110,19 @@ fn content(
         return fault(500, mistake);
     }
     if let Some(body) = &script.body {
-        return Content { status: script.status, kind: JSON, events: vec![body.clone()] };
+        return Content { status: script.status, kind: JSON, events: vec![body.clone()], lead: None };
+    }
+    if let (Some(refusal), Action::Generate) = (script.refusal, route.action) {
+        return refused(route.dialect, refusal);
     }
     if script.status >= 400 {
         return fault(script.status, &format!("scripted status {}", script.status));
     }
     match (route.action, asked) {
         (_, Some(Err(wrong))) => fault(400, &wrong),
+        (Action::Generate, Some(Ok(ask))) if ask.prefilled && !script.prefill => {
+            fault(400, "the last message must be the user's")
+        }
         (Action::Count(tell), Some(Ok(ask))) => {
             whole(script.status, &tell(script.input.unwrap_or(ask.input)))
         }
@@ -111,6 +135,7 @@ fn content(
 
 fn generated(dialect: &Dialect, ask: &Ask, head: &Parts, script: &Script, seed: u64) -> Content {
     let answer = answer(ask, script);
+    let lead = usize::from(script.empty_first) + dialect.lead;
     if !ask.stream {
         return whole(script.status, &(dialect.whole)(ask, &answer, script, seed));
     }
@@ -119,7 +144,12 @@ fn generated(dialect: &Dialect, ask: &Ask, head: &Parts, script: &Script, seed: 
         events.truncate(position);
         events.push((dialect.stream_fault)("scripted error"));
     }
-    if let Some(Garbage::Event(position)) = script.garbage
+    if let Some(position) = script.noise.map(|tokens| lead + tokens)
+        && let Some((name, data)) = events.get(position).cloned()
+    {
+        events.insert(position, (name, broken(&data)));
+    }
+    if let Some(Garbage::At(Place::Event(position))) = script.placed(Some(lead), 0).garbage
         && let Some((_, data)) = events.get_mut(position)
     {
         *data = broken(data);
@@ -133,7 +163,7 @@ fn generated(dialect: &Dialect, ask: &Ask, head: &Parts, script: &Script, seed: 
             (SSE, events.iter().map(|event| framed(event, script, crlf)).collect())
         }
     };
-    Content { status: script.status, kind, events }
+    Content { status: script.status, kind, events, lead: Some(lead) }
 }
 
 /// Events as the elements of an array, each with what stands around it:
@@ -162,8 +192,9 @@ fn framed((name, data): &Event, script: &Script, crlf: bool) -> Bytes {
 }
 
 fn dressed(mut content: Content, script: &Script, seed: u64) -> Plan {
-    let streamed = content.kind != JSON || content.events.len() > 1;
-    if script.garbage == Some(Garbage::Event(0)) && !streamed {
+    let length: usize = content.events.iter().map(Bytes::len).sum();
+    let (streamed, script) = (content.lead.is_some(), &script.placed(content.lead, length));
+    if script.garbage == Some(Garbage::At(Place::Event(0))) && !streamed {
         content.events =
             content.events.iter().map(|body| broken(&String::from_utf8_lossy(body)).into()).collect();
     }
@@ -171,6 +202,11 @@ fn dressed(mut content: Content, script: &Script, seed: u64) -> Plan {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content.kind));
     if let Ok(id) = HeaderValue::from_str(&identity("req_", 24, seed)) {
         headers.insert("x-request-id", id);
+    }
+    if let Some(date) =
+        script.retry_date.and_then(|seconds| HeaderValue::from_str(&date::in_seconds(seconds)).ok())
+    {
+        headers.insert(RETRY_AFTER, date);
     }
     for (name, value) in &script.headers {
         headers.insert(name, value.clone());
@@ -188,7 +224,7 @@ fn dressed(mut content: Content, script: &Script, seed: u64) -> Plan {
         start,
         status: StatusCode::from_u16(content.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         headers,
-        steps: steps(&content.events, script).into(),
+        steps: steps(&content.events, content.lead.unwrap_or(0), script).into(),
         length: (!unstated).then_some(length),
     }
 }
@@ -199,7 +235,24 @@ fn broken(json: &str) -> String {
 }
 
 fn whole(status: u16, body: &Value) -> Content {
-    Content { status, kind: JSON, events: vec![body.to_string().into()] }
+    Content { status, kind: JSON, events: vec![body.to_string().into()], lead: None }
+}
+
+/// What a provider says that will not answer: <https://platform.openai.com/docs/guides/error-codes>,
+/// <https://docs.anthropic.com/en/api/errors>
+fn refused(dialect: &Dialect, refusal: Refusal) -> Content {
+    let (code, plain, message) = match refusal {
+        Refusal::Context => (
+            "context_length_exceeded",
+            "prompt is too long: 4096 tokens > 128 maximum",
+            "the context length is 128 tokens",
+        ),
+        Refusal::Filter => {
+            ("content_filter", "Output blocked by content filtering policy", "the prompt was filtered")
+        }
+    };
+    let body = dialect.refusal.map_or_else(|| (dialect.fault)(400, plain), |tell| tell(code, message));
+    whole(400, &body)
 }
 
 fn echo(head: &Parts, body: &Bytes) -> Value {

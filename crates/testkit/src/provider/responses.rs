@@ -13,8 +13,15 @@ use serde_json::{Map, Value, json};
 use std::time::SystemTime;
 
 /// How this API dresses what is said.
-pub(crate) const DIALECT: Dialect =
-    Dialect { whole, stream, fault: openai::fault, stream_fault, framing: Framing::Sse };
+pub(crate) const DIALECT: Dialect = Dialect {
+    whole,
+    stream,
+    fault: openai::fault,
+    stream_fault,
+    refusal: Some(openai::refusal),
+    lead: 3,
+    framing: Framing::Sse,
+};
 
 /// Reads a request.
 ///

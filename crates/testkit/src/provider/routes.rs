@@ -33,6 +33,10 @@ pub(crate) struct Dialect {
     pub(crate) fault: fn(u16, &str) -> Value,
     /// An error in the place of an event.
     pub(crate) stream_fault: fn(&str) -> Event,
+    /// An error body with a code, that says why a request is not answered, where the dialect has codes.
+    pub(crate) refusal: Option<fn(&str, &str) -> Value>,
+    /// How many events stand before the first token of a stream.
+    pub(crate) lead: usize,
     /// What holds the events of a stream together.
     pub(crate) framing: Framing,
 }

@@ -153,7 +153,11 @@ fn steps_follow_the_script() {
         ("cut=5 how=rst", vec![send("aaaa", 1), send("b", 0), Step::Flush, rst]),
         ("cut=5 how=eof", vec![send("aaaa", 1), send("b", 0)]),
         ("cut-after=1", vec![send("aaaa", 1), Step::Flush, fin]),
+        ("cut-token=1", vec![send("aaaa", 1), send("bb", 1), Step::Flush, Step::Break(How::Fin)]),
         ("stall=0", vec![Step::Stall]),
+        ("stall-token=0", vec![send("aaaa", 1), Step::Stall]),
+        ("hang", vec![send("aaaa", 1), send("bb", 1), send("cc", 1), Step::Stall]),
+        ("token-ms=1000 cut=6 how=eof", vec![send("aaaa", 1), Step::Wait(second), send("bb", 1)]),
         ("stall=3", vec![send("aaaa", 1), send("bb", 1), send("cc", 1), Step::Stall]),
         ("chunk=3", vec![send("aaa", 0), Step::Flush, send("abb", 0), Step::Flush, send("cc", 3)]),
         ("first-ms=1000 cut=4 how=eof", vec![Step::Wait(second), send("aaaa", 1)]),
@@ -162,9 +166,9 @@ fn steps_follow_the_script() {
             vec![send("aaaa", 1), Step::Wait(second), send("bb", 1), Step::Wait(second), send("cc", 1)],
         ),
     ] {
-        assert_eq!(steps(&events, &Script::from(script)), expected, "{script}");
+        assert_eq!(steps(&events, 1, &Script::from(script).placed(Some(1), 0)), expected, "{script}");
     }
-    let huge = steps(&[Bytes::from(vec![0; 40_000])], &Script::default());
+    let huge = steps(&[Bytes::from(vec![0; 40_000])], 0, &Script::default());
     assert_eq!(huge.len(), 3);
 }
 
@@ -394,11 +398,59 @@ fn streams_take_the_shape_that_the_script_gives_them() {
     let failed = anthropic(&provider, &streamed(message("[[kit error-at=0]]")));
     assert!(failed.body.starts_with("event: error\ndata: ") && !failed.body.contains("message_stop"));
     assert!(ask("garbage=1").events()[1].is_string());
+    let noise = ask("noise-token=1").events();
+    assert_eq!((noise.len(), noise[2].is_string(), noise[1].is_object()), (6, true, true));
     let usage =
         anthropic(&provider, &message("[[kit input=100 cached=60 output=7]]")).json()["usage"].clone();
     assert_eq!((&usage["input_tokens"], &usage["cache_read_input_tokens"]), (&json!(40), &json!(60)));
     let huge = ask("words=300 word-bytes=10000");
     assert_eq!(huge.joined("/choices/0/delta/content").len(), 300 * 10_000 + 299);
+}
+
+#[test]
+fn trouble_that_does_not_last_is_counted_for_each_model() {
+    let provider = Provider::start("words=2").unwrap();
+    let status = |model: &str, script: &str| {
+        let body =
+            json!({"model": model, "messages": [{"role": "user", "content": format!("[[kit {script}]]")}]});
+        openai(&provider, &body).status
+    };
+    for model in ["a", "b"] {
+        assert_eq!([(); 4].map(|()| status(model, "status=500 times=2")), [500, 500, 200, 200], "{model}");
+    }
+    assert_eq!((status("c", "status=500 for-ms=60000"), status("d", "status=500 for-ms=0")), (500, 200));
+    let healed = openai(&provider, &chat("[[kit status=500 times=0 words=1]]"));
+    assert_eq!(healed.json()["choices"][0]["message"]["content"], "the");
+}
+
+#[test]
+fn refusals_are_the_dialect_s_own() {
+    let provider = Provider::start("words=2").unwrap();
+    for (script, code, words) in [
+        ("error=context", "context_length_exceeded", "prompt is too long"),
+        ("error=filter", "content_filter", "content filtering policy"),
+    ] {
+        let told = openai(&provider, &chat(&format!("[[kit {script}]]")));
+        assert_eq!((told.status, &told.json()["error"]["code"]), (400, &json!(code)));
+        let told = anthropic(&provider, &message(&format!("[[kit {script}]]")));
+        assert!(told.status == 400 && told.body.contains(words), "{}", told.body);
+    }
+    let mut prefilled = message("[[kit prefill=no]]");
+    let said = json!({"role": "assistant", "content": "the"});
+    prefilled["messages"].as_array_mut().unwrap().push(said);
+    assert_eq!(anthropic(&provider, &prefilled).status, 400);
+    assert_eq!(anthropic(&provider, &message("[[kit prefill=no]]")).status, 200);
+}
+
+#[test]
+fn a_date_is_written_as_http_does() {
+    use super::date::written;
+    assert_eq!(written(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+    assert_eq!(written(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+    assert_eq!(written(951_782_400), "Tue, 29 Feb 2000 00:00:00 GMT");
+    let provider = Provider::start("").unwrap();
+    let limited = openai(&provider, &chat("[[kit status=429 retry-after-date=2]]"));
+    assert!(limited.head.contains(" GMT\r\n") && limited.head.contains("retry-after: "), "{}", limited.head);
 }
 
 #[test]
