@@ -215,7 +215,7 @@ impl Target {
 impl Act {
     /// A provider that does this has said, or it is plain, that it has not begun to answer.
     pub(super) fn did_nothing(&self) -> bool {
-        matches!(self, Act::Refuse(_) | Act::ErrorInside | Act::Fail(Io::Connect | Io::Tls))
+        matches!(self, Act::Refuse(_) | Act::ErrorInside | Act::Fail(Io::Connect | Io::Tls | Io::Credentials))
     }
 
     fn by(chance: &mut Chance) -> Act {
