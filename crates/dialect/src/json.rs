@@ -89,6 +89,12 @@ impl Object {
         if self.lenient { self.members.get(&self.spelling(name)) } else { self.members.get(name) }
     }
 
+    /// Looks at a string without taking it.
+    #[must_use]
+    pub fn word(&self, name: &str) -> Option<&str> {
+        self.peek(name).and_then(Value::as_str)
+    }
+
     /// Puts a member back, so that it stays in [`Object::rest`].
     pub fn put(&mut self, name: &str, value: Value) {
         self.members.insert(name.to_owned(), value);
@@ -307,6 +313,12 @@ fn name(value: &Value) -> &'static str {
     }
 }
 
+/// The string `name` of an object.
+#[must_use]
+pub fn word<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
+    value.get(name).and_then(Value::as_str)
+}
+
 /// An object of the members that are not `null`.
 #[must_use]
 pub fn object<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
@@ -331,6 +343,12 @@ pub fn add(object: &mut Map<String, Value>, extra: Option<&Map<String, Value>>) 
             (None, value) => drop(object.insert(name.clone(), value.clone())),
         }
     }
+}
+
+/// The members of an object; of what is none there are none.
+#[must_use]
+pub fn into_members(value: Value) -> Map<String, Value> {
+    if let Value::Object(members) = value { members } else { Map::new() }
 }
 
 /// Takes a string out of an object; what is none goes too, and is empty.

@@ -8,6 +8,7 @@ use crate::{
     },
     json::{self, Counts, Object, object, put, wrong},
     pen::Notes,
+    shape,
 };
 use serde_json::{Map, Value, json};
 
@@ -201,6 +202,20 @@ pub(crate) fn write_format(
     let mut written = object([("type", kind.into())]);
     written.extend(held);
     Some(Value::Object(written))
+}
+
+/// Reads `tools`, each with `tool`, which is told its number, and keeps a list of none.
+///
+/// # Errors
+/// A fault when it is no list or too long a one, and what `tool` says.
+pub(crate) fn read_tools(
+    object: &mut Object,
+    kept: &mut Map<String, Value>,
+    tool: impl Fn(Value, usize) -> Result<Tool, Fault>,
+) -> Result<Vec<Tool>, Fault> {
+    let tools = object.list("tools")?;
+    put(kept, "tools", tools.as_ref().filter(|list| list.is_empty()).cloned());
+    shape::tools(tools.unwrap_or_default(), tool)
 }
 
 /// Takes a function apart.

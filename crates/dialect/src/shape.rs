@@ -2,9 +2,10 @@
 
 use crate::{
     Fault, FaultKind, Reader, Sink,
-    canon::{At, Block, Kind, Message, Role},
+    canon::{At, Block, Kind, Message, Role, Tool},
     frame::sse::{Frame, Frames},
     json,
+    limits::TOOLS_MAX,
 };
 use memchr::memchr;
 use serde::{Deserialize, de::IgnoredAny};
@@ -218,6 +219,15 @@ pub(crate) fn content(
         }
         other => Err(json::wrong(pointer, "a string or a list of parts", &other)),
     }
+}
+
+/// Reads the tools of a request, each with `tool`, which is told its number.
+pub(crate) fn tools(
+    list: Vec<Value>,
+    tool: impl Fn(Value, usize) -> Result<Tool, Fault>,
+) -> Result<Vec<Tool>, Fault> {
+    json::bounded("/tools", list.len(), TOOLS_MAX)?;
+    list.into_iter().enumerate().map(|(index, value)| tool(value, index)).collect()
 }
 
 /// The fault for an answer that is not what its dialect says.

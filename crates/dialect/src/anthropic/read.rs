@@ -9,7 +9,7 @@ use crate::{
     },
     claude, error_body,
     json::{self, Object, bounded, wrong},
-    limits::{PARTS_MAX, TOOLS_MAX, TURNS_MAX},
+    limits::{PARTS_MAX, TURNS_MAX},
     shape,
 };
 use serde_json::{Map, Value};
@@ -30,7 +30,7 @@ pub(super) fn count_request(body: &[u8]) -> Result<Request, Fault> {
     let mut form = empty_lists(&mut body);
     let mut request = Request::new(ID, body.need_string("model")?);
     request.turns = turns(&mut body)?;
-    request.tools = tools(&mut body)?;
+    request.tools = shape::tools(body.list("tools")?.unwrap_or_default(), tool)?;
     (request.choice, request.parallel) = body.nested("tool_choice", tool_choice)?;
     request.sampling = sampling(&mut body)?;
     request.limit = body.whole("max_tokens")?;
@@ -59,11 +59,6 @@ fn empty_lists(body: &mut Object) -> Map<String, Value> {
         }
     }
     form
-}
-
-/// The `type` of an object that is being taken apart.
-fn kind(object: &Object) -> Option<&str> {
-    object.peek("type").and_then(Value::as_str)
 }
 
 fn turns(body: &mut Object) -> Result<Vec<Turn>, Fault> {
@@ -149,11 +144,10 @@ fn is_direct(caller: &Value) -> bool {
 }
 
 fn is_known(block: &Value) -> bool {
-    let word = |value: &Value| value.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let named = word(block);
-    let has_source = !matches!(named.as_str(), "image" | "document")
-        || block.get("source").is_none_or(|source| wire::SOURCES.contains(&word(source).as_str()));
-    wire::BLOCKS.contains(&named.as_str()) && has_source
+    let kind = |value| json::word(value, "type").unwrap_or_default();
+    let has_source = !matches!(kind(block), "image" | "document")
+        || block.get("source").is_none_or(|source| wire::SOURCES.contains(&kind(source)));
+    wire::BLOCKS.contains(&kind(block)) && has_source
 }
 
 /// The seal that a signature is. An empty one is none: it stands in answers that were translated from
@@ -207,7 +201,7 @@ fn tool_result(block: &mut Object, at: At) -> Result<Kind, Fault> {
 
 fn cache(object: &mut Object) -> Result<Option<Cache>, Fault> {
     object.nested("cache_control", |cache| {
-        if kind(cache) != Some("ephemeral") {
+        if cache.word("type") != Some("ephemeral") {
             return Ok(None);
         }
         cache.take("type");
@@ -215,16 +209,10 @@ fn cache(object: &mut Object) -> Result<Option<Cache>, Fault> {
     })
 }
 
-fn tools(body: &mut Object) -> Result<Vec<Tool>, Fault> {
-    let list = body.list("tools")?.unwrap_or_default();
-    bounded("/tools", list.len(), TOOLS_MAX)?;
-    list.into_iter().enumerate().map(|(index, value)| tool(value, index)).collect()
-}
-
 /// A tool of the caller's own has no `type`, or `custom`, which means the same; every other type is a
 /// tool of Anthropic's.
 fn tool(value: Value, index: usize) -> Result<Tool, Fault> {
-    let typed = value.get("type").and_then(Value::as_str).is_some_and(|word| word != "custom");
+    let typed = json::word(&value, "type").is_some_and(|word| word != "custom");
     if typed {
         return Ok(Tool { native: Some((ID, value)), ..Tool::default() });
     }
@@ -242,7 +230,7 @@ fn tool(value: Value, index: usize) -> Result<Tool, Fault> {
 }
 
 fn tool_choice(choice: &mut Object) -> Result<(Option<Choose>, Option<bool>), Fault> {
-    let choose = match kind(choice) {
+    let choose = match choice.word("type") {
         Some("auto") => Choose::Auto,
         Some("any") => Choose::Required,
         Some("none") => Choose::None,
@@ -280,7 +268,7 @@ fn output_config(config: &mut Object, request: &mut Request) -> Result<(), Fault
 
 fn format(parent: &mut Object, member: &str) -> Result<Option<Format>, Fault> {
     parent.nested(member, |format| {
-        if kind(format) != Some("json_schema") || format.peek("schema").is_none_or(Value::is_null) {
+        if format.word("type") != Some("json_schema") || format.peek("schema").is_none_or(Value::is_null) {
             return Ok(None);
         }
         format.take("type");
@@ -310,10 +298,7 @@ fn message(value: Value) -> Result<Message, Fault> {
     body.take("role");
     let (word, sequence) = (body.string("stop_reason")?, body.string("stop_sequence")?);
     let stop = Some(wire::stop(&word.unwrap_or_default(), sequence));
-    let usage = match body.take("usage") {
-        Some(Value::Object(native)) => Some(wire::usage(native)),
-        _ => None,
-    };
+    let usage = body.take("usage").and_then(wire::usage);
     Ok(Message {
         id: body.string("id")?.unwrap_or_default(),
         model: body.string("model")?.unwrap_or_default(),
@@ -327,7 +312,7 @@ fn message(value: Value) -> Result<Message, Fault> {
 /// Reads a block of an answer. Compatible servers leave out what is empty, and may give the input of a call
 /// as text.
 pub(super) fn answer_block(mut value: Value, pointer: &str) -> Result<Block, Fault> {
-    let kind = value.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let kind = json::word(&value, "type").unwrap_or_default().to_owned();
     if let (Some(members), "text" | "thinking") = (value.as_object_mut(), kind.as_str()) {
         members.entry(kind).or_insert_with(|| Value::String(String::new()));
     } else if let (Some(members), "tool_use") = (value.as_object_mut(), kind.as_str()) {

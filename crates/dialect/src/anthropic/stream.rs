@@ -7,10 +7,12 @@ use super::{
 };
 use crate::{
     Fault, Glance, Losses, Seen, Sink, Writer,
-    canon::{Block, BlockStart, Delta, Event, Extra, InOrder, Kind, Request, Stop, StopReason, Usage},
+    canon::{
+        Block, BlockStart, Delta, Event, Extra, InOrder, Kind, Request, Stop, StopReason, Teller, Usage,
+    },
     error_body,
     frame::sse::Frame,
-    json,
+    json::{self, into_members as members},
     limits::{PARTS_MAX, STREAM_HELD_MAX},
     pen::{NO_MEMBER, Notes},
     shape::{Framed, Reading, cut, event_name, invalid, write_event},
@@ -31,8 +33,7 @@ pub(super) struct ReadState {
     ended: bool,
     /// Blocks that have begun and not stopped, by Anthropic's `index`.
     open: BTreeMap<u64, Open>,
-    /// Number of the next block in canonical form.
-    next: u32,
+    teller: Teller,
     usage: UsageSoFar,
     /// Bytes that were held back, of all blocks together.
     held: usize,
@@ -131,21 +132,14 @@ impl ReadState {
             }
             _ => return sink.losses.note(pointer, "a block that no answer has"),
         };
-        let number = self.begin(start, sink);
-        first.into_iter().for_each(|first| say(number, first, sink));
+        let number = self.teller.begin(start, &mut sink.events);
+        first.into_iter().for_each(|first| self.teller.piece(number, first, &mut sink.events));
         self.open.insert(index, Open::Told { number, kind, last });
         // An empty list of citations is filled by pieces.
         let says = |value: &Value| !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty());
         for (name, _) in extra.of(ID).into_iter().flatten().filter(|(_, value)| says(value)) {
             sink.losses.note(format!("{pointer}/{name}"), "the start of a block has no room for it");
         }
-    }
-
-    fn begin(&mut self, start: BlockStart, sink: &mut Sink) -> u32 {
-        let number = self.next;
-        self.next = self.next.saturating_add(1);
-        sink.events.push(Event::BlockStart { choice: 0, block: number, start });
-        number
     }
 
     fn delta(&mut self, index: u64, mut delta: Members, sink: &mut Sink) {
@@ -156,10 +150,12 @@ impl ReadState {
         match open {
             Open::Told { number, kind, last } => match (kind.as_str(), word.as_str()) {
                 ("text", "text_delta") => {
-                    say(*number, Delta::Text(json::take_text(&mut delta, "text")), sink);
+                    let more = Delta::Text(json::take_text(&mut delta, "text"));
+                    self.teller.piece(*number, more, &mut sink.events);
                 }
                 ("thinking", "thinking_delta") => {
-                    say(*number, Delta::Text(json::take_text(&mut delta, "thinking")), sink);
+                    let more = Delta::Text(json::take_text(&mut delta, "thinking"));
+                    self.teller.piece(*number, more, &mut sink.events);
                 }
                 ("thinking", "signature_delta") => {
                     let more = json::take_text(&mut delta, "signature");
@@ -172,7 +168,7 @@ impl ReadState {
                 ("tool_use", "input_json_delta") => {
                     let more = json::take_text(&mut delta, "partial_json");
                     *last = last.take().filter(|_| more.is_empty());
-                    say(*number, Delta::Input(more), sink);
+                    self.teller.piece(*number, Delta::Input(more), &mut sink.events);
                 }
                 // Citations, and what is yet to come.
                 _ => {
@@ -195,7 +191,7 @@ impl ReadState {
         let number = match self.open.remove(&index) {
             None => return,
             Some(Open::Told { number, last, .. }) => {
-                last.into_iter().for_each(|last| say(number, last, sink));
+                last.into_iter().for_each(|last| self.teller.piece(number, last, &mut sink.events));
                 number
             }
             Some(Open::Whole { mut block, input }) => {
@@ -203,7 +199,7 @@ impl ReadState {
                     block.insert("input".to_owned(), input);
                 }
                 let whole = Block::new(Kind::Opaque { dialect: ID, json: Value::Object(block) });
-                self.begin(BlockStart::Whole(Box::new(whole)), sink)
+                self.teller.begin(BlockStart::Whole(Box::new(whole)), &mut sink.events)
             }
         };
         sink.events.push(Event::BlockStop { choice: 0, block: number });
@@ -251,12 +247,6 @@ fn too_much(what: &str) -> Fault {
 
 fn index(data: &Members) -> u64 {
     data.get("index").and_then(Value::as_u64).unwrap_or(0)
-}
-
-/// Tells a piece of a block, if there is anything in it.
-fn say(number: u32, delta: Delta, sink: &mut Sink) {
-    let empty = matches!(&delta, Delta::Text(text) | Delta::Input(text) if text.is_empty());
-    sink.events.extend((!empty).then_some(Event::Delta { choice: 0, block: number, delta }));
 }
 
 /// Adds a piece to a block that only Anthropic knows: text to text, list to list.
@@ -513,10 +503,6 @@ impl StreamWriter {
 fn is_seal(start: &BlockStart) -> bool {
     let hidden = |kind: &Kind| matches!(kind, Kind::Reasoning { text, .. } if text.is_empty());
     matches!(start, BlockStart::Whole(block) if hidden(&block.kind))
-}
-
-fn members(json: Value) -> Members {
-    if let Value::Object(members) = json { members } else { Members::new() }
 }
 
 /// One event: its name stands in the `event` line and in the data, and official clients need both.

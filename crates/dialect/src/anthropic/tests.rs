@@ -18,8 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const ID: DialectId = DialectId::Anthropic;
 
 fn usage(native: Value) -> Usage {
-    let Value::Object(native) = native else { panic!("usage is an object") };
-    Usage { native: Extra::NONE, ..wire::usage(native) }
+    let Some(usage) = wire::usage(native) else { panic!("usage is an object") };
+    Usage { native: Extra::NONE, ..usage }
 }
 
 /// What our writer makes of these events.

@@ -68,15 +68,15 @@ pub(super) fn stop_word(stop: &Stop) -> &str {
 /// Usage in disjoint buckets. Anthropic counts cached input apart from `input_tokens`, and thoughts within
 /// `output_tokens`. A compaction is a call of its own to the same model, billed but not in the totals:
 /// <https://docs.anthropic.com/en/docs/build-with-claude/compaction>.
-pub(super) fn usage(native: Map<String, Value>) -> Usage {
+pub(super) fn usage(native: Value) -> Option<Usage> {
+    let Value::Object(native) = native else { return None };
     let mut usage = buckets(&Counts::of_map(&native));
     let calls = native.get("iterations").and_then(Value::as_array).into_iter().flatten();
-    for call in calls.filter_map(Value::as_object) {
-        if call.get("type").and_then(Value::as_str) == Some("compaction") {
-            usage = usage.plus(&buckets(&Counts::of_map(call)));
-        }
+    let compactions = calls.filter(|call| json::word(call, "type") == Some("compaction"));
+    for call in compactions.filter_map(Value::as_object) {
+        usage = usage.plus(&buckets(&Counts::of_map(call)));
     }
-    Usage { native: Extra::new(ID, native), ..usage }
+    Some(Usage { native: Extra::new(ID, native), ..usage })
 }
 
 /// Reads nothing but the usage of a whole answer, and of that nothing but the counts. One with `iterations`
@@ -85,10 +85,7 @@ pub(super) fn meter(body: &[u8]) -> Option<Usage> {
     if memchr::memmem::find(body, b"\"iterations\"").is_none() {
         return Counts::of_last(body, "usage").map(|counts| buckets(&counts));
     }
-    match json::members(body, &["usage"])?.remove("usage") {
-        Some(Value::Object(native)) => Some(usage(native)),
-        _ => None,
-    }
+    json::members(body, &["usage"])?.remove("usage").and_then(usage)
 }
 
 fn buckets(counts: &Counts<'_>) -> Usage {
@@ -143,7 +140,7 @@ impl UsageSoFar {
                 self.0.insert(name.clone(), value.clone());
             }
         }
-        Some(usage(self.0.clone()))
+        usage(Value::Object(self.0.clone()))
     }
 }
 

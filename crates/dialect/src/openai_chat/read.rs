@@ -12,7 +12,7 @@ use crate::{
     },
     error_body,
     json::{self, Object, bounded, put, wrong},
-    limits::{CHOICES_MAX, PARTS_MAX, TOOLS_MAX, TURNS_MAX},
+    limits::{CHOICES_MAX, PARTS_MAX, TURNS_MAX},
     openai::{self, small},
     shape,
 };
@@ -28,7 +28,7 @@ pub(super) fn request(body: &[u8]) -> Result<Request, Fault> {
     let mut request = Request::new(ME, object.need_string("model")?);
     let messages = object.list("messages")?;
     request.turns = turns(messages.ok_or_else(|| Fault::bad("/messages", "`messages` is missing"))?)?;
-    request.tools = tools(&mut object, &mut kept)?;
+    request.tools = openai::read_tools(&mut object, &mut kept, tool)?;
     let choice = |value: &Value| openai::read_choice(ME, value, "/function/name");
     request.choice = small(&mut object, &mut kept, "tool_choice", choice, write::choice);
     request.parallel = object.boolean("parallel_tool_calls")?;
@@ -279,14 +279,6 @@ fn cache(object: &mut Object) -> Option<Cache> {
     }
     object.take("cache_control");
     Some(Cache { ttl })
-}
-
-fn tools(object: &mut Object, kept: &mut Kept) -> Result<Vec<Tool>, Fault> {
-    let tools = object.list("tools")?;
-    put(kept, "tools", tools.clone().filter(Vec::is_empty));
-    let tools = tools.unwrap_or_default();
-    bounded("/tools", tools.len(), TOOLS_MAX)?;
-    tools.into_iter().enumerate().map(|(index, value)| tool(value, index)).collect()
 }
 
 /// Reads a tool: a function, or one that only this dialect knows.

@@ -8,8 +8,8 @@ use crate::{
     Fault,
     canon::{At, Block, Choice, Extra, Kind, Media, Message, Request, Role, Seal, Source, Tool, Turn},
     error_body,
-    json::{self, Object, bounded, put, wrong},
-    limits::{PARTS_MAX, TOOLS_MAX, TURNS_MAX},
+    json::{self, Object, bounded, put, word, wrong},
+    limits::{PARTS_MAX, TURNS_MAX},
     openai::{self, small},
     shape,
 };
@@ -28,7 +28,7 @@ pub(super) fn request(body: &[u8]) -> Result<Request, Fault> {
     let mut request = Request::new(ME, object.need_string("model")?);
     request.needs = needs(&object);
     request.turns = turns(&mut object, &mut form, request.needs.is_empty())?;
-    request.tools = tools(&mut object, &mut form)?;
+    request.tools = openai::read_tools(&mut object, &mut form, tool)?;
     let choice = |value: &Value| openai::read_choice(ME, value, "/name");
     request.choice = small(&mut object, &mut form, "tool_choice", choice, write::choice);
     request.parallel = object.boolean("parallel_tool_calls")?;
@@ -60,10 +60,6 @@ fn needs(body: &Object) -> Vec<String> {
     let items = body.peek("input").and_then(Value::as_array).into_iter().flatten().enumerate();
     let references = items.filter(|(_, item)| word(item, "type") == Some("item_reference"));
     members.chain(references.map(|(index, _)| format!("/input/{index}"))).collect()
-}
-
-fn word<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
-    value.get(name).and_then(Value::as_str)
 }
 
 /// Takes the inner object `name` apart. It is kept as it was, and what `take` leaves of it only this
@@ -263,13 +259,6 @@ fn thoughts(item: &Value) -> Kind {
 /// What stands between the parts of thoughts.
 pub(super) const PARAGRAPH: &str = "\n\n";
 
-fn tools(body: &mut Object, form: &mut Members) -> Result<Vec<Tool>, Fault> {
-    let Some(list) = body.list("tools")? else { return Ok(Vec::new()) };
-    bounded("/tools", list.len(), TOOLS_MAX)?;
-    put(form, "tools", list.is_empty().then(|| json!([])));
-    list.into_iter().enumerate().map(|(index, value)| tool(value, index)).collect()
-}
-
 /// Reads a function; every other type is a tool of the provider's own, or of this dialect's.
 fn tool(value: Value, index: usize) -> Result<Tool, Fault> {
     if word(&value, "type") != Some("function") {
@@ -316,7 +305,7 @@ pub(super) fn head(response: Value) -> Message {
     // Bedrock and Azure write the time with a fraction.
     let time = response.get("created_at").map(Value::to_string).unwrap_or_default();
     let created = time.split('.').next().and_then(|seconds| seconds.parse().ok());
-    let mut members = if let Value::Object(members) = response { members } else { Members::new() };
+    let mut members = json::into_members(response);
     for told in ["id", "model", "created_at", "output", "status", "usage"] {
         members.remove(told);
     }

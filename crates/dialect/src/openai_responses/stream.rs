@@ -7,13 +7,13 @@ use super::{
 };
 use crate::{
     Fault, Glance, Losses, Seen, Sink, Writer,
-    canon::{At, BlockStart, Delta, Event, Extra, Fold, Kind, Message, Request, Seal},
+    canon::{At, BlockStart, Delta, Event, Extra, Fold, Kind, Message, Request, Seal, Teller},
     error_body,
     frame::sse::Frame,
     json::object,
     limits::{ANSWER_MAX, PARTS_MAX},
     pen::Notes,
-    shape::{Framed, Reading, cut, event_name, invalid, over},
+    shape::{Framed, Reading, cut, event_name, invalid, over, write_event},
 };
 use memchr::memmem;
 use serde_json::{Map, Value, json};
@@ -35,8 +35,7 @@ pub(super) struct ReadState {
     ended: bool,
     called: bool,
     items: Vec<Item>,
-    /// Number of the next block.
-    next: u32,
+    teller: Teller,
 }
 
 /// An item of the answer so far, with its blocks until it is done.
@@ -64,6 +63,21 @@ enum What {
     Refusal,
     Thought,
     Input,
+}
+
+impl What {
+    /// How a block of words begins.
+    fn start(self) -> BlockStart {
+        match self {
+            What::Refusal => BlockStart::Refusal,
+            What::Thought => BlockStart::Reasoning,
+            What::Text | What::Input => BlockStart::Text,
+        }
+    }
+
+    fn delta(self, text: String) -> Delta {
+        if self == What::Input { Delta::Input(text) } else { Delta::Text(text) }
+    }
 }
 
 impl Open {
@@ -165,14 +179,11 @@ impl ReadState {
     }
 
     fn begin(&mut self, start: BlockStart, sink: &mut Sink) -> u32 {
-        let number = self.next;
-        self.next = self.next.saturating_add(1);
         self.called |= matches!(start, BlockStart::ToolUse { .. });
         // Words do not wait for each other's end, so that what follows can be told at once.
         let open = self.items.iter_mut().flat_map(|item| &mut item.open);
         open.filter(|open| open.what != What::Input).for_each(|open| open.stop(sink));
-        sink.events.push(Event::BlockStart { choice: 0, block: number, start });
-        number
+        self.teller.begin(start, &mut sink.events)
     }
 
     fn open(&mut self, place: usize, what: What, part: u64, start: BlockStart, sink: &mut Sink) {
@@ -202,7 +213,7 @@ impl ReadState {
         }
         let fits = |open: &Open| open.is(what, part) && !open.stopped;
         if !self.items.get(place).is_some_and(|item| item.open.iter().any(fits)) && what != What::Input {
-            self.open(place, what, part, start(what), sink);
+            self.open(place, what, part, what.start(), sink);
         }
         let item = self.items.get_mut(place);
         let Some(open) = item.and_then(|item| item.open.iter_mut().find(|open| fits(open))) else {
@@ -211,7 +222,7 @@ impl ReadState {
         let again = what == What::Thought && open.part != part && !open.empty;
         let text = if again { format!("{}{text}", read::PARAGRAPH) } else { text.to_owned() };
         (open.part, open.empty) = (part, false);
-        say(open.number, what, text, sink);
+        self.teller.piece(open.number, what.delta(text), &mut sink.events);
         let logprobs = data.get("logprobs").filter(|list| !wire::is_mute("", list));
         let logprobs = logprobs.map(|list| json!({ "content": list }));
         sink.events.extend(logprobs.map(|logprobs| Event::Logprobs { choice: 0, logprobs }));
@@ -233,9 +244,9 @@ impl ReadState {
             }
             block.extra = Extra::NONE;
             let (what, start, text, seal) = match block.kind {
-                Kind::Text(text) => (What::Text, start(What::Text), text, None),
-                Kind::Refusal(text) => (What::Refusal, start(What::Refusal), text, None),
-                Kind::Reasoning { text, seal } => (What::Thought, start(What::Thought), text, seal),
+                Kind::Text(text) => (What::Text, BlockStart::Text, text, None),
+                Kind::Refusal(text) => (What::Refusal, BlockStart::Refusal, text, None),
+                Kind::Reasoning { text, seal } => (What::Thought, BlockStart::Reasoning, text, seal),
                 Kind::ToolUse { id, name, input } => {
                     (What::Input, BlockStart::ToolUse { id, name }, input, None)
                 }
@@ -246,9 +257,8 @@ impl ReadState {
                 }
             };
             let part = open.iter().find(|open| open.what == what).map(|open| open.part);
-            let (told, rest) = open.into_iter().partition(|open| open.is(what, part.unwrap_or(0)));
-            open = rest;
-            let mut told: Vec<Open> = told;
+            let mut told: Vec<Open>;
+            (told, open) = open.into_iter().partition(|open| open.is(what, part.unwrap_or(0)));
             if told.is_empty() && text.is_empty() && seal.is_none() && what != What::Input {
                 continue;
             }
@@ -259,12 +269,10 @@ impl ReadState {
                 told.push(Open { what, part: 0, number, empty: true, stopped: false });
             }
             let Some(last) = told.last_mut() else { continue };
-            if !is_told && !text.is_empty() {
-                say(last.number, what, text, sink);
+            let text = Some(what.delta(text)).filter(|_| !is_told);
+            for more in text.into_iter().chain(seal.map(Delta::Seal)) {
+                self.teller.piece(last.number, more, &mut sink.events);
             }
-            let seal =
-                seal.map(|seal| Event::Delta { choice: 0, block: last.number, delta: Delta::Seal(seal) });
-            sink.events.extend(seal);
             // Calls without ids that overlap are taken for one item.
             told.iter_mut().for_each(|open| open.stop(sink));
         }
@@ -274,7 +282,7 @@ impl ReadState {
     fn stop(&mut self, event: &str, mut response: Value, sink: &mut Sink) {
         let output = response.get_mut("output").and_then(Value::as_array_mut).map(std::mem::take);
         // Where nothing has been told, all of it stands here.
-        for item in output.into_iter().flatten().take(if self.next == 0 { PARTS_MAX } else { 0 }) {
+        for item in output.into_iter().flatten().take(if self.teller.blocks() == 0 { PARTS_MAX } else { 0 }) {
             self.items.push(Item::default());
             self.done(self.items.len() - 1, item, sink);
         }
@@ -285,20 +293,6 @@ impl ReadState {
         sink.events.push(Event::End);
         self.ended = true;
     }
-}
-
-/// How a block of words begins.
-fn start(what: What) -> BlockStart {
-    match what {
-        What::Refusal => BlockStart::Refusal,
-        What::Thought => BlockStart::Reasoning,
-        What::Text | What::Input => BlockStart::Text,
-    }
-}
-
-fn say(block: u32, what: What, text: String, sink: &mut Sink) {
-    let delta = if what == What::Input { Delta::Input(text) } else { Delta::Text(text) };
-    sink.events.push(Event::Delta { choice: 0, block, delta });
 }
 
 /// Writes a stream for a caller: every event that strict clients wait for. Each block is an item of its own,
@@ -388,8 +382,7 @@ impl Writer for StreamWriter {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let error = write::fault(fault);
-        let error = error.get("error").cloned().unwrap_or_default();
+        let error = write::fault(fault).get_mut("error").map(Value::take).unwrap_or_default();
         let [code, param] = ["code", "param"].map(|name| error.get(name).cloned().unwrap_or_default());
         let told = json!({ "code": code.as_str().unwrap_or("server_error"), "message": fault.text() });
         let mut event =
@@ -412,7 +405,7 @@ impl StreamWriter {
         event.insert("sequence_number".to_owned(), json!(self.sequence));
         self.sequence += 1;
         let name = event.get("type").and_then(Value::as_str).unwrap_or_default();
-        out.extend_from_slice(format!("event: {name}\ndata: {}\n\n", json!(event)).as_bytes());
+        write_event(out, name, &[json!(event).to_string().as_bytes()]);
     }
 
     fn response(&mut self, name: &str, status: Option<&str>, out: &mut Vec<u8>) -> Losses {
@@ -493,8 +486,7 @@ impl StreamWriter {
 
     fn delta(&mut self, number: u32, more: &str, out: &mut Vec<u8>) {
         self.held += more.len();
-        let block = self.blocks.get_mut(number as usize).and_then(Option::as_mut);
-        let Some(writing) = block else { return };
+        let Some(Some(writing)) = self.blocks.get_mut(number as usize) else { return };
         let is_open = std::mem::replace(&mut writing.part_open, true);
         let at = (number as usize, *writing);
         if !is_open {

@@ -76,7 +76,7 @@ pub(super) fn is_mute(name: &str, value: &Value) -> bool {
 /// Members of an answer that repeat the request, or that say nothing but how things stand, as they are
 /// where the request said nothing.
 pub(super) fn echo() -> Map<String, Value> {
-    let echo = json!({
+    json::into_members(json!({
         "object": "response", "background": false, "completed_at": null, "error": null,
         "frequency_penalty": 0, "incomplete_details": null, "instructions": null, "max_output_tokens": null,
         "max_tool_calls": null, "metadata": {}, "parallel_tool_calls": true, "presence_penalty": 0,
@@ -85,15 +85,11 @@ pub(super) fn echo() -> Map<String, Value> {
         "service_tier": "default", "store": false, "temperature": 1.0,
         "text": { "format": { "type": "text" } }, "tool_choice": "auto", "tools": [], "top_logprobs": 0,
         "top_p": 1.0, "truncation": "disabled", "user": null,
-    });
-    if let Value::Object(echo) = echo { echo } else { Map::new() }
+    }))
 }
 
 /// More of them, which not every server has.
-#[rustfmt::skip]
-pub(super) const ALSO_ECHO: &[&str] = &[
-    "billing", "frequency_penalty", "output_text", "presence_penalty", "prompt_cache_retention", "tool_usage",
-];
+pub(super) const ALSO_ECHO: &[&str] = &["billing", "output_text", "prompt_cache_retention", "tool_usage"];
 
 /// Why an answer stopped, by its status and the reason in `incomplete_details`:
 /// <https://platform.openai.com/docs/api-reference/responses/object>

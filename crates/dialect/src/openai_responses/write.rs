@@ -19,6 +19,7 @@ type Members = Map<String, Value>;
 pub(super) use crate::openai::fault;
 
 const NO_PLACE: &str = "the Responses API takes no such content here";
+
 /// Writes a request. One that was read from this dialect is written as it was. One of another asks the
 /// provider to keep nothing, and to seal its thoughts so that they can come back.
 pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>> {
