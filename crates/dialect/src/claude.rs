@@ -103,12 +103,12 @@ pub(crate) fn fit_reasoning(
 
 /// Another dialect's wishes without what is refused or has no member; one that asks for nothing is no loss.
 /// Temperatures end at 1. A model that thinks takes no other, and newer models take either a temperature or
-/// `top_p`, of which 1 is the same as none.
-pub(crate) fn fit_sampling(request: &Request, thinks: bool, notes: &mut Notes) -> Sampling {
+/// `top_p` (`either`), of which 1 is the same as none.
+pub(crate) fn fit_sampling(request: &Request, thinks: bool, either: bool, notes: &mut Notes) -> Sampling {
     let wish = &request.sampling;
     let number = |number: &Option<Number>| number.as_ref().and_then(Number::as_f64).unwrap_or(1.0);
     let (temperature, top_p) = (number(&wish.temperature), number(&wish.top_p));
-    let both = wish.temperature.is_some() && !thinks;
+    let both = either && wish.temperature.is_some() && !thinks;
     let is_blank = |word: &String| word.trim().is_empty();
     let rows = [
         ("temperature", thinks && temperature != 1.0, "a model that thinks takes only 1"),

@@ -2,7 +2,7 @@
 
 use crate::{
     Carried, DialectId, Losses,
-    canon::{At, Block, Extra, Request, Role, Tool, Turn},
+    canon::{At, Block, Extra, Kind, Request, Role, Tool, Turn},
     json,
 };
 use serde_json::{Map, Value};
@@ -15,6 +15,26 @@ pub(crate) const FOREIGN: &str = "only another API knows this";
 pub(crate) const NO_CACHE: &str = "the target's API has no cache hints";
 /// Why thoughts are lost.
 pub(crate) const NO_THOUGHTS: &str = "thoughts return only to the API that sealed them";
+
+/// Where a block is written, in dialects whose results are blocks of the user's: it decides what they accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    System,
+    User,
+    Assistant,
+    ToolResult,
+}
+
+impl Place {
+    pub(crate) fn takes(self, kind: &Kind) -> bool {
+        match kind {
+            Kind::Text(_) | Kind::Refusal(_) | Kind::Opaque { .. } => true,
+            Kind::Image(_) | Kind::File(_) => matches!(self, Place::User | Place::ToolResult),
+            Kind::ToolUse { .. } | Kind::Reasoning { .. } => self == Place::Assistant,
+            Kind::Audio(_) | Kind::ToolResult { .. } => self == Place::User,
+        }
+    }
+}
 
 /// What is known while one body is written.
 #[derive(Debug)]
@@ -64,6 +84,12 @@ impl Notes {
         for name in extra.lost_to(self.me) {
             self.losses.note(format!("{pointer}/{}", json::escaped(name)), NO_MEMBER);
         }
+    }
+
+    /// Writes back what the reader left, or notes that it is lost.
+    pub(crate) fn rest(&mut self, extra: &Extra, pointer: &str, into: &mut Map<String, Value>) {
+        [extra.form(self.me), extra.of(self.me)].into_iter().for_each(|members| json::add(into, members));
+        self.extra(extra, pointer);
     }
 
     /// Notes what a block loses beside what it says, where the dialect has no cache hints. The seal on words or

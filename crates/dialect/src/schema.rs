@@ -67,6 +67,18 @@ fn allow_null(schema: &mut Map<String, Value>) {
     }
 }
 
+/// The schema of a tool, which must be that of an object; other APIs let `type` be left out, and all of it.
+#[must_use]
+pub fn of_object(schema: Option<Value>) -> Value {
+    match schema {
+        Some(Value::Object(mut schema)) => {
+            schema.entry("type").or_insert_with(|| json!("object"));
+            Value::Object(schema)
+        }
+        _ => json!({"type": "object", "properties": {}}),
+    }
+}
+
 /// What Claude keeps to, word by word:
 /// <https://docs.anthropic.com/en/docs/build-with-claude/structured-outputs#json-schema-limitations>
 #[rustfmt::skip]

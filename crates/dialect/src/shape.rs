@@ -3,7 +3,7 @@
 use crate::{
     Fault, FaultKind, Reader, Sink,
     canon::{At, Block, Kind, Message, Role},
-    frame::sse::{Frame, Frames},
+    frame::{Frames, Framing, sse::Frame},
     json,
 };
 use memchr::memchr;
@@ -13,11 +13,11 @@ use std::borrow::Cow;
 
 /// Makes a dialect of its rooms: `read` has `request` and `response`, `write` has those and `fault`, `wire`
 /// has `meter`, `stream` has `StreamReader`, `StreamWriter`, `StreamGlance` and `fault`. `paths` says where its operations live. Where `names`
-/// are given, things are called otherwise here; `counts` says how a request to count tokens is read and how
-/// it is answered.
+/// are given, things are called otherwise here; `framing` is that of streams that are no server-sent events;
+/// `counts` says how a request to count tokens is read and how it is answered.
 macro_rules! dialect {
     ($(#[$doc:meta])* $name:ident = $id:path; paths = { $($paths:tt)* }; $(names = $names:path;)?
-        $(counts = $count:path, $answer:literal;)?) => {
+        $(framing = $framing:path;)? $(counts = $count:path, $answer:literal;)?) => {
         $(#[$doc])*
         pub(crate) struct $name;
 
@@ -91,6 +91,10 @@ macro_rules! dialect {
                 }
             )?
 
+            $(fn framing(&self) -> crate::frame::Framing {
+                $framing
+            })?
+
             $(fn names(&self) -> &'static [(&'static str, &'static str)] {
                 $names
             })?
@@ -101,6 +105,9 @@ pub(crate) use dialect;
 
 /// What a reader knows of an answer that comes event by event.
 pub(crate) trait Reading: Default {
+    /// What the stream is made of.
+    const FRAMING: Framing = Framing::Sse;
+
     /// Takes the next event.
     fn frame(&mut self, frame: Frame<'_>, sink: &mut Sink) -> Result<(), Fault>;
 
@@ -109,10 +116,16 @@ pub(crate) trait Reading: Default {
 }
 
 /// Reads a stream of events.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Framed<S> {
     frames: Frames,
     state: S,
+}
+
+impl<S: Reading> Default for Framed<S> {
+    fn default() -> Self {
+        Framed { frames: S::FRAMING.frames(), state: S::default() }
+    }
 }
 
 impl<S: Reading> Reader for Framed<S> {

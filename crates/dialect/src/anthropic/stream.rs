@@ -10,7 +10,7 @@ use crate::{
     canon::{Block, BlockStart, Delta, Event, Extra, InOrder, Kind, Request, Stop, StopReason, Usage},
     error_body,
     frame::sse::Frame,
-    json,
+    json::{self, into_members as members},
     limits::{PARTS_MAX, STREAM_HELD_MAX},
     pen::{NO_MEMBER, Notes},
     shape::{Framed, Reading, cut, event_name, invalid},
@@ -482,10 +482,6 @@ impl StreamWriter {
         event(out, "message_stop", Members::new());
         self.ended = true;
     }
-}
-
-fn members(json: Value) -> Members {
-    if let Value::Object(members) = json { members } else { Members::new() }
 }
 
 /// One event: its name stands in the `event` line and in the data, and official clients need both.

@@ -12,7 +12,8 @@ use crate::{
     },
     claude,
     json::{self, object, put},
-    pen::{FOREIGN, NO_MEMBER, NO_THOUGHTS, Notes},
+    pen::{FOREIGN, NO_MEMBER, NO_THOUGHTS, Notes, Place},
+    schema,
 };
 use serde_json::{Map, Value, json};
 
@@ -35,7 +36,7 @@ pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>
     let choice = pen.tool_choice(request, thinks, !tools.is_empty());
     let sampling = match pen.notes.own {
         true => request.sampling.clone(),
-        false => claude::fit_sampling(request, thinks, &mut pen.notes),
+        false => claude::fit_sampling(request, thinks, true, &mut pen.notes),
     };
     let mut body = object([
         ("model", json!(target.model)),
@@ -53,13 +54,8 @@ pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>
         ("metadata", request.user.as_ref().map_or(Value::Null, |user| json!({ "user_id": user }))),
         ("stream", json!(request.stream)),
     ]);
-    pen.extra(&request.extra, "", &mut body);
+    pen.notes.rest(&request.extra, "", &mut body);
     pen.notes.body(body, request.from)
-}
-
-/// Writes back what the reader left.
-fn restore(extra: &Extra, into: &mut Members) {
-    [extra.form(ID), extra.of(ID)].into_iter().for_each(|members| json::add(into, members));
 }
 
 fn is(block: &Value, kinds: &[&str]) -> bool {
@@ -92,27 +88,6 @@ fn content(plain: bool, blocks: Vec<Value>) -> Value {
             only.get("text").cloned().unwrap_or_default()
         }
         _ => Value::Array(blocks),
-    }
-}
-
-/// Where a block is written: it decides what the API accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    System,
-    User,
-    Assistant,
-    ToolResult,
-}
-
-impl Place {
-    fn takes(self, kind: &Kind) -> bool {
-        match kind {
-            Kind::Text(_) | Kind::Refusal(_) | Kind::Opaque { .. } => true,
-            Kind::Image(_) | Kind::File(_) => matches!(self, Place::User | Place::ToolResult),
-            Kind::ToolUse { .. } | Kind::Reasoning { .. } => self == Place::Assistant,
-            Kind::ToolResult { .. } => self == Place::User,
-            Kind::Audio(_) => false,
-        }
     }
 }
 
@@ -157,7 +132,7 @@ impl Pen {
         };
         self.notes.turn(turn);
         let mut extra = Members::new();
-        restore(&turn.extra, &mut extra);
+        json::add(&mut extra, turn.extra.of(ID));
         Said { role, plain: turn.plain, blocks: self.blocks(&turn.blocks, place), extra, at: turn.at }
     }
 
@@ -219,7 +194,7 @@ impl Pen {
         }
         put(&mut json, "cache_control", block.cache.as_ref().map(Cache::json));
         let pointer = self.notes.pointer(block, "");
-        self.extra(&block.extra, &pointer, &mut json);
+        self.notes.rest(&block.extra, &pointer, &mut json);
         Some(Value::Object(json))
     }
 
@@ -294,12 +269,6 @@ impl Pen {
         })
     }
 
-    /// Writes back what the reader left, or notes that it is lost.
-    fn extra(&mut self, extra: &Extra, pointer: &str, into: &mut Members) {
-        restore(extra, into);
-        self.notes.extra(extra, pointer);
-    }
-
     fn tool(&mut self, tool: &Tool, index: usize) -> Option<Value> {
         if let Some((dialect, json)) = &tool.native {
             return self.notes.native(*dialect, json, &format!("/tools/{index}"));
@@ -308,24 +277,12 @@ impl Pen {
         let mut json = object([
             ("name", json!(tool.name)),
             ("description", json!(tool.description)),
-            ("input_schema", self.schema(schema)),
+            ("input_schema", if self.notes.own { json!(schema) } else { schema::of_object(schema) }),
             ("strict", json!(strict)),
             ("cache_control", tool.cache.as_ref().map(Cache::json).unwrap_or_default()),
         ]);
-        self.extra(&tool.extra, &format!("/tools/{index}"), &mut json);
+        self.notes.rest(&tool.extra, &format!("/tools/{index}"), &mut json);
         Some(Value::Object(json))
-    }
-
-    /// The schema, which must be that of an object; other APIs let `type` be left out, and all of it.
-    fn schema(&self, schema: Option<Value>) -> Value {
-        match schema.unwrap_or_default() {
-            as_it_is if self.notes.own => as_it_is,
-            Value::Object(mut schema) => {
-                schema.entry("type").or_insert_with(|| json!("object"));
-                Value::Object(schema)
-            }
-            _ => json!({ "type": "object", "properties": {} }),
-        }
     }
 
     fn tool_choice(&mut self, request: &Request, thinks: bool, tools: bool) -> Value {
@@ -415,11 +372,11 @@ pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
             pen.notes.losses.note("/logprobs", NO_MEMBER);
         }
         body.insert("content".to_owned(), Value::Array(content));
-        pen.extra(&choice.extra, "", &mut body);
+        pen.notes.rest(&choice.extra, "", &mut body);
         stop = choice.stop.as_ref();
     }
     body.extend(stopped(stop, called, refused));
-    pen.extra(&message.extra, "", &mut body);
+    pen.notes.rest(&message.extra, "", &mut body);
     Carried { value: json::bytes(&Value::Object(body)), losses: pen.notes.losses }
 }
 

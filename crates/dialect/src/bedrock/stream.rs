@@ -7,15 +7,17 @@
 use super::{
     read,
     wire::{self, Family, ME},
-    write::{self, Pen, Place},
+    write::{self, Pen},
 };
 use crate::{
-    Fault, FaultKind, Glance, Losses, Reader, Seen, Sink, Writer,
-    canon::{BlockStart, Delta, Event, Extra, Seal, Stop, Usage},
+    Fault, Glance, Losses, Seen, Sink, Writer,
+    canon::{BlockStart, Delta, Event, Extra, InOrder, Request, Seal, Stop, Usage},
     error_body,
-    frame::{aws, sse::Frame},
-    json,
+    frame::{Framing, aws, sse::Frame},
+    json::{self, into_members as members, take_text},
     limits::{PARTS_MAX, STREAM_HELD_MAX},
+    pen::{NO_MEMBER, Notes, Place},
+    shape::{Framed, Reading, cut, invalid},
 };
 use memchr::memmem;
 use serde_json::{Map, Value, json};
@@ -24,32 +26,10 @@ use std::{collections::BTreeMap, mem};
 type Members = Map<String, Value>;
 
 /// Reads a provider's stream.
-#[derive(Default)]
-pub(super) struct EventReader {
-    frames: aws::Frames,
-    state: Reading,
-}
-
-impl Reader for EventReader {
-    fn feed(&mut self, bytes: &[u8], sink: &mut Sink) -> Result<(), Fault> {
-        self.frames.feed(bytes, &mut |frame| self.state.frame(&frame, sink))
-    }
-
-    fn finish(&mut self, sink: &mut Sink) -> Result<(), Fault> {
-        self.frames.finish()?;
-        if !self.state.finished {
-            let words = "the provider's stream ended before `messageStop`";
-            return Err(Fault::new(FaultKind::UpstreamTruncated, words));
-        }
-        if !mem::replace(&mut self.state.ended, true) {
-            sink.events.push(Event::End);
-        }
-        Ok(())
-    }
-}
+pub(super) type StreamReader = Framed<ReadState>;
 
 #[derive(Default)]
-struct Reading {
+pub(super) struct ReadState {
     started: bool,
     finished: bool,
     ended: bool,
@@ -68,8 +48,10 @@ struct Open {
     signature: String,
 }
 
-impl Reading {
-    fn frame(&mut self, frame: &Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
+impl Reading for ReadState {
+    const FRAMING: Framing = Framing::Aws;
+
+    fn frame(&mut self, frame: Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
         let name = String::from_utf8_lossy(frame.event);
         let mut data = match serde_json::from_slice(frame.data) {
             _ if self.ended => return Ok(()),
@@ -102,6 +84,18 @@ impl Reading {
         Ok(())
     }
 
+    fn end(&mut self, sink: &mut Sink) -> Result<(), Fault> {
+        if !self.finished {
+            return Err(cut("`messageStop`"));
+        }
+        if !mem::replace(&mut self.ended, true) {
+            sink.events.push(Event::End);
+        }
+        Ok(())
+    }
+}
+
+impl ReadState {
     fn block_start(&mut self, index: u64, mut start: Members, sink: &mut Sink) {
         self.block_stop(index, sink);
         let mut call = inner(&mut start, "toolUse");
@@ -110,7 +104,7 @@ impl Reading {
         if self.finished || is_theirs {
             sink.losses.note(format!("/content/{index}"), "a block that a stream has no room for");
         } else if !call.is_empty() {
-            let [id, name] = ["toolUseId", "name"].map(|name| text(&mut call, name));
+            let [id, name] = ["toolUseId", "name"].map(|name| take_text(&mut call, name));
             self.begin(index, BlockStart::ToolUse { id, name }, sink);
         }
     }
@@ -143,7 +137,7 @@ impl Reading {
         } else if delta.contains_key("reasoningContent") {
             self.thought(index, inner(&mut delta, "reasoningContent"), sink);
         } else if let (true, Some((number, BlockStart::ToolUse { .. }))) = (is_call, open) {
-            say(number, Delta::Input(text(&mut inner(&mut delta, "toolUse"), "input")), sink);
+            say(number, Delta::Input(take_text(&mut inner(&mut delta, "toolUse"), "input")), sink);
         } else if let (false, Some((number, _))) = (is_call, open) {
             // Citations, and what is yet to come.
             let json = members(json!({"contentBlockIndex": number, "delta": delta}));
@@ -161,8 +155,8 @@ impl Reading {
             return self.block_stop(index, sink);
         }
         let number = self.block(index, BlockStart::Reasoning, sink);
-        say(number, Delta::Text(text(&mut thought, "text")), sink);
-        let more = text(&mut thought, "signature");
+        say(number, Delta::Text(take_text(&mut thought, "text")), sink);
+        let more = take_text(&mut thought, "signature");
         self.held += more.len();
         if let Some(open) = self.open.get_mut(&index) {
             open.signature.push_str(&more);
@@ -182,16 +176,15 @@ impl Reading {
             self.block_stop(index, sink);
         }
         if !mem::replace(&mut self.finished, true) {
-            let stop = wire::read_stop(&text(&mut data, "stopReason"));
+            let stop = wire::read_stop(&take_text(&mut data, "stopReason"));
             sink.events.push(Event::Finish { choice: 0, stop });
             opaque("messageStop", data, sink);
         }
     }
 
     fn metadata(&mut self, mut data: Members, sink: &mut Sink) {
-        sink.events.extend(usage_of(&mut data).map(Event::Usage));
-        // How the answer came about is no loss.
-        ["metrics", "performanceConfig", "serviceTier"].iter().for_each(|name| drop(data.remove(*name)));
+        sink.events.extend(wire::usage_of(&mut data).map(Event::Usage));
+        wire::DIAGNOSIS.iter().for_each(|name| drop(data.remove(*name)));
         opaque("metadata", data, sink);
         if self.finished {
             self.ended = true;
@@ -216,7 +209,7 @@ fn say(block: u32, delta: Delta, sink: &mut Sink) {
 }
 
 fn too_much() -> Fault {
-    read::invalid(format!(
+    invalid(format!(
         "the provider's stream holds back more than {STREAM_HELD_MAX} bytes, or has more than {PARTS_MAX} blocks"
     ))
 }
@@ -225,30 +218,15 @@ fn inner(data: &mut Members, name: &str) -> Members {
     data.remove(name).map(members).unwrap_or_default()
 }
 
-fn members(json: Value) -> Members {
-    if let Value::Object(members) = json { members } else { Members::new() }
-}
-
-fn text(members: &mut Members, name: &str) -> String {
-    if let Some(Value::String(text)) = members.remove(name) { text } else { String::new() }
-}
-
-/// Takes the usage out of an answer or an event.
-pub(super) fn usage_of(data: &mut Members) -> Option<Usage> {
-    if let Some(Value::Object(usage)) = data.remove("usage") { Some(wire::read_usage(usage)) } else { None }
-}
-
 /// Writes a stream for a caller. Its clients know one open block at a time, so what comes of another block
 /// meanwhile waits.
 #[derive(Default)]
-pub(super) struct EventWriter {
+pub(super) struct StreamWriter {
     /// The events come from this dialect, so its own words may stand.
     own: bool,
-    /// The block that is being written.
+    order: InOrder,
+    /// The block that is being told.
     open: Option<Block>,
-    /// What came of other blocks, by their numbers, and how many bytes it is.
-    waiting: BTreeMap<u32, Vec<Event>>,
-    held: usize,
     /// Number of the next block in the caller's stream.
     next: u32,
     called: bool,
@@ -261,24 +239,30 @@ pub(super) struct EventWriter {
 }
 
 struct Block {
-    number: u32,
     start: BlockStart,
     /// Its number in the caller's stream, once something of it is written.
     index: Option<u32>,
 }
 
-impl Writer for EventWriter {
+impl StreamWriter {
+    /// For a caller of whose request nothing must be known.
+    pub(super) fn new(_request: &Request) -> Self {
+        StreamWriter::default()
+    }
+}
+
+impl Writer for StreamWriter {
     fn write(&mut self, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
         match event {
             _ if self.ended => {}
             Event::Start { extra, .. } => {
                 self.own = extra.form(ME).is_some();
-                extra.lost_to(ME).for_each(|name| losses.note(format!("/{name}"), write::NO_MEMBER));
+                extra.lost_to(ME).for_each(|name| losses.note(format!("/{name}"), NO_MEMBER));
                 frame(out, "messageStart", &json!({"role": "assistant"}));
             }
             Event::Finish { choice: 0, stop } => self.stop = Some(stop.clone()),
             Event::Usage(usage) => self.usage = Some(usage.clone()),
-            Event::Logprobs { .. } => losses.note("/logprobs", write::NO_MEMBER),
+            Event::Logprobs { .. } => losses.note("/logprobs", NO_MEMBER),
             Event::End => self.end(out),
             _ => match (block_of(event), event) {
                 (Some(number), _) => self.take(number, event, out, losses),
@@ -309,38 +293,26 @@ fn block_of(event: &Event) -> Option<u32> {
     }
 }
 
-impl EventWriter {
+impl StreamWriter {
     fn take(&mut self, number: u32, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
-        if self.open.as_ref().is_some_and(|open| open.number != number) {
-            self.held += match event {
-                Event::Delta { delta: Delta::Text(text) | Delta::Input(text), .. } => text.len(),
-                Event::Opaque { json, .. } => json.to_string().len(),
-                _ => 0,
-            };
-            self.waiting.entry(number).or_default().push(event.clone());
-            if self.held > STREAM_HELD_MAX || self.waiting.len() > PARTS_MAX {
-                self.fault(&too_much(), out);
-            }
-            return;
+        for event in self.order.take(number, event.clone()) {
+            self.tell(&event, out, losses);
         }
-        self.write_event(number, event, out, losses);
-        while self.open.is_none()
-            && let Some((number, events)) = self.waiting.pop_first()
-        {
-            events.iter().for_each(|event| self.write_event(number, event, out, losses));
+        if self.order.held() > STREAM_HELD_MAX || self.order.waiting() > PARTS_MAX {
+            self.fault(&too_much(), out);
         }
     }
 
-    fn write_event(&mut self, number: u32, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
+    fn tell(&mut self, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
         match event {
             Event::BlockStart { start, .. } => {
                 self.called |= matches!(start, BlockStart::ToolUse { .. });
                 self.refused |= *start == BlockStart::Refusal;
-                self.open = Some(Block { number, start: start.clone(), index: None });
+                self.open = Some(Block { start: start.clone(), index: None });
                 if let BlockStart::Whole(whole) = start {
-                    let mut pen = Pen::new(self.own, true, Family::Other);
+                    let mut pen = Pen::new(Notes::answer(ME, self.own), Family::Other);
                     let taken = pen.block(whole, Place::Assistant).and_then(taken_apart);
-                    losses.absorb(pen.losses);
+                    losses.absorb(pen.notes.losses);
                     taken.into_iter().for_each(|(start, piece)| self.say(start, &piece, out));
                 }
             }
@@ -364,7 +336,7 @@ impl EventWriter {
             Delta::Seal(seal) => {
                 // Another API's seal on words or a call stands before them, as a block of its own.
                 let open = self.open.take();
-                self.open = Some(Block { number: 0, start: BlockStart::Reasoning, index: None });
+                self.open = Some(Block { start: BlockStart::Reasoning, index: None });
                 self.say(None, &sealed(seal), out);
                 self.block_stop(out);
                 self.open = open;
@@ -462,13 +434,13 @@ pub(super) fn fault(fault: &Fault) -> Vec<u8> {
 
 /// Looks at a stream that is relayed. Pieces of blocks, which are nearly all of it, cost one comparison.
 #[derive(Default)]
-pub(super) struct EventGlance {
+pub(super) struct StreamGlance {
     seen: Seen,
     /// The last event has passed.
     over: bool,
 }
 
-impl Glance for EventGlance {
+impl Glance for StreamGlance {
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Fault> {
         match frame.event {
             _ if self.over => {}
@@ -477,7 +449,7 @@ impl Glance for EventGlance {
             b"contentBlockStart" => self.seen.content |= memmem::find(frame.data, b"\"toolUse\"").is_some(),
             b"messageStop" => self.seen.ended = true,
             b"metadata" => {
-                self.seen.usage = usage_of(&mut parsed(frame.data)).or(self.seen.usage.take());
+                self.seen.usage = wire::usage_of(&mut parsed(frame.data)).or(self.seen.usage.take());
                 self.over = self.seen.ended;
             }
             b"error" => return Err(error_body::read(200, frame.data)),
