@@ -46,6 +46,11 @@ pub(crate) fn read_effort(word: &str) -> Effort {
     Effort::of_word(EFFORTS, word)
 }
 
+/// The thinking budget that stands for an effort, in tokens; 0 where we know none.
+pub(crate) fn budget(effort: &Effort) -> u64 {
+    effort.row(EFFORTS).map_or(0, |(_, budget)| budget)
+}
+
 /// Writes `thinking` and `output_config.effort`, each `null` where it is not said.
 pub(crate) fn write_thinking(reasoning: Option<&Reasoning>) -> (Value, Value) {
     let word = |effort: &Effort| match effort {
@@ -82,7 +87,7 @@ pub(crate) fn fit_reasoning(
         Some(Reasoning::Budget(0)) => return (limit, Some(Reasoning::Off)),
         Some(Reasoning::Adaptive(_)) => None,
         Some(Reasoning::Budget(budget)) => Some(*budget),
-        Some(Reasoning::Effort(effort)) => Some(effort.row(EFFORTS).map_or(0, |(_, budget)| budget)),
+        Some(Reasoning::Effort(effort)) => Some(budget(effort)),
     };
     let most = target.max_output.unwrap_or(u64::MAX);
     let why = match budget {

@@ -1,10 +1,12 @@
 //! How a dialect is put together: what all of them have in common, whatever their words.
 
 use crate::{
-    Fault, FaultKind, Reader, Sink,
-    canon::{At, Block, Kind, Message, Role},
+    DialectId, Fault, FaultKind, Losses, Reader, Sink,
+    canon::{At, Block, BlockStart, Event, InOrder, Kind, Message, Role, Stop, Usage},
     frame::{Frames, Framing, sse::Frame},
     json,
+    limits::{PARTS_MAX, STREAM_HELD_MAX},
+    pen::{FOREIGN, NO_MEMBER, ONE_ANSWER},
 };
 use memchr::memchr;
 use serde::{Deserialize, de::IgnoredAny};
@@ -141,6 +143,59 @@ impl<S: Reading> Reader for Framed<S> {
     }
 }
 
+/// What the writer of a stream knows whose clients know one answer, and in it one open block at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Single {
+    order: InOrder,
+    /// The answer calls a tool.
+    pub(crate) called: bool,
+    /// The answer holds words of refusal.
+    pub(crate) refused: bool,
+    pub(crate) stop: Option<Stop>,
+    pub(crate) usage: Option<Usage>,
+}
+
+impl Single {
+    /// Takes an event, and gives those of blocks that may be told now. `piece` is the number of the block that
+    /// an event which only the writer's own dialect (`me`) knows is a piece of.
+    ///
+    /// # Errors
+    /// A fault when more is held back than may be.
+    pub(crate) fn take(
+        &mut self,
+        me: DialectId,
+        event: &Event,
+        piece: Option<u32>,
+        losses: &mut Losses,
+    ) -> Result<Vec<Event>, Fault> {
+        let mut block = piece;
+        match event {
+            Event::BlockStart { choice: 0, block: number, start } => {
+                self.called |= matches!(start, BlockStart::ToolUse { .. });
+                self.refused |= *start == BlockStart::Refusal;
+                block = Some(*number);
+            }
+            Event::Delta { choice: 0, block: number, .. } | Event::BlockStop { choice: 0, block: number } => {
+                block = Some(*number);
+            }
+            Event::Finish { choice: 0, stop } => self.stop = Some(stop.clone()),
+            Event::Usage(usage) => self.usage = Some(usage.clone()),
+            Event::Opaque { dialect, .. } if *dialect != me => losses.note("/opaque", FOREIGN),
+            Event::Logprobs { .. } => losses.note("/logprobs", NO_MEMBER),
+            Event::BlockStart { choice, .. }
+            | Event::Delta { choice, .. }
+            | Event::BlockStop { choice, .. }
+            | Event::Finish { choice, .. } => losses.note(format!("/choices/{choice}"), ONE_ANSWER),
+            Event::Start { .. } | Event::Opaque { .. } | Event::End => {}
+        }
+        let told = block.map(|block| self.order.take(block, event.clone())).unwrap_or_default();
+        match self.order.held() > STREAM_HELD_MAX || self.order.waiting() > PARTS_MAX {
+            true => Err(held_back()),
+            false => Ok(told),
+        }
+    }
+}
+
 /// The event's name, in dialects that have it twice: in the `event` line, where `is_ours` knows it, and as
 /// the `type` in the data, most often first. Some servers leave the one out, and an error may tell nothing
 /// but itself.
@@ -221,6 +276,13 @@ pub(crate) fn invalid(message: impl Into<String>) -> Fault {
 /// The fault for an answer that holds more than `max` of something.
 pub(crate) fn over(what: &str, max: usize) -> Fault {
     invalid(format!("the provider's answer holds more than {max} {what}"))
+}
+
+/// The fault for a stream of which more is held back than may be.
+pub(crate) fn held_back() -> Fault {
+    invalid(format!(
+        "the provider's stream holds back more than {STREAM_HELD_MAX} bytes, or has more than {PARTS_MAX} blocks"
+    ))
 }
 
 /// The fault for a stream that ended too soon.

@@ -7,13 +7,13 @@ use super::{
 };
 use crate::{
     Fault, Glance, Losses, Seen, Sink, Writer,
-    canon::{Block, BlockStart, Delta, Event, Extra, InOrder, Kind, Request, Stop, StopReason, Usage},
+    canon::{Block, BlockStart, Delta, Event, Extra, Kind, Request, Stop, StopReason, Teller},
     error_body,
     frame::sse::Frame,
     json::{self, into_members as members},
     limits::{PARTS_MAX, STREAM_HELD_MAX},
     pen::{NO_MEMBER, Notes},
-    shape::{Framed, Reading, cut, event_name, invalid},
+    shape::{Framed, Reading, Single, cut, event_name, held_back},
 };
 use memchr::memmem;
 use serde_json::{Map, Value, json};
@@ -31,8 +31,7 @@ pub(super) struct ReadState {
     ended: bool,
     /// Blocks that have begun and not stopped, by Anthropic's `index`.
     open: BTreeMap<u64, Open>,
-    /// Number of the next block in canonical form.
-    next: u32,
+    teller: Teller,
     usage: UsageSoFar,
     /// Bytes that were held back, of all blocks together.
     held: usize,
@@ -78,7 +77,7 @@ impl Reading for ReadState {
             _ => sink.events.push(Event::Opaque { dialect: ID, json: Value::Object(data) }),
         }
         if self.held > STREAM_HELD_MAX || self.open.len() > PARTS_MAX {
-            return Err(too_much("holds more in open blocks"));
+            return Err(held_back());
         }
         Ok(())
     }
@@ -128,21 +127,14 @@ impl ReadState {
             }
             _ => return sink.losses.note(pointer, "a block that no answer has"),
         };
-        let number = self.begin(start, sink);
-        first.into_iter().for_each(|first| say(number, first, sink));
+        let number = self.teller.begin(start, &mut sink.events);
+        first.into_iter().for_each(|first| self.teller.piece(number, first, &mut sink.events));
         self.open.insert(index, Open::Told { number, kind, last });
         // An empty list of citations is filled by pieces.
         let says = |value: &Value| !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty());
         for (name, _) in extra.of(ID).into_iter().flatten().filter(|(_, value)| says(value)) {
             sink.losses.note(format!("{pointer}/{name}"), "the start of a block has no room for it");
         }
-    }
-
-    fn begin(&mut self, start: BlockStart, sink: &mut Sink) -> u32 {
-        let number = self.next;
-        self.next = self.next.saturating_add(1);
-        sink.events.push(Event::BlockStart { choice: 0, block: number, start });
-        number
     }
 
     fn delta(&mut self, index: u64, mut delta: Members, sink: &mut Sink) {
@@ -153,10 +145,12 @@ impl ReadState {
         match open {
             Open::Told { number, kind, last } => match (kind.as_str(), word.as_str()) {
                 ("text", "text_delta") => {
-                    say(*number, Delta::Text(json::take_text(&mut delta, "text")), sink);
+                    let more = Delta::Text(json::take_text(&mut delta, "text"));
+                    self.teller.piece(*number, more, &mut sink.events);
                 }
                 ("thinking", "thinking_delta") => {
-                    say(*number, Delta::Text(json::take_text(&mut delta, "thinking")), sink);
+                    let more = Delta::Text(json::take_text(&mut delta, "thinking"));
+                    self.teller.piece(*number, more, &mut sink.events);
                 }
                 ("thinking", "signature_delta") => {
                     let more = json::take_text(&mut delta, "signature");
@@ -169,7 +163,7 @@ impl ReadState {
                 ("tool_use", "input_json_delta") => {
                     let more = json::take_text(&mut delta, "partial_json");
                     *last = last.take().filter(|_| more.is_empty());
-                    say(*number, Delta::Input(more), sink);
+                    self.teller.piece(*number, Delta::Input(more), &mut sink.events);
                 }
                 // Citations, and what is yet to come.
                 _ => {
@@ -192,7 +186,7 @@ impl ReadState {
         let number = match self.open.remove(&index) {
             None => return,
             Some(Open::Told { number, last, .. }) => {
-                last.into_iter().for_each(|last| say(number, last, sink));
+                last.into_iter().for_each(|last| self.teller.piece(number, last, &mut sink.events));
                 number
             }
             Some(Open::Whole { mut block, input }) => {
@@ -200,7 +194,7 @@ impl ReadState {
                     block.insert("input".to_owned(), input);
                 }
                 let whole = Block::new(Kind::Opaque { dialect: ID, json: Value::Object(block) });
-                self.begin(BlockStart::Whole(Box::new(whole)), sink)
+                self.teller.begin(BlockStart::Whole(Box::new(whole)), &mut sink.events)
             }
         };
         sink.events.push(Event::BlockStop { choice: 0, block: number });
@@ -242,18 +236,8 @@ impl ReadState {
     }
 }
 
-fn too_much(what: &str) -> Fault {
-    invalid(format!("the provider's stream {what} than {STREAM_HELD_MAX} bytes or {PARTS_MAX} blocks"))
-}
-
 fn index(data: &Members) -> u64 {
     data.get("index").and_then(Value::as_u64).unwrap_or(0)
-}
-
-/// Tells a piece of a block, if there is anything in it.
-fn say(number: u32, delta: Delta, sink: &mut Sink) {
-    let empty = matches!(&delta, Delta::Text(text) | Delta::Input(text) if text.is_empty());
-    sink.events.extend((!empty).then_some(Event::Delta { choice: 0, block: number, delta }));
 }
 
 /// Adds a piece to a block that only Anthropic knows: text to text, list to list.
@@ -274,15 +258,11 @@ pub(super) struct StreamWriter {
     model: String,
     /// `message_start`, held until the next event, as usage may come right behind it.
     start: Option<Members>,
-    usage: Option<Usage>,
-    order: InOrder,
+    told: Single,
     /// The block that is being told.
     open: Option<Telling>,
     /// Index of the next block in the caller's stream.
     next: u32,
-    called: bool,
-    refused: bool,
-    stop: Option<Stop>,
     /// What our own dialect has put into `message_delta` beside stop reason and usage.
     last: Members,
     ended: bool,
@@ -308,42 +288,17 @@ impl Writer for StreamWriter {
         match event {
             _ if self.ended => return,
             Event::Start { id, model, extra, .. } => return self.begin(id, model, extra, losses),
-            Event::Usage(usage) => return self.usage = Some(usage.clone()),
+            Event::Usage(_) => {}
             _ => self.message_start(out),
         }
-        let mut block = None;
-        match event {
-            Event::BlockStart { choice: 0, block: number, start } => {
-                self.called |= matches!(start, BlockStart::ToolUse { .. });
-                self.refused |= *start == BlockStart::Refusal;
-                block = Some(*number);
-            }
-            Event::Delta { choice: 0, block: number, .. } | Event::BlockStop { choice: 0, block: number } => {
-                block = Some(*number);
-            }
-            Event::Finish { choice: 0, stop } => self.stop = Some(stop.clone()),
-            Event::Opaque { dialect, json: Value::Object(data) } if *dialect == ID => {
-                block = self.opaque(data, out);
-            }
-            Event::Opaque { .. } => losses.note("/opaque", "only another API knows this event"),
-            Event::Logprobs { .. } => losses.note("/logprobs", NO_MEMBER),
-            Event::BlockStart { choice, .. }
-            | Event::Delta { choice, .. }
-            | Event::BlockStop { choice, .. }
-            | Event::Finish { choice, .. } => {
-                losses.note(format!("/choices/{choice}"), "the Messages API has one answer");
-            }
-            Event::Start { .. } | Event::Usage(_) | Event::End => {}
-        }
-        if let Some(block) = block {
-            for event in self.order.take(block, event.clone()) {
-                self.tell(event, out, losses);
-            }
-        }
-        if self.order.held() > STREAM_HELD_MAX || self.order.waiting() > PARTS_MAX {
-            self.fault(&too_much("overlaps more"), out);
-        } else if *event == Event::End {
-            self.end(out);
+        let piece = match event {
+            Event::Opaque { dialect: ID, json: Value::Object(data) } => self.opaque(data, out),
+            _ => None,
+        };
+        match self.told.take(ID, event, piece, losses) {
+            Ok(_) if *event == Event::End => self.end(out),
+            Ok(told) => told.into_iter().for_each(|event| self.tell(event, out, losses)),
+            Err(fault) => self.fault(&fault, out),
         }
     }
 
@@ -369,7 +324,7 @@ impl StreamWriter {
 
     fn message_start(&mut self, out: &mut Vec<u8>) {
         if let Some(mut message) = self.start.take() {
-            message.insert("usage".to_owned(), Value::Object(wire::usage_json(self.usage.as_ref())));
+            message.insert("usage".to_owned(), Value::Object(wire::usage_json(self.told.usage.as_ref())));
             event(out, "message_start", members(json!({ "message": message })));
         }
     }
@@ -475,8 +430,8 @@ impl StreamWriter {
 
     /// The last two events. Usage is held until here, because it may come after the stop reason.
     fn end(&mut self, out: &mut Vec<u8>) {
-        let stop = write::stopped(self.stop.as_ref(), self.called, self.refused);
-        let mut last = members(json!({ "delta": stop, "usage": wire::usage_json(self.usage.as_ref()) }));
+        let stop = write::stopped(self.told.stop.as_ref(), self.told.called, self.told.refused);
+        let mut last = members(json!({ "delta": stop, "usage": wire::usage_json(self.told.usage.as_ref()) }));
         json::add(&mut last, Some(&self.last));
         event(out, "message_delta", last);
         event(out, "message_stop", Members::new());

@@ -74,7 +74,7 @@ fn turn(message: Value, index: u32, pointer: String) -> Result<Turn, Fault> {
     let at = At { turn: Some(index), part: None };
     let mut message = Object::new(message, pointer)?;
     let role = shape::role(&message.need_string("role")?, &[Role::User, Role::Assistant], message.at("role"))
-        .map_err(|fault| fault.hint("instructions stand in `system`"))?;
+        .map_err(|fault| fault.hint("roles are `user` and `assistant`; instructions stand in `system`"))?;
     let pointer = message.at("content");
     let content = message.list("content")?.ok_or_else(|| Fault::bad(&pointer, "`content` is missing"))?;
     let blocks = blocks(content, &pointer, |part| At { part: Some(part), ..at })?;
@@ -115,16 +115,20 @@ pub(super) fn block(value: Value, at: At, pointer: &str) -> Result<Block, Fault>
     };
     let rest = object.rest();
     let mut block = Block { at, extra: Extra::new(ME, rest.clone()), ..Block::new(kind) };
-    if write::own_block(&block).as_ref() != Some(&original) && !is_foreign(&block) {
+    // Thoughts under another API's seal must not be written back.
+    let is_foreign = matches!(&block.kind, Kind::Reasoning { seal: Some(seal), .. } if seal.issuer != ME);
+    if write::own_block(&block).as_ref() != Some(&original) && !is_foreign {
         block.extra = Extra::with_form(ME, rest, original);
     }
     Ok(block)
 }
 
-/// Thoughts under another API's seal, which must not be written back.
-fn is_foreign(block: &Block) -> bool {
-    matches!(&block.kind, Kind::Reasoning { seal: Some(seal), .. } if seal.issuer != ME)
-}
+/// Kinds of blocks that are objects.
+#[rustfmt::skip]
+const HELD: &[&str] = &[
+    "image", "document", "video", "audio", "toolUse", "toolResult", "reasoningContent", "citationsContent",
+    "guardContent",
+];
 
 /// What a block is: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ContentBlock.html>
 fn kind(block: &mut Object, at: At) -> Result<Option<Kind>, Fault> {
@@ -134,23 +138,18 @@ fn kind(block: &mut Object, at: At) -> Result<Option<Kind>, Fault> {
     if let Some(json) = block.take("json") {
         return Ok(Some(Kind::Text(json.to_string())));
     }
-    for name in ["image", "document", "video", "audio"] {
-        if block.peek(name).is_some_and(Value::is_object) {
-            return block.nested(name, |inner| medium(name, inner));
-        }
-    }
     // A tool of the provider's own is no call for the caller.
     let is_theirs = |name: &str| block.peek(name).is_some_and(|inner| inner.get("type").is_some());
     if is_theirs("toolUse") || is_theirs("toolResult") {
         return Ok(None);
     }
-    let held = ["toolUse", "toolResult", "reasoningContent", "citationsContent", "guardContent"];
-    let Some(name) = held.into_iter().find(|name| block.peek(name).is_some()) else { return Ok(None) };
-    block.nested(name, |inner| match name {
+    let Some(name) = HELD.iter().find(|name| block.peek(name).is_some()) else { return Ok(None) };
+    block.nested(name, |inner| match *name {
         "toolUse" => call(inner),
         "toolResult" => result(inner, at),
         "reasoningContent" => thoughts(inner),
         "citationsContent" => cited(inner),
+        "image" | "document" | "video" | "audio" => medium(name, inner),
         _ => Ok(inner.nested("text", |text| text.string("text"))?.map(Kind::Text)),
     })
 }
@@ -359,11 +358,7 @@ fn message(value: Value) -> Result<Message, Fault> {
     })?;
     let blocks = blocks.ok_or_else(|| Fault::bad("/output/message", "`message` is missing"))?;
     let choices = vec![Choice { blocks, stop, ..Choice::new(0) }];
-    Ok(Message { choices, usage, extra: extra(body.rest()), ..Message::new(ME) })
-}
-
-/// What is left of an answer. How it came about is no loss to others.
-fn extra(mut rest: Members) -> Extra {
+    let mut rest = body.rest();
     let diagnosis = wire::DIAGNOSIS.iter().filter_map(|name| rest.shift_remove_entry(*name)).collect();
-    Extra::with_form(ME, rest, diagnosis)
+    Ok(Message { choices, usage, extra: Extra::with_form(ME, rest, diagnosis), ..Message::new(ME) })
 }

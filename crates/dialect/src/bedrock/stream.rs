@@ -11,13 +11,13 @@ use super::{
 };
 use crate::{
     Fault, Glance, Losses, Seen, Sink, Writer,
-    canon::{BlockStart, Delta, Event, Extra, InOrder, Request, Seal, Stop, Usage},
+    canon::{BlockStart, Delta, Event, Extra, Request, Seal, Teller},
     error_body,
     frame::{Framing, aws, sse::Frame},
     json::{self, into_members as members, take_text},
     limits::{PARTS_MAX, STREAM_HELD_MAX},
     pen::{NO_MEMBER, Notes, Place},
-    shape::{Framed, Reading, cut, invalid},
+    shape::{Framed, Reading, Single, cut, held_back},
 };
 use memchr::memmem;
 use serde_json::{Map, Value, json};
@@ -35,8 +35,7 @@ pub(super) struct ReadState {
     ended: bool,
     /// Blocks that have begun and not stopped, by the provider's number.
     open: BTreeMap<u64, Open>,
-    /// Number of the next block in canonical form.
-    next: u32,
+    teller: Teller,
     /// Bytes that were held back, of all blocks together.
     held: usize,
 }
@@ -78,8 +77,8 @@ impl Reading for ReadState {
             "metadata" => self.metadata(data, sink),
             _ => opaque(&name, data, sink),
         }
-        if self.held > STREAM_HELD_MAX || self.next as usize > PARTS_MAX || self.open.len() > PARTS_MAX {
-            return Err(too_much());
+        if self.held > STREAM_HELD_MAX || self.teller.blocks() > PARTS_MAX {
+            return Err(held_back());
         }
         Ok(())
     }
@@ -111,9 +110,7 @@ impl ReadState {
 
     fn begin(&mut self, index: u64, start: BlockStart, sink: &mut Sink) -> u32 {
         self.block_stop(index, sink);
-        let number = self.next;
-        self.next = self.next.saturating_add(1);
-        sink.events.push(Event::BlockStart { choice: 0, block: number, start: start.clone() });
+        let number = self.teller.begin(start.clone(), &mut sink.events);
         self.open.insert(index, Open { number, start, signature: String::new() });
         number
     }
@@ -133,11 +130,12 @@ impl ReadState {
             sink.losses.note(format!("/content/{index}"), "a piece after the end of the answer");
         } else if let Some(Value::String(more)) = delta.remove("text") {
             let block = self.block(index, BlockStart::Text, sink);
-            say(block, Delta::Text(more), sink);
+            self.teller.piece(block, Delta::Text(more), &mut sink.events);
         } else if delta.contains_key("reasoningContent") {
             self.thought(index, inner(&mut delta, "reasoningContent"), sink);
         } else if let (true, Some((number, BlockStart::ToolUse { .. }))) = (is_call, open) {
-            say(number, Delta::Input(take_text(&mut inner(&mut delta, "toolUse"), "input")), sink);
+            let more = Delta::Input(take_text(&mut inner(&mut delta, "toolUse"), "input"));
+            self.teller.piece(number, more, &mut sink.events);
         } else if let (false, Some((number, _))) = (is_call, open) {
             // Citations, and what is yet to come.
             let json = members(json!({"contentBlockIndex": number, "delta": delta}));
@@ -150,12 +148,12 @@ impl ReadState {
     fn thought(&mut self, index: u64, mut thought: Members, sink: &mut Sink) {
         if let Some(Value::String(data)) = thought.remove("redactedContent") {
             let number = self.begin(index, BlockStart::Reasoning, sink);
-            let delta = Delta::Seal(Seal { issuer: ME, data, redacted: true });
-            sink.events.push(Event::Delta { choice: 0, block: number, delta });
+            let seal = Delta::Seal(Seal { issuer: ME, data, redacted: true });
+            self.teller.piece(number, seal, &mut sink.events);
             return self.block_stop(index, sink);
         }
         let number = self.block(index, BlockStart::Reasoning, sink);
-        say(number, Delta::Text(take_text(&mut thought, "text")), sink);
+        self.teller.piece(number, Delta::Text(take_text(&mut thought, "text")), &mut sink.events);
         let more = take_text(&mut thought, "signature");
         self.held += more.len();
         if let Some(open) = self.open.get_mut(&index) {
@@ -165,8 +163,8 @@ impl ReadState {
 
     fn block_stop(&mut self, index: u64, sink: &mut Sink) {
         if let Some(Open { number: block, signature, .. }) = self.open.remove(&index) {
-            let delta = read::seal(&signature).map(Delta::Seal);
-            sink.events.extend(delta.map(|delta| Event::Delta { choice: 0, block, delta }));
+            let seal = read::seal(&signature).map(Delta::Seal);
+            seal.into_iter().for_each(|seal| self.teller.piece(block, seal, &mut sink.events));
             sink.events.push(Event::BlockStop { choice: 0, block });
         }
     }
@@ -202,18 +200,6 @@ fn opaque(name: &str, mut data: Members, sink: &mut Sink) {
     }
 }
 
-/// Tells a piece of a block, if there is anything in it.
-fn say(block: u32, delta: Delta, sink: &mut Sink) {
-    let empty = matches!(&delta, Delta::Text(text) | Delta::Input(text) if text.is_empty());
-    sink.events.extend((!empty).then_some(Event::Delta { choice: 0, block, delta }));
-}
-
-fn too_much() -> Fault {
-    invalid(format!(
-        "the provider's stream holds back more than {STREAM_HELD_MAX} bytes, or has more than {PARTS_MAX} blocks"
-    ))
-}
-
 fn inner(data: &mut Members, name: &str) -> Members {
     data.remove(name).map(members).unwrap_or_default()
 }
@@ -224,15 +210,11 @@ fn inner(data: &mut Members, name: &str) -> Members {
 pub(super) struct StreamWriter {
     /// The events come from this dialect, so its own words may stand.
     own: bool,
-    order: InOrder,
+    told: Single,
     /// The block that is being told.
     open: Option<Block>,
     /// Number of the next block in the caller's stream.
     next: u32,
-    called: bool,
-    refused: bool,
-    stop: Option<Stop>,
-    usage: Option<Usage>,
     /// What our own dialect has put into the last two events.
     last: Members,
     ended: bool,
@@ -253,23 +235,21 @@ impl StreamWriter {
 
 impl Writer for StreamWriter {
     fn write(&mut self, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
-        match event {
-            _ if self.ended => {}
+        let piece = match event {
+            _ if self.ended => return,
             Event::Start { extra, .. } => {
                 self.own = extra.form(ME).is_some();
                 extra.lost_to(ME).for_each(|name| losses.note(format!("/{name}"), NO_MEMBER));
                 frame(out, "messageStart", &json!({"role": "assistant"}));
+                None
             }
-            Event::Finish { choice: 0, stop } => self.stop = Some(stop.clone()),
-            Event::Usage(usage) => self.usage = Some(usage.clone()),
-            Event::Logprobs { .. } => losses.note("/logprobs", NO_MEMBER),
-            Event::End => self.end(out),
-            _ => match (block_of(event), event) {
-                (Some(number), _) => self.take(number, event, out, losses),
-                (None, Event::Opaque { dialect: ME, json: Value::Object(json) }) => self.opaque(json, out),
-                (None, Event::Opaque { .. }) => losses.note("/opaque", "only another API knows this event"),
-                _ => losses.note("/choices", "the Converse API has one answer"),
-            },
+            Event::Opaque { dialect: ME, json: Value::Object(json) } => self.opaque(json, out),
+            _ => None,
+        };
+        match self.told.take(ME, event, piece, losses) {
+            Ok(_) if *event == Event::End => self.end(out),
+            Ok(told) => told.iter().for_each(|event| self.tell(event, out, losses)),
+            Err(fault) => self.fault(&fault, out),
         }
     }
 
@@ -280,34 +260,10 @@ impl Writer for StreamWriter {
     }
 }
 
-/// The number of the block that an event is about.
-fn block_of(event: &Event) -> Option<u32> {
-    match event {
-        Event::BlockStart { choice: 0, block, .. }
-        | Event::Delta { choice: 0, block, .. }
-        | Event::BlockStop { choice: 0, block } => Some(*block),
-        Event::Opaque { dialect: ME, json } => {
-            json.pointer("/contentBlockDelta/contentBlockIndex")?.as_u64()?.try_into().ok()
-        }
-        _ => None,
-    }
-}
-
 impl StreamWriter {
-    fn take(&mut self, number: u32, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
-        for event in self.order.take(number, event.clone()) {
-            self.tell(&event, out, losses);
-        }
-        if self.order.held() > STREAM_HELD_MAX || self.order.waiting() > PARTS_MAX {
-            self.fault(&too_much(), out);
-        }
-    }
-
     fn tell(&mut self, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
         match event {
             Event::BlockStart { start, .. } => {
-                self.called |= matches!(start, BlockStart::ToolUse { .. });
-                self.refused |= *start == BlockStart::Refusal;
                 self.open = Some(Block { start: start.clone(), index: None });
                 if let BlockStart::Whole(whole) = start {
                     let mut pen = Pen::new(Notes::answer(ME, self.own), Family::Other);
@@ -335,8 +291,7 @@ impl StreamWriter {
             Delta::Seal(seal) if thinks => sealed(seal),
             Delta::Seal(seal) => {
                 // Another API's seal on words or a call stands before them, as a block of its own.
-                let open = self.open.take();
-                self.open = Some(Block { start: BlockStart::Reasoning, index: None });
+                let open = self.open.replace(Block { start: BlockStart::Reasoning, index: None });
                 self.say(None, &sealed(seal), out);
                 self.block_stop(out);
                 self.open = open;
@@ -376,23 +331,26 @@ impl StreamWriter {
         }
     }
 
-    /// Writes an event of our own dialect as it stands, or keeps what it adds to the last events.
-    fn opaque(&mut self, json: &Members, out: &mut Vec<u8>) {
+    /// Writes an event of our own dialect as it stands, or keeps what it adds to the last events. A piece of a
+    /// block waits for its turn.
+    fn opaque(&mut self, json: &Members, out: &mut Vec<u8>) -> Option<u32> {
         for (name, data) in json {
             match name.as_str() {
+                "contentBlockDelta" => return data.get("contentBlockIndex")?.as_u64()?.try_into().ok(),
                 "messageStop" | "metadata" => drop(self.last.insert(name.clone(), data.clone())),
                 name => frame(out, name, data),
             }
         }
+        None
     }
 
     /// The last two events. We know no clock, so the time that the API demands is told as zero.
     fn end(&mut self, out: &mut Vec<u8>) {
-        let word = wire::write_stop(self.stop.as_ref(), self.own, self.called, self.refused);
+        let word = wire::write_stop(self.told.stop.as_ref(), self.own, self.told.called, self.told.refused);
         let mut stop = members(json!({ "stopReason": word }));
         stop.extend(inner(&mut self.last, "messageStop"));
         frame(out, "messageStop", &stop.into());
-        let usage = wire::write_usage(self.usage.as_ref());
+        let usage = wire::write_usage(self.told.usage.as_ref());
         let mut metadata = members(json!({"usage": usage, "metrics": {"latencyMs": 0}}));
         metadata.extend(inner(&mut self.last, "metadata"));
         frame(out, "metadata", &metadata.into());
@@ -449,7 +407,7 @@ impl Glance for StreamGlance {
             b"contentBlockStart" => self.seen.content |= memmem::find(frame.data, b"\"toolUse\"").is_some(),
             b"messageStop" => self.seen.ended = true,
             b"metadata" => {
-                self.seen.usage = wire::usage_of(&mut parsed(frame.data)).or(self.seen.usage.take());
+                self.seen.usage = wire::meter(frame.data).or(self.seen.usage.take());
                 self.over = self.seen.ended;
             }
             b"error" => return Err(error_body::read(200, frame.data)),
@@ -461,8 +419,4 @@ impl Glance for StreamGlance {
     fn seen(&self) -> &Seen {
         &self.seen
     }
-}
-
-fn parsed(data: &[u8]) -> Members {
-    serde_json::from_slice(data).map(members).unwrap_or_default()
 }

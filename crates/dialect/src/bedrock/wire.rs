@@ -4,6 +4,7 @@
 use crate::{
     DialectId,
     canon::{Effort, Extra, Reasoning, Stop, StopReason, Usage, UsageRow},
+    claude,
     json::{self, Counts},
 };
 use serde_json::{Map, Value, json};
@@ -123,20 +124,19 @@ pub(super) fn write_stop(stop: Option<&Stop>, own: bool, called: bool, refused: 
     }
 }
 
-/// The word for how long to think, of the three that all makers know; `None` where we know none. The budgets
-/// are those that [`crate::claude`] has for these words.
+/// The word for how long to think, of the three that all makers know; `None` where we know none.
 pub(super) fn effort(wish: &Reasoning) -> Option<&'static str> {
-    match wish {
-        Reasoning::Off | Reasoning::Budget(0) => None,
-        Reasoning::Budget(..=2_048) => Some("low"),
-        Reasoning::Adaptive(None) | Reasoning::Budget(..=8_192) => Some("medium"),
-        Reasoning::Budget(_) => Some("high"),
-        Reasoning::Adaptive(Some(effort)) | Reasoning::Effort(effort) => match effort {
-            Effort::Minimal | Effort::Low => Some("low"),
-            Effort::Medium => Some("medium"),
-            Effort::High | Effort::Max => Some("high"),
-            Effort::Other(_) => None,
-        },
+    let budget = match wish {
+        Reasoning::Off => 0,
+        Reasoning::Budget(budget) => *budget,
+        Reasoning::Adaptive(None) => claude::budget(&Effort::Medium),
+        Reasoning::Adaptive(Some(effort)) | Reasoning::Effort(effort) => claude::budget(effort),
+    };
+    match budget {
+        0 => None,
+        ..=2_048 => Some("low"),
+        ..=8_192 => Some("medium"),
+        _ => Some("high"),
     }
 }
 

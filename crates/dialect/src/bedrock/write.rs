@@ -19,7 +19,7 @@ use crate::{
     schema,
 };
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 type Members = Map<String, Value>;
 
@@ -44,18 +44,11 @@ pub(super) fn own_block(block: &Block) -> Option<Members> {
 /// Writes a whole answer. We know no clock, so the time that the API demands is told as zero.
 pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
     let mut pen = Pen::new(Notes::answer(ME, message.from == ME), Family::Other);
-    let (mut content, mut stop) = (Vec::new(), None);
-    let (mut called, mut refused) = (false, false);
-    for choice in message.choices.iter().skip(1) {
-        pen.notes.losses.note(format!("/choices/{}", choice.index), "the Converse API has one answer");
-    }
-    if let Some(choice) = message.choices.first() {
+    let (mut content, mut stop, mut called, mut refused) = (Vec::new(), None, false, false);
+    if let Some(choice) = pen.notes.only(message) {
         called = choice.blocks.iter().any(|block| matches!(block.kind, Kind::ToolUse { .. }));
         refused = choice.blocks.iter().any(|block| matches!(block.kind, Kind::Refusal(_)));
         content = pen.blocks(&choice.blocks, Place::Assistant);
-        if choice.logprobs.is_some() {
-            pen.notes.losses.note("/logprobs", NO_MEMBER);
-        }
         stop = choice.stop.as_ref();
         pen.notes.extra(&choice.extra, "");
     }
@@ -83,34 +76,33 @@ pub(super) struct Pen {
     family: Family,
     /// The ids of an answer are not ours to change: their issuer wants them back.
     ids: ToolIds,
-    /// Names of documents, each of which stands once, and the last number behind each.
-    names: BTreeMap<String, u32>,
+    /// The names of documents, each of which stands once.
+    names: ToolIds,
 }
 
 impl Pen {
     pub(super) fn new(notes: Notes, family: Family) -> Self {
         let ids = if notes.own || notes.answer { IdForm::Any } else { IdForm::Plain(wire::ID_MAX) };
-        Pen { notes, family, ids: ToolIds::new(ids), names: BTreeMap::new() }
+        let names = ToolIds::new(IdForm::Title(wire::NAME_MAX));
+        Pen { notes, family, ids: ToolIds::new(ids), names }
     }
 
     /// A request as it stood.
     fn own_request(&mut self, request: &Request, body: &mut Members) {
         let mut messages = Vec::new();
         for turn in &request.turns {
-            let place = if turn.role == Role::Assistant { Place::Assistant } else { Place::User };
+            let (role, place) = speaker(turn);
             let blocks = self.blocks(&turn.blocks, place);
             if turn.at.turn.is_none() {
                 body.insert("system".to_owned(), blocks.into());
                 continue;
             }
-            let role = if turn.role == Role::Assistant { "assistant" } else { "user" };
             let mut message = told(json!({"role": role, "content": blocks}));
             json::add(&mut message, turn.extra.of(ME));
             messages.push(message);
         }
         put(body, "messages", Some(messages));
-        json::add(body, request.extra.form(ME));
-        json::add(body, request.extra.of(ME));
+        self.notes.rest(&request.extra, "", body);
     }
 
     fn blocks(&mut self, blocks: &[Block], place: Place) -> Vec<Value> {
@@ -205,32 +197,12 @@ impl Pen {
         let (member, format) = wire::format(media_type).ok_or("the API takes no such file")?;
         let name = match self.notes.own {
             true => media.name.clone(),
-            false => (member == "document").then(|| self.name(media)),
+            false => {
+                (member == "document").then(|| self.names.call(media.name.as_deref().unwrap_or_default()))
+            }
         };
         let held = told(json!({"format": format, "name": name, "source": source}));
         Ok(Map::from_iter([(member.to_owned(), Value::Object(held))]))
-    }
-
-    /// A name as the API takes it: letters, digits, `-`, brackets, single spaces; and each once.
-    fn name(&mut self, media: &Media) -> String {
-        let plain = |letter: char| match letter {
-            letter if letter.is_ascii_alphanumeric() || "-()[]".contains(letter) => letter,
-            letter if letter.is_whitespace() => ' ',
-            _ => '-',
-        };
-        let words: String = media.name.as_deref().unwrap_or("document").chars().map(plain).collect();
-        let words: Vec<&str> = words.split_whitespace().collect();
-        // Room for a number.
-        let base: String = words.join(" ").chars().take(wire::NAME_MAX - 6).collect();
-        let base = if base.is_empty() { "document" } else { base.trim_end() };
-        let numbered = |number: u32| if number < 2 { base.to_owned() } else { format!("{base}-{number}") };
-        let before = self.names.get(base).copied().unwrap_or(0);
-        // Every number that is tried in vain is another document's, so this ends.
-        let free = (before.saturating_add(1)..).find(|number| !self.names.contains_key(&numbered(*number)));
-        let free = free.unwrap_or_default();
-        self.names.insert(base.to_owned(), free);
-        self.names.entry(numbered(free)).or_insert(1);
-        numbered(free)
     }
 
     fn result(&mut self, block: &Block, id: &str, error: Option<bool>, content: &[Block]) -> Members {
@@ -271,9 +243,7 @@ impl Pen {
     fn messages(&mut self, turns: &[Turn]) -> Vec<Said> {
         let mut said: Vec<Said> = Vec::new();
         for turn in turns {
-            let is_model = turn.role == Role::Assistant;
-            let (role, place) =
-                if is_model { ("assistant", Place::Assistant) } else { ("user", Place::User) };
+            let (role, place) = speaker(turn);
             if matches!(turn.role, Role::System | Role::Developer) {
                 self.notes.late_instructions(turn);
             }
@@ -300,7 +270,7 @@ impl Pen {
         let word = wire::effort(wish);
         let fields = match self.family {
             Family::Claude => return self.thinking(request, target, said),
-            Family::Other if is_off => Ok(json!({})),
+            Family::Other if is_off => Ok(Value::Null),
             Family::Nova if is_off => Ok(json!({"reasoningConfig": {"type": "disabled"}})),
             Family::Gpt if is_off => Err("the model cannot be kept from thinking"),
             _ if word.is_none() => Err("no such effort is known"),
@@ -308,11 +278,8 @@ impl Pen {
             Family::Gpt => Ok(json!({ "reasoning_effort": word })),
             Family::Other => Err(NO_MEMBER),
         };
-        let fields = fields.unwrap_or_else(|why| {
-            self.notes.losses.note("/reasoning_effort", why);
-            json!({})
-        });
-        (request.limit, told(fields))
+        let fields = fields.map_err(|why| self.notes.losses.note("/reasoning_effort", why));
+        (request.limit, told(fields.unwrap_or_default()))
     }
 
     /// How Claude thinks. It needs a limit only above a budget, and where nothing is said it does not think.
@@ -364,8 +331,8 @@ impl Pen {
         };
         let description = tool.description.as_ref().filter(|words| !words.is_empty());
         let spec = told(json!({
-            "name": tool.name, "description": description, "strict": strict,
-            "inputSchema": {"json": schema::of_object(schema)},
+            "name": tool.name, "description": description, "inputSchema": {"json": schema::of_object(schema)},
+            "strict": strict,
         }));
         Some(json!({ "toolSpec": spec }))
     }
@@ -387,8 +354,8 @@ impl Pen {
         }
     }
 
-    /// `inferenceConfig`, and what of it stands elsewhere. What Claude refuses, the others refuse too or do not
-    /// miss, but they take both a temperature and `topP`.
+    /// `inferenceConfig`, and what of it stands elsewhere. All models have Claude's limits, but only Claude takes
+    /// either a temperature or `topP`.
     fn inference(
         &mut self,
         request: &Request,
@@ -411,13 +378,10 @@ impl Pen {
 
     /// `outputConfig`: <https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html>
     fn format(&mut self, format: Option<&Format>) -> Option<Value> {
-        let (name, description, schema) = match format? {
-            Format::Text => return None,
-            Format::Json | Format::Native(..) => {
-                self.notes.losses.note("/response_format", "the Converse API takes only a JSON schema");
-                return None;
-            }
-            Format::Schema { name, description, schema, .. } => (name, description, schema),
+        let wish = format.filter(|format| **format != Format::Text)?;
+        let Format::Schema { name, description, schema, .. } = wish else {
+            self.notes.losses.note("/response_format", "the Converse API takes only a JSON schema");
+            return None;
         };
         let (pointer, inner) = ("/response_format", "/response_format/schema");
         let schema = match self.family {
@@ -448,6 +412,11 @@ pub(super) fn signature(seal: &Seal) -> String {
     let mut kept = seal.kept(ME);
     kept.extend((seal.redacted && seal.issuer != ME).then_some(HIDDEN));
     kept
+}
+
+/// Who says a turn, and where its blocks are written.
+fn speaker(turn: &Turn) -> (&'static str, Place) {
+    if turn.role == Role::Assistant { ("assistant", Place::Assistant) } else { ("user", Place::User) }
 }
 
 /// While tools are being called, the answer that called them must begin with its thoughts.
