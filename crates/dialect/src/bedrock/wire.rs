@@ -134,8 +134,8 @@ pub(super) fn effort(wish: &Reasoning) -> Option<&'static str> {
     };
     match budget {
         0 => None,
-        ..=2_048 => Some("low"),
-        ..=8_192 => Some("medium"),
+        1..=2_048 => Some("low"),
+        2_049..=8_192 => Some("medium"),
         _ => Some("high"),
     }
 }
