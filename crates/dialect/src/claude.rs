@@ -46,6 +46,11 @@ pub(crate) fn read_effort(word: &str) -> Effort {
     Effort::of_word(EFFORTS, word)
 }
 
+/// The thinking budget that stands for an effort, in tokens; 0 where we know none.
+pub(crate) fn budget(effort: &Effort) -> u64 {
+    effort.row(EFFORTS).map_or(0, |(_, budget)| budget)
+}
+
 /// Writes `thinking` and `output_config.effort`, each `null` where it is not said.
 pub(crate) fn write_thinking(reasoning: Option<&Reasoning>) -> (Value, Value) {
     let word = |effort: &Effort| match effort {
@@ -82,7 +87,7 @@ pub(crate) fn fit_reasoning(
         Some(Reasoning::Budget(0)) => return (limit, Some(Reasoning::Off)),
         Some(Reasoning::Adaptive(_)) => None,
         Some(Reasoning::Budget(budget)) => Some(*budget),
-        Some(Reasoning::Effort(effort)) => Some(effort.row(EFFORTS).map_or(0, |(_, budget)| budget)),
+        Some(Reasoning::Effort(effort)) => Some(budget(effort)),
     };
     let most = target.max_output.unwrap_or(u64::MAX);
     let why = match budget {
@@ -103,12 +108,12 @@ pub(crate) fn fit_reasoning(
 
 /// Another dialect's wishes without what is refused or has no member; one that asks for nothing is no loss.
 /// Temperatures end at 1. A model that thinks takes no other, and newer models take either a temperature or
-/// `top_p`, of which 1 is the same as none.
-pub(crate) fn fit_sampling(request: &Request, thinks: bool, notes: &mut Notes) -> Sampling {
+/// `top_p` (`either`), of which 1 is the same as none.
+pub(crate) fn fit_sampling(request: &Request, thinks: bool, either: bool, notes: &mut Notes) -> Sampling {
     let wish = &request.sampling;
     let number = |number: &Option<Number>| number.as_ref().and_then(Number::as_f64).unwrap_or(1.0);
     let (temperature, top_p) = (number(&wish.temperature), number(&wish.top_p));
-    let both = wish.temperature.is_some() && !thinks;
+    let both = either && wish.temperature.is_some() && !thinks;
     let is_blank = |word: &String| word.trim().is_empty();
     let rows = [
         ("temperature", thinks && temperature != 1.0, "a model that thinks takes only 1"),

@@ -351,6 +351,14 @@ pub fn into_members(value: Value) -> Map<String, Value> {
     if let Value::Object(members) = value { members } else { Map::new() }
 }
 
+/// The members of an object that are not `null`.
+#[must_use]
+pub fn told(value: Value) -> Map<String, Value> {
+    let mut members = into_members(value);
+    members.retain(|_, value| !value.is_null());
+    members
+}
+
 /// Takes a string out of an object; what is none goes too, and is empty.
 pub fn take_text(members: &mut Map<String, Value>, name: &str) -> String {
     match members.shift_remove(name) {

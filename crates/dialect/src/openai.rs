@@ -4,9 +4,13 @@
 use crate::{
     DialectId, Fault, FaultKind,
     canon::{
-        Choose, Effort, Extra, Format, Kind, Media, Reasoning, Request, Source, Stop, StopReason, Tool, Usage,
+        Choice, Choose, Effort, Extra, Format, Kind, Media, Message, Reasoning, Request, Sampling, Source,
+        Stop, StopReason, Tool, Usage,
     },
+    error_body,
+    frame::sse::Frame,
     json::{self, Counts, Object, object, put, wrong},
+    limits::CHOICES_MAX,
     pen::Notes,
     shape,
 };
@@ -14,6 +18,11 @@ use serde_json::{Map, Value, json};
 
 /// Longest id of an end user, in bytes: longer ones get `string_above_max_length`.
 const USER_MAX: usize = 64;
+
+/// Most stop sequences: <https://platform.openai.com/docs/api-reference/chat/create#chat-create-stop>
+const STOPS_MAX: usize = 4;
+/// What ends a stream of chunks.
+pub(crate) const DONE: &[u8] = b"[DONE]";
 
 const EFFORTS: &[(&str, Effort)] = &[
     ("minimal", Effort::Minimal),
@@ -49,6 +58,60 @@ pub(crate) fn fault(fault: &Fault) -> Value {
     let ours = Some(meaning.openai_code).filter(|code| !code.is_empty());
     let code = upstream.and_then(|upstream| upstream.code.as_deref()).or(ours);
     json!({"error": {"message": fault.text(), "type": kind, "param": fault.param, "code": code}})
+}
+
+/// A fault as the last event of a broken stream; no `[DONE]` comes behind it.
+pub(crate) fn fault_chunk(told: &Fault) -> Vec<u8> {
+    format!("data: {}\n\n", fault(told)).into_bytes()
+}
+
+/// A frame's JSON, unless it is an error. `None` where it is no JSON.
+///
+/// # Errors
+/// The provider's own fault.
+pub(crate) fn read_chunk(frame: Frame<'_>) -> Result<Option<Value>, Fault> {
+    let chunk = serde_json::from_slice(frame.data).ok();
+    match chunk.as_ref().and_then(error_body::in_answer) {
+        Some(fault) => Err(fault),
+        None if frame.event == b"error" => Err(error_body::read(200, frame.data)),
+        None => Ok(chunk),
+    }
+}
+
+/// Reads a whole answer of chat or of completions, whose alternatives are read with `choice`: it gets the
+/// alternative, its place and the answer's id.
+///
+/// # Errors
+/// A fault when the answer is not what the dialect says.
+pub(crate) fn read_answer(
+    me: DialectId,
+    value: Value,
+    choice: impl Fn(Value, usize, &str) -> Result<Choice, Fault>,
+) -> Result<Message, Fault> {
+    let mut object = Object::new(value, "")?;
+    let id = object.string("id")?.unwrap_or_default();
+    let model = object.string("model")?.unwrap_or_default();
+    let created = object.peek("created").and_then(Value::as_u64).filter(|_| object.take("created").is_some());
+    let mut kept = Map::new();
+    put(&mut kept, "object", object.take("object"));
+    let usage = object.peek("usage").filter(|usage| usage.as_object().is_some_and(|usage| !usage.is_empty()));
+    let usage =
+        usage.and_then(|usage| read_usage(me, usage, &PROMPT)).filter(|_| object.take("usage").is_some());
+    let list = object.list("choices")?.ok_or_else(|| Fault::bad("/choices", "`choices` is missing"))?;
+    let choices = list.into_iter().enumerate().map(|(position, value)| choice(value, position, &id));
+    let choices = choices.collect::<Result<_, _>>()?;
+    let extra = Extra::with_form(me, object.rest(), kept);
+    Ok(Message { from: me, id, model, created, choices, usage, extra })
+}
+
+/// What an answer and a chunk of either begin with.
+pub(crate) fn head(id: &str, object: &str, created: Option<u64>, model: &str) -> Map<String, Value> {
+    json::object([
+        ("id", id.into()),
+        ("object", object.into()),
+        ("created", created.unwrap_or(0).into()),
+        ("model", model.into()),
+    ])
 }
 
 /// Reads a `finish_reason`.
@@ -122,6 +185,46 @@ pub(crate) fn read_stops(object: &mut Object, kept: &mut Map<String, Value>) -> 
         other => Err(wrong(&object.at("stop"), "a string or a list of strings", &other)),
     };
     list.into_iter().map(word).collect()
+}
+
+/// Reads how words are chosen, but for log probabilities.
+///
+/// # Errors
+/// A fault when a member has the wrong type.
+pub(crate) fn read_sampling(object: &mut Object, kept: &mut Map<String, Value>) -> Result<Sampling, Fault> {
+    Ok(Sampling {
+        temperature: object.number("temperature")?,
+        top_p: object.number("top_p")?,
+        top_k: object.number("top_k")?,
+        frequency_penalty: object.number("frequency_penalty")?,
+        presence_penalty: object.number("presence_penalty")?,
+        seed: object.number("seed")?,
+        stop: read_stops(object, kept)?,
+        n: object.small("n", CHOICES_MAX)?,
+        ..Sampling::default()
+    })
+}
+
+/// Writes the same; `speaker` is a stop sequence of our own.
+pub(crate) fn write_sampling(
+    wish: &Sampling,
+    speaker: Option<String>,
+    body: &mut Map<String, Value>,
+    notes: &mut Notes,
+) {
+    put(body, "temperature", wish.temperature.clone());
+    put(body, "top_p", wish.top_p.clone());
+    put(body, "top_k", wish.top_k.clone());
+    put(body, "frequency_penalty", wish.frequency_penalty.clone());
+    put(body, "presence_penalty", wish.presence_penalty.clone());
+    put(body, "seed", wish.seed.clone());
+    put(body, "n", wish.n);
+    let most = if notes.own { usize::MAX } else { STOPS_MAX };
+    if wish.stop.len() > most {
+        notes.losses.note("/stop", "OpenAI takes four stop sequences at most");
+    }
+    let stop: Vec<&str> = wish.stop.iter().chain(&speaker).take(most).map(String::as_str).collect();
+    put(body, "stop", (!stop.is_empty()).then_some(stop));
 }
 
 /// Reads the wish for a stream's usage.

@@ -2,7 +2,7 @@
 
 use crate::{
     Carried, DialectId, Losses,
-    canon::{At, Block, Extra, Kind, Request, Role, Tool, Turn},
+    canon::{At, Block, Choice, Extra, Kind, Message, Request, Role, Tool, Turn},
     json,
 };
 use serde_json::{Map, Value};
@@ -13,6 +13,8 @@ pub(crate) const NO_MEMBER: &str = "the target's API has no such member";
 pub(crate) const FOREIGN: &str = "only another API knows this";
 /// Why a cache hint is lost.
 pub(crate) const NO_CACHE: &str = "the target's API has no cache hints";
+/// Why an alternative of an answer is lost.
+pub(crate) const ONE_ANSWER: &str = "the caller's API has one answer";
 /// Why thoughts are lost.
 pub(crate) const NO_THOUGHTS: &str = "thoughts return only to the API that sealed them";
 
@@ -90,6 +92,18 @@ impl Notes {
     pub(crate) fn rest(&mut self, extra: &Extra, pointer: &str, into: &mut Map<String, Value>) {
         [extra.form(self.me), extra.of(self.me)].into_iter().for_each(|members| json::add(into, members));
         self.extra(extra, pointer);
+    }
+
+    /// The first alternative of an answer, in dialects that have no others and no log probabilities.
+    pub(crate) fn only<'a>(&mut self, message: &'a Message) -> Option<&'a Choice> {
+        for other in message.choices.iter().skip(1) {
+            self.losses.note(format!("/choices/{}", other.index), ONE_ANSWER);
+        }
+        let only = message.choices.first();
+        if only.is_some_and(|choice| choice.logprobs.is_some()) {
+            self.losses.note("/logprobs", NO_MEMBER);
+        }
+        only
     }
 
     /// Notes what a block loses beside what it says, where the dialect has no cache hints. The seal on words or

@@ -1,11 +1,12 @@
 //! How a dialect is put together: what all of them have in common, whatever their words.
 
 use crate::{
-    Fault, FaultKind, Reader, Sink,
-    canon::{At, Block, Kind, Message, Role, Tool},
-    frame::sse::{Frame, Frames},
+    DialectId, Fault, FaultKind, Losses, Reader, Sink,
+    canon::{At, Block, BlockStart, Event, InOrder, Kind, Message, Role, Stop, Tool, Usage},
+    frame::{Frames, Framing, sse::Frame},
     json,
-    limits::TOOLS_MAX,
+    limits::{PARTS_MAX, STREAM_HELD_MAX, TOOLS_MAX},
+    pen::{FOREIGN, NO_MEMBER, ONE_ANSWER},
 };
 use memchr::memchr;
 use serde::{Deserialize, de::IgnoredAny};
@@ -14,11 +15,13 @@ use std::borrow::Cow;
 
 /// Makes a dialect of its rooms: `read` has `request` and `response`, `write` has those and `fault`, `wire`
 /// has `meter`, `stream` has `StreamReader`, `StreamWriter`, `StreamGlance` and `fault`. `paths` says where its operations live. Where `names`
-/// are given, things are called otherwise here; `counts` says how a request to count tokens is read and how
-/// it is answered, `echo` what an answer repeats of its request and how it is written with that.
+/// are given, things are called otherwise here; `framing` is that of streams that are no server-sent events;
+/// `counts` says how a request to count tokens is read and how it is answered, `echo` what an answer repeats of
+/// its request and how it is written with that.
 macro_rules! dialect {
     ($(#[$doc:meta])* $name:ident = $id:path; paths = { $($paths:tt)* }; $(names = $names:path;)?
-        $(counts = $count:path, $answer:literal;)? $(echo = $echo:path, $reply:path;)?) => {
+        $(framing = $framing:path;)? $(counts = $count:path, $answer:literal;)?
+        $(echo = $echo:path, $reply:path;)?) => {
         $(#[$doc])*
         pub(crate) struct $name;
 
@@ -106,6 +109,10 @@ macro_rules! dialect {
                 }
             )?
 
+            $(fn framing(&self) -> crate::frame::Framing {
+                $framing
+            })?
+
             $(fn names(&self) -> &'static [(&'static str, &'static str)] {
                 $names
             })?
@@ -116,6 +123,9 @@ pub(crate) use dialect;
 
 /// What a reader knows of an answer that comes event by event.
 pub(crate) trait Reading: Default {
+    /// What the stream is made of.
+    const FRAMING: Framing = Framing::Sse;
+
     /// Takes the next event.
     fn frame(&mut self, frame: Frame<'_>, sink: &mut Sink) -> Result<(), Fault>;
 
@@ -124,10 +134,16 @@ pub(crate) trait Reading: Default {
 }
 
 /// Reads a stream of events.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Framed<S> {
     frames: Frames,
     state: S,
+}
+
+impl<S: Reading> Default for Framed<S> {
+    fn default() -> Self {
+        Framed { frames: S::FRAMING.frames(), state: S::default() }
+    }
 }
 
 impl<S: Reading> Reader for Framed<S> {
@@ -147,6 +163,59 @@ impl<S: Reading> Reader for Framed<S> {
 pub(crate) fn write_event(out: &mut Vec<u8>, name: &str, data: &[&[u8]]) {
     let head = [b"event: ", name.as_bytes(), b"\ndata: "];
     head.iter().chain(data).chain(&[b"\n\n".as_slice()]).for_each(|piece| out.extend_from_slice(piece));
+}
+
+/// What the writer of a stream knows whose clients know one answer, and in it one open block at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Single {
+    order: InOrder,
+    /// The answer calls a tool.
+    pub(crate) called: bool,
+    /// The answer holds words of refusal.
+    pub(crate) refused: bool,
+    pub(crate) stop: Option<Stop>,
+    pub(crate) usage: Option<Usage>,
+}
+
+impl Single {
+    /// Takes an event, and gives those of blocks that may be told now. `piece` is the number of the block that
+    /// an event which only the writer's own dialect (`me`) knows is a piece of.
+    ///
+    /// # Errors
+    /// A fault when more is held back than may be.
+    pub(crate) fn take(
+        &mut self,
+        me: DialectId,
+        event: &Event,
+        piece: Option<u32>,
+        losses: &mut Losses,
+    ) -> Result<Vec<Event>, Fault> {
+        let mut block = piece;
+        match event {
+            Event::BlockStart { choice: 0, block: number, start } => {
+                self.called |= matches!(start, BlockStart::ToolUse { .. });
+                self.refused |= *start == BlockStart::Refusal;
+                block = Some(*number);
+            }
+            Event::Delta { choice: 0, block: number, .. } | Event::BlockStop { choice: 0, block: number } => {
+                block = Some(*number);
+            }
+            Event::Finish { choice: 0, stop } => self.stop = Some(stop.clone()),
+            Event::Usage(usage) => self.usage = Some(usage.clone()),
+            Event::Opaque { dialect, .. } if *dialect != me => losses.note("/opaque", FOREIGN),
+            Event::Logprobs { .. } => losses.note("/logprobs", NO_MEMBER),
+            Event::BlockStart { choice, .. }
+            | Event::Delta { choice, .. }
+            | Event::BlockStop { choice, .. }
+            | Event::Finish { choice, .. } => losses.note(format!("/choices/{choice}"), ONE_ANSWER),
+            Event::Start { .. } | Event::Opaque { .. } | Event::End => {}
+        }
+        let told = block.map(|block| self.order.take(block, event.clone())).unwrap_or_default();
+        match self.order.held() > STREAM_HELD_MAX || self.order.waiting() > PARTS_MAX {
+            true => Err(held_back()),
+            false => Ok(told),
+        }
+    }
 }
 
 /// The event's name, in dialects that have it twice: in the `event` line, where `is_ours` knows it, and as
@@ -238,6 +307,13 @@ pub(crate) fn invalid(message: impl Into<String>) -> Fault {
 /// The fault for an answer that holds more than `max` of something.
 pub(crate) fn over(what: &str, max: usize) -> Fault {
     invalid(format!("the provider's answer holds more than {max} {what}"))
+}
+
+/// The fault for a stream of which more is held back than may be.
+pub(crate) fn held_back() -> Fault {
+    invalid(format!(
+        "the provider's stream holds back more than {STREAM_HELD_MAX} bytes, or has more than {PARTS_MAX} blocks"
+    ))
 }
 
 /// The fault for a stream that ended too soon.

@@ -7,15 +7,13 @@ use super::{
 };
 use crate::{
     Fault, Glance, Losses, Seen, Sink, Writer,
-    canon::{
-        Block, BlockStart, Delta, Event, Extra, InOrder, Kind, Request, Stop, StopReason, Teller, Usage,
-    },
+    canon::{Block, BlockStart, Delta, Event, Extra, Kind, Request, Stop, StopReason, Teller},
     error_body,
     frame::sse::Frame,
     json::{self, into_members as members},
     limits::{PARTS_MAX, STREAM_HELD_MAX},
     pen::{NO_MEMBER, Notes},
-    shape::{Framed, Reading, cut, event_name, invalid, write_event},
+    shape::{Framed, Reading, Single, cut, event_name, held_back, write_event},
 };
 use memchr::memmem;
 use serde_json::{Map, Value, json};
@@ -79,7 +77,7 @@ impl Reading for ReadState {
             _ => sink.events.push(Event::Opaque { dialect: ID, json: Value::Object(data) }),
         }
         if self.held > STREAM_HELD_MAX || self.open.len() > PARTS_MAX {
-            return Err(too_much("holds more in open blocks"));
+            return Err(held_back());
         }
         Ok(())
     }
@@ -241,10 +239,6 @@ impl ReadState {
     }
 }
 
-fn too_much(what: &str) -> Fault {
-    invalid(format!("the provider's stream {what} than {STREAM_HELD_MAX} bytes or {PARTS_MAX} blocks"))
-}
-
 fn index(data: &Members) -> u64 {
     data.get("index").and_then(Value::as_u64).unwrap_or(0)
 }
@@ -267,8 +261,7 @@ pub(super) struct StreamWriter {
     model: String,
     /// `message_start`, held until the next event, as usage may come right behind it.
     start: Option<Members>,
-    usage: Option<Usage>,
-    order: InOrder,
+    told: Single,
     /// The block that is being told.
     open: Option<Telling>,
     /// A seal behind words, which clients take for all that an answer says where it is its last block: it is
@@ -276,9 +269,6 @@ pub(super) struct StreamWriter {
     late: Option<(Telling, Option<Delta>)>,
     /// Index of the next block in the caller's stream.
     next: u32,
-    called: bool,
-    refused: bool,
-    stop: Option<Stop>,
     /// What our own dialect has put into `message_delta` beside stop reason and usage.
     last: Members,
     ended: bool,
@@ -304,45 +294,22 @@ impl Writer for StreamWriter {
         match event {
             _ if self.ended => return,
             Event::Start { id, model, extra, .. } => return self.begin(id, model, extra, losses),
-            Event::Usage(usage) => return self.usage = Some(usage.clone()),
+            Event::Usage(_) => {}
             _ => self.message_start(out),
         }
-        let mut block = None;
-        match event {
-            Event::BlockStart { choice: 0, block: number, start } => {
-                self.called |= matches!(start, BlockStart::ToolUse { .. });
-                self.refused |= *start == BlockStart::Refusal;
-                block = Some(*number);
+        let piece = match event {
+            Event::Opaque { dialect: ID, json: Value::Object(data) } => self.opaque(data, out),
+            _ => None,
+        };
+        match self.told.take(ID, event, piece, losses) {
+            Ok(_) if *event == Event::End => {
+                if self.late.is_some() {
+                    losses.note("/content", "a seal behind the last words");
+                }
+                self.end(out);
             }
-            Event::Delta { choice: 0, block: number, .. } | Event::BlockStop { choice: 0, block: number } => {
-                block = Some(*number);
-            }
-            Event::Finish { choice: 0, stop } => self.stop = Some(stop.clone()),
-            Event::Opaque { dialect, json: Value::Object(data) } if *dialect == ID => {
-                block = self.opaque(data, out);
-            }
-            Event::Opaque { .. } => losses.note("/opaque", "only another API knows this event"),
-            Event::Logprobs { .. } => losses.note("/logprobs", NO_MEMBER),
-            Event::BlockStart { choice, .. }
-            | Event::Delta { choice, .. }
-            | Event::BlockStop { choice, .. }
-            | Event::Finish { choice, .. } => {
-                losses.note(format!("/choices/{choice}"), "the Messages API has one answer");
-            }
-            Event::Start { .. } | Event::Usage(_) | Event::End => {}
-        }
-        if let Some(block) = block {
-            for event in self.order.take(block, event.clone()) {
-                self.tell(event, out, losses);
-            }
-        }
-        if self.order.held() > STREAM_HELD_MAX || self.order.waiting() > PARTS_MAX {
-            self.fault(&too_much("overlaps more"), out);
-        } else if *event == Event::End {
-            if self.late.is_some() {
-                losses.note("/content", "a seal behind the last words");
-            }
-            self.end(out);
+            Ok(told) => told.into_iter().for_each(|event| self.tell(event, out, losses)),
+            Err(fault) => self.fault(&fault, out),
         }
     }
 
@@ -368,7 +335,7 @@ impl StreamWriter {
 
     fn message_start(&mut self, out: &mut Vec<u8>) {
         if let Some(mut message) = self.start.take() {
-            message.insert("usage".to_owned(), Value::Object(wire::usage_json(self.usage.as_ref())));
+            message.insert("usage".to_owned(), Value::Object(wire::usage_json(self.told.usage.as_ref())));
             event(out, "message_start", members(json!({ "message": message })));
         }
     }
@@ -490,8 +457,8 @@ impl StreamWriter {
 
     /// The last two events. Usage is held until here, because it may come after the stop reason.
     fn end(&mut self, out: &mut Vec<u8>) {
-        let stop = write::stopped(self.stop.as_ref(), self.called, self.refused);
-        let mut last = members(json!({ "delta": stop, "usage": wire::usage_json(self.usage.as_ref()) }));
+        let stop = write::stopped(self.told.stop.as_ref(), self.told.called, self.told.refused);
+        let mut last = members(json!({ "delta": stop, "usage": wire::usage_json(self.told.usage.as_ref()) }));
         json::add(&mut last, Some(&self.last));
         event(out, "message_delta", last);
         event(out, "message_stop", Members::new());

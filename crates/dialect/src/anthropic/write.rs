@@ -12,7 +12,7 @@ use crate::{
     },
     claude,
     json::{self, object, put},
-    pen::{FOREIGN, NO_MEMBER, NO_THOUGHTS, Notes, Place},
+    pen::{FOREIGN, NO_THOUGHTS, Notes, Place},
     schema,
 };
 use serde_json::{Map, Value, json};
@@ -36,7 +36,7 @@ pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>
     let choice = pen.tool_choice(request, thinks, !tools.is_empty());
     let sampling = match pen.notes.own {
         true => request.sampling.clone(),
-        false => claude::fit_sampling(request, thinks, &mut pen.notes),
+        false => claude::fit_sampling(request, thinks, true, &mut pen.notes),
     };
     let mut body = object([
         ("model", json!(target.model)),
@@ -356,10 +356,7 @@ pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
         ("usage", Value::Object(wire::usage_json(message.usage.as_ref()))),
     ]);
     let (mut called, mut refused, mut stop) = (false, false, None);
-    for choice in message.choices.iter().skip(1) {
-        pen.notes.losses.note(format!("/choices/{}", choice.index), "the Messages API has one answer");
-    }
-    if let Some(choice) = message.choices.first() {
+    if let Some(choice) = pen.notes.only(message) {
         let mut content = Vec::new();
         for (number, block) in choice.blocks.iter().enumerate() {
             called |= matches!(block.kind, Kind::ToolUse { .. });
@@ -367,9 +364,6 @@ pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
             pen.notes.number = Some(number);
             content.extend(block.seal.as_ref().map(|seal| Value::Object(sealed("", seal))));
             content.extend(pen.answer_block(block));
-        }
-        if choice.logprobs.is_some() {
-            pen.notes.losses.note("/logprobs", NO_MEMBER);
         }
         body.insert("content".to_owned(), Value::Array(content));
         pen.notes.rest(&choice.extra, "", &mut body);

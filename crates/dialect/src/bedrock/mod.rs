@@ -12,85 +12,15 @@ mod tests;
 mod wire;
 mod write;
 
-use crate::{
-    Carried, Dialect, DialectId, Fault, Glance, Paths, Reader, Target, Writer,
-    canon::{Message, Request, Usage},
-    frame::Framing,
-};
-
-/// The dialect of `converse` and `converse-stream`.
-pub(crate) struct Bedrock;
-
-impl Dialect for Bedrock {
-    fn id(&self) -> DialectId {
-        wire::ME
-    }
-
-    fn paths(&self) -> Paths {
-        Paths {
-            generate: "/model/{model}/converse",
-            stream: Some("/model/{model}/converse-stream"),
-            count: Some("/model/{model}/count-tokens"),
-        }
-    }
-
-    fn names(&self) -> &'static [(&'static str, &'static str)] {
-        wire::NAMES
-    }
-
-    fn framing(&self) -> Framing {
-        Framing::Aws
-    }
-
-    fn read_request(&self, body: &[u8]) -> Result<Carried<Request>, Fault> {
-        read::request(body).map(Carried::whole)
-    }
-
-    fn write_request(&self, request: &Request, target: &Target<'_>) -> Carried<Vec<u8>> {
-        write::request(request, target)
-    }
-
-    fn read_response(&self, body: &[u8]) -> Result<Carried<Message>, Fault> {
-        read::response(body).map(Carried::whole)
-    }
-
-    fn write_response(&self, message: &Message) -> Carried<Vec<u8>> {
-        write::response(message)
-    }
-
-    fn reader(&self) -> Box<dyn Reader> {
-        Box::<stream::EventReader>::default()
-    }
-
-    fn writer(&self, _request: &Request) -> Box<dyn Writer> {
-        Box::<stream::EventWriter>::default()
-    }
-
-    fn glance(&self) -> Box<dyn Glance> {
-        Box::<stream::EventGlance>::default()
-    }
-
-    fn read_usage(&self, body: &[u8]) -> Option<Usage> {
-        stream::usage_of(&mut crate::json::members(body, &["usage"])?)
-    }
-
-    fn read_fault(&self, status: u16, body: &[u8]) -> Fault {
-        crate::error_body::read(status, body)
-    }
-
-    fn write_fault(&self, fault: &Fault) -> Vec<u8> {
-        crate::json::bytes(&write::fault(fault))
-    }
-
-    fn write_stream_fault(&self, fault: &Fault) -> Vec<u8> {
-        stream::fault(fault)
-    }
-
-    fn read_count_request(&self, body: &[u8]) -> Result<Carried<Request>, Fault> {
-        read::count_request(body).map(Carried::whole)
-    }
-
-    fn write_count(&self, tokens: u64) -> Vec<u8> {
-        format!(r#"{{"inputTokens":{tokens}}}"#).into_bytes()
-    }
+crate::shape::dialect! {
+    /// The dialect of `converse` and `converse-stream`.
+    Bedrock = wire::ME;
+    paths = {
+        generate: "/model/{model}/converse",
+        stream: Some("/model/{model}/converse-stream"),
+        count: Some("/model/{model}/count-tokens"),
+    };
+    names = wire::NAMES;
+    framing = crate::frame::Framing::Aws;
+    counts = read::count_request, r#"{{"inputTokens":{}}}"#;
 }

@@ -8,14 +8,15 @@ use super::{
     write,
 };
 use crate::{
-    Fault, FaultKind,
+    Fault,
     canon::{
         At, Block, Cache, Choice, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role,
         Sampling, Seal, Source, Tool, Turn,
     },
-    error_body,
-    json::{self, Object, put, wrong},
+    claude, error_body,
+    json::{self, Object, bounded, put, wrong},
     limits::{PARTS_MAX, TOOLS_MAX, TURNS_MAX},
+    openai, shape,
 };
 use serde_json::{Map, Value};
 
@@ -49,12 +50,8 @@ fn body_of(mut object: Object) -> Result<Request, Fault> {
     match object.list("system")? {
         Some(system) if system.is_empty() => put(&mut kept, "system", Some(Value::Array(system))),
         Some(system) => request.turns.push(Turn {
-            role: Role::System,
             blocks: blocks(system, &pointer, |part| At { turn: None, part: Some(part) })?,
-            plain: false,
-            at: At::default(),
-            name: None,
-            extra: Extra::NONE,
+            ..Turn::new(Role::System, At::default())
         }),
         None => {}
     }
@@ -64,7 +61,7 @@ fn body_of(mut object: Object) -> Result<Request, Fault> {
     for (index, message) in (0..).zip(messages) {
         request.turns.push(turn(message, index, format!("{pointer}/{index}"))?);
     }
-    bounded(&pointer, request.turns.iter().map(|turn| parts(&turn.blocks)).sum(), PARTS_MAX)?;
+    bounded(&pointer, request.turns.iter().map(Turn::parts).sum(), PARTS_MAX)?;
     (request.tools, request.choice) = object.nested("toolConfig", tools)?;
     object.nested("inferenceConfig", |config| inference(config, &mut request))?;
     request.format = object.nested("outputConfig", |config| config.nested("textFormat", format))?;
@@ -73,33 +70,15 @@ fn body_of(mut object: Object) -> Result<Request, Fault> {
     Ok(request)
 }
 
-fn parts(blocks: &[Block]) -> usize {
-    let inside = |block: &Block| match &block.kind {
-        Kind::ToolResult { content, .. } => content.len(),
-        _ => 0,
-    };
-    blocks.iter().map(|block| 1 + inside(block)).sum()
-}
-
-fn bounded(pointer: &str, count: usize, max: usize) -> Result<(), Fault> {
-    if count <= max { Ok(()) } else { Err(Fault::bad(pointer, format!("`{pointer}` holds more than {max}"))) }
-}
-
 fn turn(message: Value, index: u32, pointer: String) -> Result<Turn, Fault> {
     let at = At { turn: Some(index), part: None };
     let mut message = Object::new(message, pointer)?;
-    let role = match message.need_string("role")?.as_str() {
-        "user" => Role::User,
-        "assistant" => Role::Assistant,
-        other => {
-            let fault = Fault::bad(message.at("role"), format!("`{other}` is no role"));
-            return Err(fault.hint("roles are `user` and `assistant`; instructions stand in `system`"));
-        }
-    };
+    let role = shape::role(&message.need_string("role")?, &[Role::User, Role::Assistant], message.at("role"))
+        .map_err(|fault| fault.hint("roles are `user` and `assistant`; instructions stand in `system`"))?;
     let pointer = message.at("content");
     let content = message.list("content")?.ok_or_else(|| Fault::bad(&pointer, "`content` is missing"))?;
     let blocks = blocks(content, &pointer, |part| At { part: Some(part), ..at })?;
-    Ok(Turn { role, blocks, plain: false, at, name: None, extra: message.extra(ME) })
+    Ok(Turn { blocks, extra: message.extra(ME), ..Turn::new(role, at) })
 }
 
 /// Reads content blocks. A cache point is a wish of the block before it.
@@ -136,16 +115,20 @@ pub(super) fn block(value: Value, at: At, pointer: &str) -> Result<Block, Fault>
     };
     let rest = object.rest();
     let mut block = Block { at, extra: Extra::new(ME, rest.clone()), ..Block::new(kind) };
-    if write::own_block(&block).as_ref() != Some(&original) && !is_foreign(&block) {
+    // Thoughts under another API's seal must not be written back.
+    let is_foreign = matches!(&block.kind, Kind::Reasoning { seal: Some(seal), .. } if seal.issuer != ME);
+    if write::own_block(&block).as_ref() != Some(&original) && !is_foreign {
         block.extra = Extra::with_form(ME, rest, original);
     }
     Ok(block)
 }
 
-/// Thoughts under another API's seal, which must not be written back.
-fn is_foreign(block: &Block) -> bool {
-    matches!(&block.kind, Kind::Reasoning { seal: Some(seal), .. } if seal.issuer != ME)
-}
+/// Kinds of blocks that are objects.
+#[rustfmt::skip]
+const HELD: &[&str] = &[
+    "image", "document", "video", "audio", "toolUse", "toolResult", "reasoningContent", "citationsContent",
+    "guardContent",
+];
 
 /// What a block is: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ContentBlock.html>
 fn kind(block: &mut Object, at: At) -> Result<Option<Kind>, Fault> {
@@ -155,23 +138,18 @@ fn kind(block: &mut Object, at: At) -> Result<Option<Kind>, Fault> {
     if let Some(json) = block.take("json") {
         return Ok(Some(Kind::Text(json.to_string())));
     }
-    for name in ["image", "document", "video", "audio"] {
-        if block.peek(name).is_some_and(Value::is_object) {
-            return block.nested(name, |inner| medium(name, inner));
-        }
-    }
     // A tool of the provider's own is no call for the caller.
     let is_theirs = |name: &str| block.peek(name).is_some_and(|inner| inner.get("type").is_some());
     if is_theirs("toolUse") || is_theirs("toolResult") {
         return Ok(None);
     }
-    let held = ["toolUse", "toolResult", "reasoningContent", "citationsContent", "guardContent"];
-    let Some(name) = held.into_iter().find(|name| block.peek(name).is_some()) else { return Ok(None) };
-    block.nested(name, |inner| match name {
+    let Some(name) = HELD.iter().find(|name| block.peek(name).is_some()) else { return Ok(None) };
+    block.nested(name, |inner| match *name {
         "toolUse" => call(inner),
         "toolResult" => result(inner, at),
         "reasoningContent" => thoughts(inner),
         "citationsContent" => cited(inner),
+        "image" | "document" | "video" | "audio" => medium(name, inner),
         _ => Ok(inner.nested("text", |text| text.string("text"))?.map(Kind::Text)),
     })
 }
@@ -327,7 +305,7 @@ fn additional(fields: &mut Object, request: &mut Request) -> Result<(), Fault> {
     }
     if let Some(Reasoning::Adaptive(effort)) = &mut request.reasoning {
         let word = fields.nested("output_config", |config| config.string("effort"))?;
-        *effort = word.map(|word| wire::read_effort(&word));
+        *effort = word.map(|word| claude::read_effort(&word));
     }
     let top_k = |fields: &mut Object, name: &str| match fields.peek(name) {
         Some(Value::Number(_)) => fields.number(name),
@@ -344,14 +322,13 @@ fn additional(fields: &mut Object, request: &mut Request) -> Result<(), Fault> {
 /// effort itself).
 fn thinking(wish: &Value) -> Option<Reasoning> {
     let words = |name: &str| wish.get(name).and_then(Value::as_str);
-    let effort = |word: &str| Reasoning::Effort(wire::read_effort(word));
     match wish.as_str().or_else(|| words("type"))? {
-        word if wish.is_string() => Some(effort(word)),
+        word if wish.is_string() => Some(openai::read_effort(word)),
         "disabled" => Some(Reasoning::Off),
         "adaptive" => Some(Reasoning::Adaptive(None)),
         "enabled" => match wish.get("budget_tokens").and_then(Value::as_u64) {
             Some(budget) => Some(Reasoning::Budget(budget)),
-            None => words("maxReasoningEffort").map(effort),
+            None => words("maxReasoningEffort").map(openai::read_effort),
         },
         _ => None,
     }
@@ -359,17 +336,11 @@ fn thinking(wish: &Value) -> Option<Reasoning> {
 
 /// Reads a whole answer: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>
 pub(super) fn response(body: &[u8]) -> Result<Message, Fault> {
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|error| invalid(format!("the provider's answer is not valid JSON: {error}")))?;
-    let has = |name: &str| value.get(name).is_some();
-    if !has("output") && (has("message") || has("Message") || has("__type")) {
-        return Err(error_body::told(200, &value));
-    }
-    message(value).map_err(|fault| invalid(format!("the provider's answer is not readable: {fault}")))
-}
-
-pub(super) fn invalid(message: String) -> Fault {
-    Fault::new(FaultKind::UpstreamInvalid, message)
+    let is_fault = |value: &Value| {
+        let has = |name: &&str| value.get(*name).is_some();
+        !has(&"output") && ["message", "Message", "__type"].iter().any(has)
+    };
+    shape::answer(body, |value| is_fault(value).then(|| error_body::told(200, value)), message)
 }
 
 fn message(value: Value) -> Result<Message, Fault> {
@@ -386,15 +357,8 @@ fn message(value: Value) -> Result<Message, Fault> {
         })
     })?;
     let blocks = blocks.ok_or_else(|| Fault::bad("/output/message", "`message` is missing"))?;
-    let choice = Choice { index: 0, blocks, stop, logprobs: None, extra: Extra::NONE };
-    let extra = extra(body.rest());
-    let (id, model) = (String::new(), String::new());
-    Ok(Message { from: ME, id, model, created: None, choices: vec![choice], usage, extra })
-}
-
-/// What is left of an answer. How it came about is no loss to others.
-fn extra(mut rest: Members) -> Extra {
-    let names = ["metrics", "performanceConfig", "serviceTier"];
-    let diagnosis = names.into_iter().filter_map(|name| rest.shift_remove_entry(name)).collect();
-    Extra::with_form(ME, rest, diagnosis)
+    let choices = vec![Choice { blocks, stop, ..Choice::new(0) }];
+    let mut rest = body.rest();
+    let diagnosis = wire::DIAGNOSIS.iter().filter_map(|name| rest.shift_remove_entry(*name)).collect();
+    Ok(Message { choices, usage, extra: Extra::with_form(ME, rest, diagnosis), ..Message::new(ME) })
 }

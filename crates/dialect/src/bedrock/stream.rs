@@ -7,15 +7,17 @@
 use super::{
     read,
     wire::{self, Family, ME},
-    write::{self, Pen, Place},
+    write::{self, Pen},
 };
 use crate::{
-    Fault, FaultKind, Glance, Losses, Reader, Seen, Sink, Writer,
-    canon::{BlockStart, Delta, Event, Extra, Seal, Stop, Usage},
+    Fault, Glance, Losses, Seen, Sink, Writer,
+    canon::{BlockStart, Delta, Event, Extra, Request, Seal, Teller},
     error_body,
-    frame::{aws, sse::Frame},
-    json,
+    frame::{Framing, aws, sse::Frame},
+    json::{self, into_members as members, take_text},
     limits::{PARTS_MAX, STREAM_HELD_MAX},
+    pen::{NO_MEMBER, Notes, Place},
+    shape::{Framed, Reading, Single, cut, held_back},
 };
 use memchr::memmem;
 use serde_json::{Map, Value, json};
@@ -24,39 +26,16 @@ use std::{collections::BTreeMap, mem};
 type Members = Map<String, Value>;
 
 /// Reads a provider's stream.
-#[derive(Default)]
-pub(super) struct EventReader {
-    frames: aws::Frames,
-    state: Reading,
-}
-
-impl Reader for EventReader {
-    fn feed(&mut self, bytes: &[u8], sink: &mut Sink) -> Result<(), Fault> {
-        self.frames.feed(bytes, &mut |frame| self.state.frame(&frame, sink))
-    }
-
-    fn finish(&mut self, sink: &mut Sink) -> Result<(), Fault> {
-        self.frames.finish()?;
-        if !self.state.finished {
-            let words = "the provider's stream ended before `messageStop`";
-            return Err(Fault::new(FaultKind::UpstreamTruncated, words));
-        }
-        if !mem::replace(&mut self.state.ended, true) {
-            sink.events.push(Event::End);
-        }
-        Ok(())
-    }
-}
+pub(super) type StreamReader = Framed<ReadState>;
 
 #[derive(Default)]
-struct Reading {
+pub(super) struct ReadState {
     started: bool,
     finished: bool,
     ended: bool,
     /// Blocks that have begun and not stopped, by the provider's number.
     open: BTreeMap<u64, Open>,
-    /// Number of the next block in canonical form.
-    next: u32,
+    teller: Teller,
     /// Bytes that were held back, of all blocks together.
     held: usize,
 }
@@ -68,8 +47,10 @@ struct Open {
     signature: String,
 }
 
-impl Reading {
-    fn frame(&mut self, frame: &Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
+impl Reading for ReadState {
+    const FRAMING: Framing = Framing::Aws;
+
+    fn frame(&mut self, frame: Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
         let name = String::from_utf8_lossy(frame.event);
         let mut data = match serde_json::from_slice(frame.data) {
             _ if self.ended => return Ok(()),
@@ -96,12 +77,24 @@ impl Reading {
             "metadata" => self.metadata(data, sink),
             _ => opaque(&name, data, sink),
         }
-        if self.held > STREAM_HELD_MAX || self.next as usize > PARTS_MAX || self.open.len() > PARTS_MAX {
-            return Err(too_much());
+        if self.held > STREAM_HELD_MAX || self.teller.blocks() > PARTS_MAX {
+            return Err(held_back());
         }
         Ok(())
     }
 
+    fn end(&mut self, sink: &mut Sink) -> Result<(), Fault> {
+        if !self.finished {
+            return Err(cut("`messageStop`"));
+        }
+        if !mem::replace(&mut self.ended, true) {
+            sink.events.push(Event::End);
+        }
+        Ok(())
+    }
+}
+
+impl ReadState {
     fn block_start(&mut self, index: u64, mut start: Members, sink: &mut Sink) {
         self.block_stop(index, sink);
         let mut call = inner(&mut start, "toolUse");
@@ -110,16 +103,14 @@ impl Reading {
         if self.finished || is_theirs {
             sink.losses.note(format!("/content/{index}"), "a block that a stream has no room for");
         } else if !call.is_empty() {
-            let [id, name] = ["toolUseId", "name"].map(|name| text(&mut call, name));
+            let [id, name] = ["toolUseId", "name"].map(|name| take_text(&mut call, name));
             self.begin(index, BlockStart::ToolUse { id, name }, sink);
         }
     }
 
     fn begin(&mut self, index: u64, start: BlockStart, sink: &mut Sink) -> u32 {
         self.block_stop(index, sink);
-        let number = self.next;
-        self.next = self.next.saturating_add(1);
-        sink.events.push(Event::BlockStart { choice: 0, block: number, start: start.clone() });
+        let number = self.teller.begin(start.clone(), &mut sink.events);
         self.open.insert(index, Open { number, start, signature: String::new() });
         number
     }
@@ -139,11 +130,12 @@ impl Reading {
             sink.losses.note(format!("/content/{index}"), "a piece after the end of the answer");
         } else if let Some(Value::String(more)) = delta.remove("text") {
             let block = self.block(index, BlockStart::Text, sink);
-            say(block, Delta::Text(more), sink);
+            self.teller.piece(block, Delta::Text(more), &mut sink.events);
         } else if delta.contains_key("reasoningContent") {
             self.thought(index, inner(&mut delta, "reasoningContent"), sink);
         } else if let (true, Some((number, BlockStart::ToolUse { .. }))) = (is_call, open) {
-            say(number, Delta::Input(text(&mut inner(&mut delta, "toolUse"), "input")), sink);
+            let more = Delta::Input(take_text(&mut inner(&mut delta, "toolUse"), "input"));
+            self.teller.piece(number, more, &mut sink.events);
         } else if let (false, Some((number, _))) = (is_call, open) {
             // Citations, and what is yet to come.
             let json = members(json!({"contentBlockIndex": number, "delta": delta}));
@@ -156,13 +148,13 @@ impl Reading {
     fn thought(&mut self, index: u64, mut thought: Members, sink: &mut Sink) {
         if let Some(Value::String(data)) = thought.remove("redactedContent") {
             let number = self.begin(index, BlockStart::Reasoning, sink);
-            let delta = Delta::Seal(Seal { issuer: ME, data, redacted: true });
-            sink.events.push(Event::Delta { choice: 0, block: number, delta });
+            let seal = Delta::Seal(Seal { issuer: ME, data, redacted: true });
+            self.teller.piece(number, seal, &mut sink.events);
             return self.block_stop(index, sink);
         }
         let number = self.block(index, BlockStart::Reasoning, sink);
-        say(number, Delta::Text(text(&mut thought, "text")), sink);
-        let more = text(&mut thought, "signature");
+        self.teller.piece(number, Delta::Text(take_text(&mut thought, "text")), &mut sink.events);
+        let more = take_text(&mut thought, "signature");
         self.held += more.len();
         if let Some(open) = self.open.get_mut(&index) {
             open.signature.push_str(&more);
@@ -171,8 +163,8 @@ impl Reading {
 
     fn block_stop(&mut self, index: u64, sink: &mut Sink) {
         if let Some(Open { number: block, signature, .. }) = self.open.remove(&index) {
-            let delta = read::seal(&signature).map(Delta::Seal);
-            sink.events.extend(delta.map(|delta| Event::Delta { choice: 0, block, delta }));
+            let seal = read::seal(&signature).map(Delta::Seal);
+            seal.into_iter().for_each(|seal| self.teller.piece(block, seal, &mut sink.events));
             sink.events.push(Event::BlockStop { choice: 0, block });
         }
     }
@@ -182,16 +174,15 @@ impl Reading {
             self.block_stop(index, sink);
         }
         if !mem::replace(&mut self.finished, true) {
-            let stop = wire::read_stop(&text(&mut data, "stopReason"));
+            let stop = wire::read_stop(&take_text(&mut data, "stopReason"));
             sink.events.push(Event::Finish { choice: 0, stop });
             opaque("messageStop", data, sink);
         }
     }
 
     fn metadata(&mut self, mut data: Members, sink: &mut Sink) {
-        sink.events.extend(usage_of(&mut data).map(Event::Usage));
-        // How the answer came about is no loss.
-        ["metrics", "performanceConfig", "serviceTier"].iter().for_each(|name| drop(data.remove(*name)));
+        sink.events.extend(wire::usage_of(&mut data).map(Event::Usage));
+        wire::DIAGNOSIS.iter().for_each(|name| drop(data.remove(*name)));
         opaque("metadata", data, sink);
         if self.finished {
             self.ended = true;
@@ -209,83 +200,56 @@ fn opaque(name: &str, mut data: Members, sink: &mut Sink) {
     }
 }
 
-/// Tells a piece of a block, if there is anything in it.
-fn say(block: u32, delta: Delta, sink: &mut Sink) {
-    let empty = matches!(&delta, Delta::Text(text) | Delta::Input(text) if text.is_empty());
-    sink.events.extend((!empty).then_some(Event::Delta { choice: 0, block, delta }));
-}
-
-fn too_much() -> Fault {
-    read::invalid(format!(
-        "the provider's stream holds back more than {STREAM_HELD_MAX} bytes, or has more than {PARTS_MAX} blocks"
-    ))
-}
-
 fn inner(data: &mut Members, name: &str) -> Members {
     data.remove(name).map(members).unwrap_or_default()
-}
-
-fn members(json: Value) -> Members {
-    if let Value::Object(members) = json { members } else { Members::new() }
-}
-
-fn text(members: &mut Members, name: &str) -> String {
-    if let Some(Value::String(text)) = members.remove(name) { text } else { String::new() }
-}
-
-/// Takes the usage out of an answer or an event.
-pub(super) fn usage_of(data: &mut Members) -> Option<Usage> {
-    if let Some(Value::Object(usage)) = data.remove("usage") { Some(wire::read_usage(usage)) } else { None }
 }
 
 /// Writes a stream for a caller. Its clients know one open block at a time, so what comes of another block
 /// meanwhile waits.
 #[derive(Default)]
-pub(super) struct EventWriter {
+pub(super) struct StreamWriter {
     /// The events come from this dialect, so its own words may stand.
     own: bool,
-    /// The block that is being written.
+    told: Single,
+    /// The block that is being told.
     open: Option<Block>,
-    /// What came of other blocks, by their numbers, and how many bytes it is.
-    waiting: BTreeMap<u32, Vec<Event>>,
-    held: usize,
     /// Number of the next block in the caller's stream.
     next: u32,
-    called: bool,
-    refused: bool,
-    stop: Option<Stop>,
-    usage: Option<Usage>,
     /// What our own dialect has put into the last two events.
     last: Members,
     ended: bool,
 }
 
 struct Block {
-    number: u32,
     start: BlockStart,
     /// Its number in the caller's stream, once something of it is written.
     index: Option<u32>,
 }
 
-impl Writer for EventWriter {
+impl StreamWriter {
+    /// For a caller of whose request nothing must be known.
+    pub(super) fn new(_request: &Request) -> Self {
+        StreamWriter::default()
+    }
+}
+
+impl Writer for StreamWriter {
     fn write(&mut self, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
-        match event {
-            _ if self.ended => {}
+        let piece = match event {
+            _ if self.ended => return,
             Event::Start { extra, .. } => {
                 self.own = extra.form(ME).is_some();
-                extra.lost_to(ME).for_each(|name| losses.note(format!("/{name}"), write::NO_MEMBER));
+                extra.lost_to(ME).for_each(|name| losses.note(format!("/{name}"), NO_MEMBER));
                 frame(out, "messageStart", &json!({"role": "assistant"}));
+                None
             }
-            Event::Finish { choice: 0, stop } => self.stop = Some(stop.clone()),
-            Event::Usage(usage) => self.usage = Some(usage.clone()),
-            Event::Logprobs { .. } => losses.note("/logprobs", write::NO_MEMBER),
-            Event::End => self.end(out),
-            _ => match (block_of(event), event) {
-                (Some(number), _) => self.take(number, event, out, losses),
-                (None, Event::Opaque { dialect: ME, json: Value::Object(json) }) => self.opaque(json, out),
-                (None, Event::Opaque { .. }) => losses.note("/opaque", "only another API knows this event"),
-                _ => losses.note("/choices", "the Converse API has one answer"),
-            },
+            Event::Opaque { dialect: ME, json: Value::Object(json) } => self.opaque(json, out),
+            _ => None,
+        };
+        match self.told.take(ME, event, piece, losses) {
+            Ok(_) if *event == Event::End => self.end(out),
+            Ok(told) => told.iter().for_each(|event| self.tell(event, out, losses)),
+            Err(fault) => self.fault(&fault, out),
         }
     }
 
@@ -296,51 +260,15 @@ impl Writer for EventWriter {
     }
 }
 
-/// The number of the block that an event is about.
-fn block_of(event: &Event) -> Option<u32> {
-    match event {
-        Event::BlockStart { choice: 0, block, .. }
-        | Event::Delta { choice: 0, block, .. }
-        | Event::BlockStop { choice: 0, block } => Some(*block),
-        Event::Opaque { dialect: ME, json } => {
-            json.pointer("/contentBlockDelta/contentBlockIndex")?.as_u64()?.try_into().ok()
-        }
-        _ => None,
-    }
-}
-
-impl EventWriter {
-    fn take(&mut self, number: u32, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
-        if self.open.as_ref().is_some_and(|open| open.number != number) {
-            self.held += match event {
-                Event::Delta { delta: Delta::Text(text) | Delta::Input(text), .. } => text.len(),
-                Event::Opaque { json, .. } => json.to_string().len(),
-                _ => 0,
-            };
-            self.waiting.entry(number).or_default().push(event.clone());
-            if self.held > STREAM_HELD_MAX || self.waiting.len() > PARTS_MAX {
-                self.fault(&too_much(), out);
-            }
-            return;
-        }
-        self.write_event(number, event, out, losses);
-        while self.open.is_none()
-            && let Some((number, events)) = self.waiting.pop_first()
-        {
-            events.iter().for_each(|event| self.write_event(number, event, out, losses));
-        }
-    }
-
-    fn write_event(&mut self, number: u32, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
+impl StreamWriter {
+    fn tell(&mut self, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
         match event {
             Event::BlockStart { start, .. } => {
-                self.called |= matches!(start, BlockStart::ToolUse { .. });
-                self.refused |= *start == BlockStart::Refusal;
-                self.open = Some(Block { number, start: start.clone(), index: None });
+                self.open = Some(Block { start: start.clone(), index: None });
                 if let BlockStart::Whole(whole) = start {
-                    let mut pen = Pen::new(self.own, true, Family::Other);
+                    let mut pen = Pen::new(Notes::answer(ME, self.own), Family::Other);
                     let taken = pen.block(whole, Place::Assistant).and_then(taken_apart);
-                    losses.absorb(pen.losses);
+                    losses.absorb(pen.notes.losses);
                     taken.into_iter().for_each(|(start, piece)| self.say(start, &piece, out));
                 }
             }
@@ -363,8 +291,7 @@ impl EventWriter {
             Delta::Seal(seal) if thinks => sealed(seal),
             Delta::Seal(seal) => {
                 // Another API's seal on words or a call stands before them, as a block of its own.
-                let open = self.open.take();
-                self.open = Some(Block { number: 0, start: BlockStart::Reasoning, index: None });
+                let open = self.open.replace(Block { start: BlockStart::Reasoning, index: None });
                 self.say(None, &sealed(seal), out);
                 self.block_stop(out);
                 self.open = open;
@@ -404,23 +331,26 @@ impl EventWriter {
         }
     }
 
-    /// Writes an event of our own dialect as it stands, or keeps what it adds to the last events.
-    fn opaque(&mut self, json: &Members, out: &mut Vec<u8>) {
+    /// Writes an event of our own dialect as it stands, or keeps what it adds to the last events. A piece of a
+    /// block waits for its turn.
+    fn opaque(&mut self, json: &Members, out: &mut Vec<u8>) -> Option<u32> {
         for (name, data) in json {
             match name.as_str() {
+                "contentBlockDelta" => return data.get("contentBlockIndex")?.as_u64()?.try_into().ok(),
                 "messageStop" | "metadata" => drop(self.last.insert(name.clone(), data.clone())),
                 name => frame(out, name, data),
             }
         }
+        None
     }
 
     /// The last two events. We know no clock, so the time that the API demands is told as zero.
     fn end(&mut self, out: &mut Vec<u8>) {
-        let word = wire::write_stop(self.stop.as_ref(), self.own, self.called, self.refused);
+        let word = wire::write_stop(self.told.stop.as_ref(), self.own, self.told.called, self.told.refused);
         let mut stop = members(json!({ "stopReason": word }));
         stop.extend(inner(&mut self.last, "messageStop"));
         frame(out, "messageStop", &stop.into());
-        let usage = wire::write_usage(self.usage.as_ref());
+        let usage = wire::write_usage(self.told.usage.as_ref());
         let mut metadata = members(json!({"usage": usage, "metrics": {"latencyMs": 0}}));
         metadata.extend(inner(&mut self.last, "metadata"));
         frame(out, "metadata", &metadata.into());
@@ -462,13 +392,13 @@ pub(super) fn fault(fault: &Fault) -> Vec<u8> {
 
 /// Looks at a stream that is relayed. Pieces of blocks, which are nearly all of it, cost one comparison.
 #[derive(Default)]
-pub(super) struct EventGlance {
+pub(super) struct StreamGlance {
     seen: Seen,
     /// The last event has passed.
     over: bool,
 }
 
-impl Glance for EventGlance {
+impl Glance for StreamGlance {
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Fault> {
         match frame.event {
             _ if self.over => {}
@@ -477,7 +407,7 @@ impl Glance for EventGlance {
             b"contentBlockStart" => self.seen.content |= memmem::find(frame.data, b"\"toolUse\"").is_some(),
             b"messageStop" => self.seen.ended = true,
             b"metadata" => {
-                self.seen.usage = usage_of(&mut parsed(frame.data)).or(self.seen.usage.take());
+                self.seen.usage = wire::meter(frame.data).or(self.seen.usage.take());
                 self.over = self.seen.ended;
             }
             b"error" => return Err(error_body::read(200, frame.data)),
@@ -489,8 +419,4 @@ impl Glance for EventGlance {
     fn seen(&self) -> &Seen {
         &self.seen
     }
-}
-
-fn parsed(data: &[u8]) -> Members {
-    serde_json::from_slice(data).map(members).unwrap_or_default()
 }

@@ -3,8 +3,9 @@
 
 use crate::{
     DialectId,
-    canon::{Effort, Extra, Stop, StopReason, Usage},
-    json::put,
+    canon::{Effort, Extra, Reasoning, Stop, StopReason, Usage, UsageRow},
+    claude,
+    json::{self, Counts},
 };
 use serde_json::{Map, Value, json};
 
@@ -30,6 +31,9 @@ pub(super) const NAMES: &[(&str, &str)] = &[
     ("/top_k", "/additionalModelRequestFields/top_k"),
     ("/top_p", "/inferenceConfig/topP"),
 ];
+
+/// What tells how an answer came about, which is no loss to others.
+pub(super) const DIAGNOSIS: &[&str] = &["metrics", "performanceConfig", "serviceTier"];
 
 /// Why the model stopped:
 /// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_MessageStopEvent.html>. The first row of
@@ -74,17 +78,6 @@ const PLAIN_FORMATS: &[&str] = &[
     "video/wmv", "audio/wav", "audio/ogg", "audio/flac", "audio/aac", "audio/opus", "audio/mp3",
 ];
 
-/// Efforts: the word, and the thinking budget in tokens that stands for it on models that know budgets. All
-/// makers know the first three.
-const EFFORTS: &[(&str, Effort, u64)] = &[
-    ("low", Effort::Low, 2_048),
-    ("medium", Effort::Medium, 8_192),
-    ("high", Effort::High, 16_384),
-    ("max", Effort::Max, 32_000),
-    ("low", Effort::Minimal, 1_024),
-    ("minimal", Effort::Minimal, 1_024),
-];
-
 /// What models have in common that are made by one maker, beyond what Converse has for all:
 /// <https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference-call.html>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,8 +105,7 @@ pub(super) fn family(model: &str) -> Family {
 
 /// The stop that a word means.
 pub(super) fn read_stop(word: &str) -> Stop {
-    let row = STOPS.iter().find(|(name, _)| *name == word);
-    Stop::new(row.map_or(StopReason::Other, |(_, reason)| *reason), word)
+    Stop::new(StopReason::of_word(STOPS, word), word)
 }
 
 /// The word for a stop: the provider's own where it is of this dialect. Some providers say of an answer with
@@ -132,20 +124,20 @@ pub(super) fn write_stop(stop: Option<&Stop>, own: bool, called: bool, refused: 
     }
 }
 
-/// The effort that a word means.
-pub(super) fn read_effort(word: &str) -> Effort {
-    let row = EFFORTS.iter().find(|(name, ..)| *name == word);
-    row.map_or_else(|| Effort::Other(word.to_owned()), |(_, effort, _)| effort.clone())
-}
-
-/// The word and the budget for an effort; `None` for a word that we do not know.
-pub(super) fn write_effort(effort: &Effort) -> Option<(&'static str, u64)> {
-    EFFORTS.iter().find(|(_, known, _)| known == effort).map(|(word, _, budget)| (*word, *budget))
-}
-
-/// The word for a budget: the first that grants as much.
-pub(super) fn effort_of_budget(budget: u64) -> &'static str {
-    EFFORTS.iter().take(3).find(|(.., most)| budget <= *most).map_or("high", |(word, ..)| word)
+/// The word for how long to think, of the three that all makers know; `None` where we know none.
+pub(super) fn effort(wish: &Reasoning) -> Option<&'static str> {
+    let budget = match wish {
+        Reasoning::Off => 0,
+        Reasoning::Budget(budget) => *budget,
+        Reasoning::Adaptive(None) => claude::budget(&Effort::Medium),
+        Reasoning::Adaptive(Some(effort)) | Reasoning::Effort(effort) => claude::budget(effort),
+    };
+    match budget {
+        0 => None,
+        1..=2_048 => Some("low"),
+        2_049..=8_192 => Some("medium"),
+        _ => Some("high"),
+    }
 }
 
 /// The type of a medium that stands in `member` with that format.
@@ -168,44 +160,59 @@ pub(super) fn format(media_type: &str) -> Option<(&str, &str)> {
 ///
 /// What came from a cache or went into one is beside `inputTokens`; thoughts are not told apart.
 pub(super) fn read_usage(native: Map<String, Value>) -> Usage {
-    let count = |name: &str| native.get(name).and_then(Value::as_u64);
+    let counts = Counts::of_map(&native);
     // Older answers have the second name alone.
-    let cached = |name: &str| count(&format!("{name}s")).or(count(&format!("{name}Count"))).unwrap_or(0);
-    let written = cached("cacheWriteInputToken");
+    let cached = |names: [&str; 2]| names.iter().find_map(|name| counts.find("", name)).unwrap_or(0);
+    let written = cached(["cacheWriteInputTokens", "cacheWriteInputTokenCount"]);
     let details = native.get("cacheDetails").and_then(Value::as_array).into_iter().flatten();
     let hours = details.filter(|entry| entry.get("ttl").is_some_and(|ttl| ttl == "1h"));
     let hours = hours.filter_map(|entry| entry.get("inputTokens")?.as_u64()).fold(0, u64::saturating_add);
     let hours = hours.min(written);
     Usage {
-        input: count("inputTokens").unwrap_or(0),
-        cache_read: cached("cacheReadInputToken"),
+        input: counts.get("", "inputTokens"),
+        cache_read: cached(["cacheReadInputTokens", "cacheReadInputTokenCount"]),
         cache_write: written - hours,
         cache_write_1h: hours,
-        output: count("outputTokens").unwrap_or(0),
+        output: counts.get("", "outputTokens"),
         native: Extra::new(ME, native),
         ..Usage::default()
     }
 }
 
+/// Takes the usage out of an answer or an event.
+pub(super) fn usage_of(data: &mut Map<String, Value>) -> Option<Usage> {
+    if let Some(Value::Object(usage)) = data.remove("usage") { Some(read_usage(usage)) } else { None }
+}
+
+/// Reads nothing but the usage of a whole answer.
+pub(super) fn meter(body: &[u8]) -> Option<Usage> {
+    usage_of(&mut json::members(body, &["usage"])?)
+}
+
+#[rustfmt::skip]
+const USAGE: &[UsageRow] = &[
+    ("", "inputTokens", |usage| usage.input.saturating_add(usage.audio_in)),
+    ("", "outputTokens", Usage::all_output),
+    ("", "totalTokens", Usage::total),
+];
+/// What is written where there is some of it.
+const CACHED: &[UsageRow] = &[
+    ("", "cacheReadInputTokens", |usage| usage.cache_read),
+    ("", "cacheWriteInputTokens", Usage::all_written),
+];
+
 /// Writes usage, or gives back what was read. It is never absent: the API demands it.
-pub(super) fn write_usage(usage: Option<&Usage>) -> Value {
+pub(super) fn write_usage(usage: Option<&Usage>) -> Map<String, Value> {
     let none = Usage::default();
     let usage = usage.unwrap_or(&none);
-    if let Some(native) = usage.native.of(ME) {
-        return Value::Object(native.clone());
+    let cached = CACHED.iter().filter(|(.., count)| count(usage) > 0);
+    let mut written = usage.written(ME, &USAGE.iter().chain(cached).copied().collect::<Vec<_>>());
+    if usage.cache_write_1h > 0 {
+        let details = [("5m", usage.cache_write), ("1h", usage.cache_write_1h)];
+        let details = details.map(|(ttl, tokens)| json!({"ttl": ttl, "inputTokens": tokens}));
+        written.entry("cacheDetails").or_insert_with(|| details.to_vec().into());
     }
-    let some = |tokens: u64| Some(tokens).filter(|tokens| *tokens > 0);
-    let written = usage.cache_write.saturating_add(usage.cache_write_1h);
-    let mut json = Map::new();
-    put(&mut json, "inputTokens", Some(usage.input.saturating_add(usage.audio_in)));
-    put(&mut json, "outputTokens", Some(usage.all_output()));
-    put(&mut json, "totalTokens", Some(usage.all_input().saturating_add(usage.all_output())));
-    put(&mut json, "cacheReadInputTokens", some(usage.cache_read));
-    put(&mut json, "cacheWriteInputTokens", some(written));
-    let details = [("5m", usage.cache_write), ("1h", usage.cache_write_1h)];
-    let details = details.map(|(ttl, tokens)| json!({"ttl": ttl, "inputTokens": tokens}));
-    put(&mut json, "cacheDetails", (usage.cache_write_1h > 0).then(|| Value::from(details.to_vec())));
-    json.into()
+    written
 }
 
 /// The name of an error by its status: in whole answers with a capital letter, in streams (which know fewer)

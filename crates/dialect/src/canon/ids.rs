@@ -14,6 +14,9 @@ pub enum IdForm {
     Plain(usize),
     /// Exactly nine letters and digits (Mistral).
     Nine,
+    /// Letters, digits, `-`, brackets and single spaces, so many at most, each once: what names of documents
+    /// are at Amazon.
+    Title(usize),
 }
 
 impl IdForm {
@@ -25,6 +28,7 @@ impl IdForm {
             IdForm::Any => true,
             IdForm::Plain(max) => (1..=max).contains(&id.len()) && id.bytes().all(is_plain),
             IdForm::Nine => id.len() == 9 && id.bytes().all(|letter| letter.is_ascii_alphanumeric()),
+            IdForm::Title(max) => (1..=max).contains(&id.len()) && title(id, max) == id,
         }
     }
 
@@ -96,8 +100,26 @@ impl ToolIds {
                 let room = max.saturating_sub(end.len());
                 id.chars().map(plain).take(room).chain(end.chars()).collect()
             }
+            IdForm::Title(max) => {
+                let end = end.replace('_', "-");
+                let title = title(id, max.saturating_sub(end.len()));
+                if title.is_empty() { format!("document{end}") } else { title + &end }
+            }
         }
     }
+}
+
+/// The words of a text as a title, of so many letters at most.
+fn title(text: &str, max: usize) -> String {
+    let plain = |letter: char| match letter {
+        letter if letter.is_ascii_alphanumeric() || "-()[]".contains(letter) => letter,
+        letter if letter.is_whitespace() => ' ',
+        _ => '-',
+    };
+    let words: String = text.chars().map(plain).collect();
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let words: String = words.join(" ").chars().take(max).collect();
+    words.trim_end().to_owned()
 }
 
 /// Nine letters and digits made of a text (FNV-1a).

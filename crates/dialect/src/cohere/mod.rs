@@ -42,7 +42,7 @@ impl Dialect for Cohere {
     }
 
     fn reader(&self) -> Box<dyn Reader> {
-        Box::<stream::EventReader>::default()
+        Box::<stream::StreamReader>::default()
     }
 
     fn read_fault(&self, status: u16, body: &[u8]) -> Fault {

@@ -2,28 +2,23 @@
 
 use super::wire::{self, ME};
 use crate::{
-    Carried, Fault, FaultKind, Losses,
+    Carried, Fault, Losses,
     canon::{Block, Choice, Extra, Kind, Message},
     error_body,
     json::Object,
     limits::PARTS_MAX,
+    shape,
 };
 use serde_json::{Value, json};
 
 /// Reads a whole answer: <https://docs.cohere.com/reference/chat#response>
 pub(super) fn response(body: &[u8]) -> Result<Carried<Message>, Fault> {
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|error| invalid(format!("the provider's answer is not valid JSON: {error}")))?;
-    if is_fault(&value) {
-        return Err(error_body::told(200, &value));
-    }
     let mut losses = Losses::new();
-    let value = message(value, &mut losses).map_err(|fault| match fault.kind {
-        FaultKind::BadRequest if fault.upstream.is_none() => {
-            invalid(format!("the provider's answer is not readable: {fault}"))
-        }
-        _ => fault,
-    })?;
+    let failure = |value: &Value| {
+        let told = is_fault(value).then(|| error_body::told(200, value));
+        told.or_else(|| wire::failure(value))
+    };
+    let value = shape::answer(body, failure, |value| message(value, &mut losses))?;
     Ok(Carried { value, losses })
 }
 
@@ -32,25 +27,18 @@ pub(super) fn is_fault(value: &Value) -> bool {
     value.get("message").is_some_and(Value::is_string)
 }
 
-pub(super) fn invalid(message: String) -> Fault {
-    Fault::new(FaultKind::UpstreamInvalid, message)
-}
-
 fn message(value: Value, losses: &mut Losses) -> Result<Message, Fault> {
     let mut object = Object::new(value, "")?;
     let id = object.string("id")?.unwrap_or_default();
-    let error = object.string("error")?;
-    let stop = object.string("finish_reason")?;
-    let stop = stop.map(|word| wire::read_stop(&word, error.as_deref())).transpose()?;
+    let stop = object.string("finish_reason")?.map(|word| wire::read_stop(&word));
     let usage = object.object("usage")?.map(|usage| wire::read_usage(usage.rest()));
     let items = object.list("logprobs")?.unwrap_or_default();
     let items: Vec<Value> = items.iter().filter_map(|item| wire::read_logprob(item, losses)).collect();
     let logprobs = (!items.is_empty()).then(|| json!({ "content": items }));
     let message = object.object("message")?.ok_or_else(|| Fault::bad("/message", "`message` is missing"))?;
     let (blocks, extra) = said(message, losses)?;
-    let choices = vec![Choice { index: 0, blocks, stop, logprobs, extra }];
-    let extra = object.extra(ME);
-    Ok(Message { from: ME, id, model: String::new(), created: None, choices, usage, extra })
+    let choices = vec![Choice { blocks, stop, logprobs, extra, ..Choice::new(0) }];
+    Ok(Message { id, choices, usage, extra: object.extra(ME), ..Message::new(ME) })
 }
 
 /// What the model said, and what else stands in its message.

@@ -5,38 +5,21 @@
 
 use super::{read, wire};
 use crate::{
-    Fault, FaultKind, Reader, Sink,
+    Fault, Sink,
     canon::{BlockStart, Delta, Event, Extra, Teller},
     error_body,
-    frame::sse::{Frame, Frames},
+    frame::sse::Frame,
     limits::PARTS_MAX,
+    shape::{Framed, Reading, cut, over},
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, mem};
 
 /// Reads a provider's stream.
-#[derive(Default)]
-pub(super) struct EventReader {
-    frames: Frames,
-    state: Reading,
-}
-
-impl Reader for EventReader {
-    fn feed(&mut self, bytes: &[u8], sink: &mut Sink) -> Result<(), Fault> {
-        let EventReader { frames, state } = self;
-        frames.feed(bytes, &mut |frame| state.frame(&frame, sink))
-    }
-
-    fn finish(&mut self, sink: &mut Sink) -> Result<(), Fault> {
-        let EventReader { frames, state } = self;
-        frames.finish(&mut |frame| state.frame(&frame, sink))?;
-        let words = "the provider's stream ended before `message-end`";
-        if state.ended { Ok(()) } else { Err(Fault::new(FaultKind::UpstreamTruncated, words)) }
-    }
-}
+pub(super) type StreamReader = Framed<ReadState>;
 
 #[derive(Default)]
-struct Reading {
+pub(super) struct ReadState {
     started: bool,
     ended: bool,
     teller: Teller,
@@ -44,8 +27,8 @@ struct Reading {
     calls: BTreeMap<u64, u32>,
 }
 
-impl Reading {
-    fn frame(&mut self, frame: &Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
+impl Reading for ReadState {
+    fn frame(&mut self, frame: Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
         let data: Value = match serde_json::from_slice(frame.data) {
             _ if self.ended || frame.data == b"[DONE]" => return Ok(()),
             Ok(data @ Value::Object(_)) => data,
@@ -61,12 +44,15 @@ impl Reading {
         let kind = data.get("type").and_then(Value::as_str).unwrap_or_default();
         self.start(&data, sink);
         self.event(kind, &data, sink)?;
-        if self.teller.blocks() <= PARTS_MAX {
-            return Ok(());
-        }
-        Err(read::invalid(format!("the provider's answer holds more than {PARTS_MAX} parts")))
+        if self.teller.blocks() <= PARTS_MAX { Ok(()) } else { Err(over("parts", PARTS_MAX)) }
     }
 
+    fn end(&mut self, _sink: &mut Sink) -> Result<(), Fault> {
+        if self.ended { Ok(()) } else { Err(cut("`message-end`")) }
+    }
+}
+
+impl ReadState {
     /// Tells the start once; a stream whose first event was lost has no id.
     fn start(&mut self, data: &Value, sink: &mut Sink) {
         if !mem::replace(&mut self.started, true) {
@@ -88,7 +74,7 @@ impl Reading {
             "tool-call-delta" => self.call_delta(data, sink),
             "tool-call-end" => self.call_end(index(data), sink),
             "citation-start" => wire::lose_citations(&mut sink.losses),
-            "message-end" => self.end(data, sink)?,
+            "message-end" => self.message_end(data, sink)?,
             _ => sink.losses.note(format!("/{kind}"), "an event that is not known"),
         }
         Ok(())
@@ -124,10 +110,7 @@ impl Reading {
             return sink.losses.note(pointer, "a piece of a call that is not open");
         };
         let input = text(data, "/delta/message/tool_calls/function/arguments").unwrap_or_default();
-        if !input.is_empty() {
-            let delta = Delta::Input(input.to_owned());
-            sink.events.push(Event::Delta { choice: 0, block: *block, delta });
-        }
+        self.teller.piece(*block, Delta::Input(input.to_owned()), &mut sink.events);
     }
 
     fn call_end(&mut self, index: u64, sink: &mut Sink) {
@@ -135,12 +118,13 @@ impl Reading {
         sink.events.extend(block.map(|block| Event::BlockStop { choice: 0, block }));
     }
 
-    fn end(&mut self, data: &Value, sink: &mut Sink) -> Result<(), Fault> {
-        let word = text(data, "/delta/finish_reason").unwrap_or_default();
-        let stop = wire::read_stop(word, text(data, "/delta/error"));
+    fn message_end(&mut self, data: &Value, sink: &mut Sink) -> Result<(), Fault> {
         let usage = data.pointer("/delta/usage").and_then(Value::as_object);
         sink.events.extend(usage.cloned().map(|usage| Event::Usage(wire::read_usage(usage))));
-        let stop = stop?;
+        if let Some(fault) = data.get("delta").and_then(wire::failure) {
+            return Err(fault);
+        }
+        let stop = wire::read_stop(text(data, "/delta/finish_reason").unwrap_or_default());
         self.teller.close(&mut sink.events);
         let open = mem::take(&mut self.calls).into_values();
         sink.events.extend(open.map(|block| Event::BlockStop { choice: 0, block }));

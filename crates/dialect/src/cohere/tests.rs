@@ -89,12 +89,14 @@ fn usage_is_what_is_billed() {
 
 #[test]
 fn a_generation_that_broke_is_no_answer() {
-    let kind = |word: &str, error| wire::read_stop(word, error).map_err(|fault| fault.kind);
-    assert!(kind("COMPLETE", None).is_ok() && kind("A_NEW_WORD", None).is_ok());
-    assert_eq!(kind("ERROR", None), Err(FaultKind::UpstreamFailed));
-    assert_eq!(kind("TIMEOUT", None), Err(FaultKind::UpstreamTimeout));
-    assert_eq!(kind("COMPLETE", Some("no memory")), Err(FaultKind::UpstreamFailed));
-    assert_eq!(kind("ERROR", Some("over the context window")), Err(FaultKind::ContextTooLong));
+    let kind = |word: &str, error: Option<&str>| {
+        wire::failure(&json!({"finish_reason": word, "error": error})).map(|fault| fault.kind)
+    };
+    assert_eq!((kind("COMPLETE", None), kind("A_NEW_WORD", None)), (None, None));
+    assert_eq!(kind("ERROR", None), Some(FaultKind::UpstreamFailed));
+    assert_eq!(kind("TIMEOUT", None), Some(FaultKind::UpstreamTimeout));
+    assert_eq!(kind("COMPLETE", Some("no memory")), Some(FaultKind::UpstreamFailed));
+    assert_eq!(kind("ERROR", Some("over the context window")), Some(FaultKind::ContextTooLong));
 }
 
 #[test]

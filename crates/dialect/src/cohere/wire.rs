@@ -31,21 +31,25 @@ pub(super) fn budget(effort: &Effort) -> Option<Option<u64>> {
     EFFORTS.iter().find(|(known, _)| known == effort).map(|(_, budget)| *budget)
 }
 
-/// The stop that a word means. Two words say that there was none: the answer broke, and `error` says why
-/// where it is told.
-pub(super) fn read_stop(word: &str, error: Option<&str>) -> Result<Stop, Fault> {
-    let reason = match word {
-        "COMPLETE" => StopReason::End,
-        "STOP_SEQUENCE" => StopReason::Sequence,
-        "MAX_TOKENS" => StopReason::MaxTokens,
-        "TOOL_CALL" => StopReason::ToolUse,
-        "ERROR" | "TIMEOUT" => return Err(broken(word, error)),
-        _ => StopReason::Other,
-    };
-    match error {
-        Some(_) => Err(broken(word, error)),
-        None => Ok(Stop::new(reason, word)),
-    }
+/// Why the model stopped: <https://docs.cohere.com/reference/chat#response.body.finish_reason>
+const STOPS: &[(&str, StopReason)] = &[
+    ("COMPLETE", StopReason::End),
+    ("STOP_SEQUENCE", StopReason::Sequence),
+    ("MAX_TOKENS", StopReason::MaxTokens),
+    ("TOOL_CALL", StopReason::ToolUse),
+];
+
+/// The stop that a word means.
+pub(super) fn read_stop(word: &str) -> Stop {
+    Stop::new(StopReason::of_word(STOPS, word), word)
+}
+
+/// The fault of an answer or the end of a stream. Two words say that there was no stop: the answer broke, and
+/// `error` says why where it is told.
+pub(super) fn failure(end: &Value) -> Option<Fault> {
+    let text = |name: &str| end.get(name).and_then(Value::as_str);
+    let (word, error) = (text("finish_reason").unwrap_or_default(), text("error"));
+    (error.is_some() || matches!(word, "ERROR" | "TIMEOUT")).then(|| broken(word, error))
 }
 
 fn broken(word: &str, error: Option<&str>) -> Fault {

@@ -2,21 +2,19 @@
 
 use super::wire::{self, ME};
 use crate::{
-    Carried, Losses, Target,
-    canon::{At, Block, Choose, Extra, Format, Kind, Media, Reasoning, Request, Role, Source, Tool, Turn},
-    json::{self, put},
+    Carried, Target,
+    canon::{Block, Choose, Format, Kind, Media, Reasoning, Request, Role, Source, Tool, Turn},
+    json::put,
+    pen::{FOREIGN, NO_MEMBER, NO_THOUGHTS, Notes},
 };
 use serde_json::{Map, Number, Value, json};
 use std::ops::RangeInclusive;
 
 type Members = Map<String, Value>;
 
-const NO_MEMBER: &str = "Cohere's API has no such member";
-const FOREIGN: &str = "only another API knows this";
-
 /// Writes a request: <https://docs.cohere.com/reference/chat#request>
 pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>> {
-    let mut pen = Pen::default();
+    let mut pen = Pen { notes: Notes::request(ME, false), documents: Vec::new() };
     let messages = pen.messages(&request.turns);
     let (tools, strict) = pen.tools(request);
     let choice = request.choice.as_ref().filter(|_| !tools.is_empty());
@@ -35,46 +33,35 @@ pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>
     put(&mut body, "stream", request.stream);
     let one_by_one = request.parallel == Some(false) && body.contains_key("tools");
     pen.lose_if(one_by_one, "/parallel_tool_calls", NO_MEMBER);
-    pen.lose_if(request.user.is_some(), "/metadata/user_id", NO_MEMBER);
-    pen.lost(&request.extra, "");
-    Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses.in_words_of(request.from) }
+    pen.lose_if(request.user.is_some(), "/user", NO_MEMBER);
+    pen.notes.extra(&request.extra, "");
+    pen.notes.body(body, request.from)
 }
 
 /// What is known while one body is written.
-#[derive(Default)]
 struct Pen {
     /// Documents stand beside the messages, where the model may cite them:
     /// <https://docs.cohere.com/docs/retrieval-augmented-generation-rag>
     documents: Vec<Value>,
-    losses: Losses,
+    notes: Notes,
 }
 
 impl Pen {
-    fn lose(&mut self, at: At, member: &str, why: &'static str) {
-        self.losses.note(at.pointer("messages", "content", member), why);
-    }
-
     fn lose_if(&mut self, lost: bool, pointer: &str, why: &'static str) {
         if lost {
-            self.losses.note(pointer, why);
+            self.notes.losses.note(pointer, why);
         }
-    }
-
-    fn lost(&mut self, extra: &Extra, pointer: &str) {
-        extra.lost_to(ME).for_each(|name| self.losses.note(format!("{pointer}/{name}"), NO_MEMBER));
     }
 
     /// The messages. Instructions that lead become one, since the API takes them only there; instructions
     /// alone are asked as the user's.
     fn messages(&mut self, turns: &[Turn]) -> Vec<Value> {
-        let leads = |turn: &&Turn| matches!(turn.role, Role::System | Role::Developer);
-        let count = turns.iter().take_while(leads).count();
-        let (system, turns) = turns.split_at(if count == turns.len() { 0 } else { count });
+        let (system, turns) = self.notes.instructions(turns, |_| true);
         let parts: Vec<Value> = system.iter().flat_map(|turn| self.close(turn, Part::Words)).collect();
         let mut messages: Vec<Value> = message("system", content(parts)).into_iter().collect();
         for turn in turns {
-            if leads(&turn) {
-                self.lose(turn.at, "role", "only the first messages can be instructions");
+            if matches!(turn.role, Role::System | Role::Developer) {
+                self.notes.late_instructions(turn);
             }
             match turn.role {
                 Role::Assistant => messages.extend(self.spoken(turn)),
@@ -86,10 +73,7 @@ impl Pen {
 
     /// The parts of a turn, and what else of it is lost.
     fn close(&mut self, turn: &Turn, place: Part) -> Vec<Value> {
-        if turn.name.is_some() {
-            self.lose(turn.at, "name", NO_MEMBER);
-        }
-        self.lost(&turn.extra, &turn.at.pointer("messages", "content", ""));
+        self.notes.turn(turn);
         turn.blocks.iter().filter_map(|block| self.part(block, place)).collect()
     }
 
@@ -106,9 +90,9 @@ impl Pen {
             let said = content(said).unwrap_or_else(|| "".into());
             messages.push(json!({"role": "tool", "tool_call_id": id, "content": said}));
             if *error == Some(true) {
-                self.lose(block.at, "is_error", "Cohere's API cannot say that a tool failed");
+                self.notes.lose(block, "is_error", "Cohere's API cannot say that a tool failed");
             }
-            self.hints(block);
+            self.notes.hints(block);
         }
         behind.extend(self.close(turn, Part::User));
         messages.extend(message("user", content(behind)));
@@ -133,12 +117,8 @@ impl Pen {
 
     fn call(&mut self, block: &Block) -> Option<Value> {
         let Kind::ToolUse { id, name, input } = &block.kind else { return None };
-        self.hints(block);
-        let is_object = serde_json::from_str::<Members>(input).is_ok();
-        if !is_object && !input.trim().is_empty() {
-            self.lose(block.at, "input", "the call's arguments are not a JSON object");
-        }
-        let input = if is_object { input } else { "{}" };
+        self.notes.hints(block);
+        let input = if self.notes.input(block, input).is_empty() { "{}" } else { input };
         Some(json!({"id": id, "type": "function", "function": {"name": name, "arguments": input}}))
     }
 
@@ -159,27 +139,16 @@ impl Pen {
                 self.documents.push(json!({ "data": data }));
                 None
             }),
-            (Kind::Reasoning { .. }, _) => Err("thoughts return only to the API that they came from"),
+            (Kind::Reasoning { .. }, _) => Err(NO_THOUGHTS),
             (Kind::Opaque { .. }, _) => Err(FOREIGN),
             _ => Err("Cohere's API takes no such content here"),
         };
         if let Err(why) = written {
-            self.lose(block.at, "", why);
+            self.notes.lose(block, "", why);
         } else {
-            self.hints(block);
+            self.notes.hints(block);
         }
         written.ok().flatten()
-    }
-
-    /// Notes what is lost of a block that is written.
-    fn hints(&mut self, block: &Block) {
-        if block.cache.is_some() {
-            self.lose(block.at, "cache_control", "Cohere's API caches by itself");
-        }
-        if block.seal.is_some() {
-            self.lose(block.at, "signature", "another API's seal");
-        }
-        self.lost(&block.extra, &block.at.pointer("messages", "content", ""));
     }
 
     /// The tools, and whether all are strict. Where one of them must be called, no other
@@ -195,13 +164,12 @@ impl Pen {
         for (index, tool) in tools.iter().enumerate() {
             let pointer = format!("/tools/{index}");
             if tool.native.is_some() {
-                self.losses.note(pointer, FOREIGN);
+                self.notes.losses.note(pointer, FOREIGN);
                 continue;
             }
-            self.lose_if(tool.cache.is_some(), &format!("{pointer}/cache_control"), NO_MEMBER);
+            self.notes.tool(tool, index);
             let lax = tool.strict == Some(true) && !strict;
             self.lose_if(lax, &format!("{pointer}/strict"), "all tools are strict, or none");
-            self.lost(&tool.extra, &pointer);
             let offered = only.is_none_or(|only| *only == tool.name);
             self.lose_if(!offered, &pointer, "another one must be called");
             written.extend(offered.then(|| function(tool)));
@@ -215,7 +183,7 @@ impl Pen {
             Choose::None => Some("NONE"),
             Choose::Required | Choose::Tool(_) => Some("REQUIRED"),
             Choose::Native(..) => {
-                self.losses.note("/tool_choice", FOREIGN);
+                self.notes.losses.note("/tool_choice", FOREIGN);
                 None
             }
         }
@@ -234,7 +202,7 @@ impl Pen {
             true => Err("Cohere's API takes no form of the answer beside tools or documents"),
             false => Ok(format),
         });
-        written.map_err(|why| self.losses.note("/response_format", why)).ok()
+        written.map_err(|why| self.notes.losses.note("/response_format", why)).ok()
     }
 
     /// How to think: <https://docs.cohere.com/docs/reasoning>
@@ -245,7 +213,7 @@ impl Pen {
             Reasoning::Adaptive(None) => None,
             Reasoning::Adaptive(Some(effort)) | Reasoning::Effort(effort) => {
                 let Some(budget) = wire::budget(effort) else {
-                    self.losses.note("/reasoning_effort", "no such effort is known");
+                    self.notes.losses.note("/reasoning_effort", "no such effort is known");
                     return None;
                 };
                 budget
@@ -274,7 +242,7 @@ impl Pen {
         let stop: Vec<&String> = wish.stop.iter().take(wire::STOPS_MAX).collect();
         put(body, "stop_sequences", (!stop.is_empty()).then(|| json!(stop)));
         let why = "Cohere's API takes five stop sequences at most";
-        self.lose_if(wish.stop.len() > wire::STOPS_MAX, "/stop_sequences", why);
+        self.lose_if(wish.stop.len() > wire::STOPS_MAX, "/stop", why);
         self.lose_if(wish.n.is_some_and(|n| n > 1), "/n", NO_MEMBER);
         self.lose_if(wish.top_logprobs.is_some_and(|most| most > 0), "/top_logprobs", NO_MEMBER);
     }
@@ -290,7 +258,7 @@ impl Pen {
         if range.contains(&wished) {
             return number.cloned().map(Value::Number);
         }
-        self.losses.note(pointer, "Cohere's API takes no such number, and gets the nearest");
+        self.notes.losses.note(pointer, "Cohere's API takes no such number, and gets the nearest");
         Some(wished.clamp(*range.start(), *range.end()).into())
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         Block, Choose, Effort, Extra, Format, Kind, Message, Reasoning, Request, Role, Seal, Source, Tool,
         Turn,
     },
-    json::{self, put},
+    json::{self, put, told},
     pen::{FOREIGN, NO_MEMBER, NO_THOUGHTS, Notes},
 };
 use serde_json::{Map, Value, json};
@@ -95,13 +95,6 @@ pub(super) fn fault(fault: &Fault) -> Value {
 fn restore(extra: &Extra, written: &mut Members) {
     json::add(written, extra.form(ME));
     json::add(written, extra.of(ME));
-}
-
-/// An object of the members that are not `null`.
-fn told(json: Value) -> Members {
-    let Value::Object(mut members) = json else { return Members::new() };
-    members.retain(|_, value| !value.is_null());
-    members
 }
 
 /// What is known while one body is written.

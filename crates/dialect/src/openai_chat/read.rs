@@ -12,7 +12,7 @@ use crate::{
     },
     error_body,
     json::{self, Object, bounded, put, wrong},
-    limits::{CHOICES_MAX, PARTS_MAX, TURNS_MAX},
+    limits::{PARTS_MAX, TURNS_MAX},
     openai::{self, small},
     shape,
 };
@@ -47,7 +47,7 @@ pub(super) fn request(body: &[u8]) -> Result<Request, Fault> {
 
 /// Reads a whole answer: <https://platform.openai.com/docs/api-reference/chat/object>
 pub(super) fn response(body: &[u8]) -> Result<Message, Fault> {
-    shape::answer(body, error_body::in_answer, message)
+    shape::answer(body, error_body::in_answer, |value| openai::read_answer(ME, value, answer_choice))
 }
 
 fn turns(messages: Vec<Value>) -> Result<Vec<Turn>, Fault> {
@@ -301,16 +301,9 @@ fn tool(value: Value, index: usize) -> Result<Tool, Fault> {
 
 fn sampling(object: &mut Object, kept: &mut Kept) -> Result<Sampling, Fault> {
     Ok(Sampling {
-        temperature: object.number("temperature")?,
-        top_p: object.number("top_p")?,
-        top_k: object.number("top_k")?,
-        frequency_penalty: object.number("frequency_penalty")?,
-        presence_penalty: object.number("presence_penalty")?,
-        seed: object.number("seed")?,
-        stop: openai::read_stops(object, kept)?,
-        n: object.small("n", CHOICES_MAX)?,
         logprobs: object.boolean("logprobs")?,
         top_logprobs: object.small("top_logprobs", u32::MAX)?,
+        ..openai::read_sampling(object, kept)?
     })
 }
 
@@ -368,22 +361,6 @@ fn thinking_wish(members: &Map<String, Value>) -> Option<Reasoning> {
         (Some("enabled" | "adaptive"), ..) | (_, Some(true), ..) => Some(Reasoning::Adaptive(None)),
         _ => None,
     }
-}
-
-fn message(value: Value) -> Result<Message, Fault> {
-    let mut object = Object::new(value, "")?;
-    let id = object.string("id")?.unwrap_or_default();
-    let model = object.string("model")?.unwrap_or_default();
-    let created = object.peek("created").and_then(Value::as_u64).filter(|_| object.take("created").is_some());
-    let mut kept = Kept::new();
-    put(&mut kept, "object", object.take("object"));
-    let usage = object.peek("usage").filter(|usage| usage.as_object().is_some_and(|usage| !usage.is_empty()));
-    let usage = usage.and_then(wire::read_usage).filter(|_| object.take("usage").is_some());
-    let list = object.list("choices")?.ok_or_else(|| Fault::bad("/choices", "`choices` is missing"))?;
-    let choices = list.into_iter().enumerate().map(|(position, value)| answer_choice(value, position, &id));
-    let choices = choices.collect::<Result<_, _>>()?;
-    let extra = Extra::with_form(ME, object.rest(), kept);
-    Ok(Message { from: ME, id, model, created, choices, usage, extra })
 }
 
 /// Reads one of `choices`. What it holds beside its message is diagnosis, whose form is kept.

@@ -9,11 +9,10 @@ use super::{
 use crate::{
     Fault, Glance, Losses, Seen, Sink, Writer,
     canon::{BlockStart, Delta, Event, Extra, Request, Teller, Usage},
-    error_body,
     frame::sse::Frame,
     json,
     limits::{CHOICES_MAX, STREAM_HELD_MAX, TOOLS_MAX},
-    openai,
+    openai::{self, DONE, read_chunk},
     pen::{FOREIGN, NO_MEMBER},
     shape::{Framed, Reading, cut, over},
 };
@@ -21,7 +20,7 @@ use memchr::memchr_iter;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, fmt::Display, mem};
 
-const DONE: &[u8] = b"[DONE]";
+pub(super) use crate::openai::fault_chunk as fault;
 
 /// Reads a provider's stream.
 pub(super) type StreamReader = Framed<ReadState>;
@@ -63,7 +62,7 @@ impl Reading for ReadState {
         if data == DONE {
             return self.end(sink);
         }
-        match parsed(frame)? {
+        match read_chunk(frame)? {
             Some(Value::Object(chunk)) => return self.chunk(chunk, sink),
             _ => sink.losses.note("", "a frame of the provider's stream is not a JSON object"),
         }
@@ -147,16 +146,6 @@ impl ReadState {
             Some(word) => choice.finish(word, sink),
         }
         Ok(())
-    }
-}
-
-/// A frame's JSON, unless it is an error. `None` where it is no JSON.
-fn parsed(frame: Frame<'_>) -> Result<Option<Value>, Fault> {
-    let chunk = serde_json::from_slice(frame.data).ok();
-    match chunk.as_ref().and_then(error_body::in_answer) {
-        Some(fault) => Err(fault),
-        None if frame.event == b"error" => Err(error_body::read(200, frame.data)),
-        None => Ok(chunk),
     }
 }
 
@@ -346,7 +335,7 @@ impl Writer for StreamWriter {
             _ if self.ended => {}
             Event::Start { id, model, created, extra } => {
                 self.own = extra.form(ME).is_some();
-                self.head = head(id, model, created.unwrap_or(0), extra);
+                self.head = head(id, model, *created, extra);
                 extra.lost_to(ME).for_each(|name| losses.note(format!("/{name}"), NO_MEMBER));
             }
             Event::BlockStart { choice, block, start } => self.block(*choice, *block, start, out, losses),
@@ -463,22 +452,13 @@ impl StreamWriter {
 }
 
 /// A chunk up to its choices, without the brace at its end.
-fn head(id: &str, model: &str, created: u64, extra: &Extra) -> String {
+fn head(id: &str, model: &str, created: Option<u64>, extra: &Extra) -> String {
     let id = if id.is_empty() { write::NO_ID } else { id };
-    let mut head = Map::new();
-    json::put(&mut head, "id", Some(id));
-    json::put(&mut head, "object", Some("chat.completion.chunk"));
-    json::put(&mut head, "created", Some(created));
-    json::put(&mut head, "model", Some(model));
+    let mut head = openai::head(id, "chat.completion.chunk", created, model);
     json::add(&mut head, extra.of(ME));
     let mut head = Value::Object(head).to_string();
     head.pop();
     head
-}
-
-/// A fault as the last event of a broken stream; no `[DONE]` comes behind it.
-pub(super) fn fault(fault: &Fault) -> Vec<u8> {
-    format!("data: {}\n\n", openai::fault(fault)).into_bytes()
 }
 
 /// Looks at relayed chunks. Once content has been seen, a chunk is only parsed when one of a few members
@@ -499,7 +479,7 @@ impl Glance for StreamGlance {
             return Ok(());
         }
         if (!self.seen.content || frame.event == b"error" || tells(frame.data))
-            && let Some(chunk) = parsed(*frame)?
+            && let Some(chunk) = read_chunk(*frame)?
         {
             self.look(&chunk);
         }

@@ -13,8 +13,6 @@ pub(super) const ME: DialectId = DialectId::OpenaiChat;
 /// What writers call a thing in their losses, and what it is called here.
 pub(super) const NAMES: &[(&str, &str)] =
     &[("/response_format/schema", "/response_format/json_schema/schema")];
-/// Most stop sequences: <https://platform.openai.com/docs/api-reference/chat/create#chat-create-stop>
-pub(super) const STOPS_MAX: usize = 4;
 /// Who speaks in a request.
 pub(super) const ROLES: &[Role] = &[Role::System, Role::Developer, Role::User, Role::Assistant, Role::Tool];
 /// The object of a whole answer.

@@ -60,11 +60,7 @@ pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
     let mut pen = Pen(Notes::answer(ME, message.from == ME), ToolIds::default());
     let choices: Vec<Value> = message.choices.iter().map(|choice| pen.choice(choice)).collect();
     let id = if message.id.is_empty() && !pen.0.own { NO_ID } else { &message.id };
-    let mut body = Map::new();
-    put(&mut body, "id", Some(id));
-    put(&mut body, "object", Some(wire::WHOLE));
-    put(&mut body, "created", Some(message.created.unwrap_or(0)));
-    put(&mut body, "model", Some(message.model.as_str()));
+    let mut body = openai::head(id, wire::WHOLE, message.created, &message.model);
     put(&mut body, "choices", Some(choices));
     put(&mut body, "usage", message.usage.as_ref().map(wire::write_usage));
     pen.rest(&message.extra, &mut body, "");
@@ -318,21 +314,9 @@ impl Pen {
     }
 
     fn sampling(&mut self, wish: &Sampling, body: &mut Map<String, Value>) {
-        put(body, "temperature", wish.temperature.clone());
-        put(body, "top_p", wish.top_p.clone());
-        put(body, "top_k", wish.top_k.clone());
-        put(body, "frequency_penalty", wish.frequency_penalty.clone());
-        put(body, "presence_penalty", wish.presence_penalty.clone());
-        put(body, "seed", wish.seed.clone());
-        put(body, "n", wish.n);
+        openai::write_sampling(wish, None, body, &mut self.0);
         put(body, "logprobs", wish.logprobs);
         put(body, "top_logprobs", wish.top_logprobs);
-        let most = if self.0.own { usize::MAX } else { wire::STOPS_MAX };
-        if wish.stop.len() > most {
-            self.0.losses.note("/stop", "OpenAI's chat API takes four stop sequences at most");
-        }
-        let stop: Vec<&str> = wish.stop.iter().take(most).map(String::as_str).collect();
-        put(body, "stop", (!stop.is_empty()).then_some(stop));
     }
 
     /// The cache hint of a block, where it may be written; what else of a block is lost is noted.

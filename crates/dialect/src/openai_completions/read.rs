@@ -2,11 +2,11 @@
 
 use super::wire::{self, ME};
 use crate::{
-    Fault, FaultKind,
+    Fault,
     canon::{At, Block, Choice, Extra, Kind, Message, Request, Role, Sampling, Turn},
     error_body,
     json::{self, Object, put, wrong},
-    limits::CHOICES_MAX,
+    openai, shape,
 };
 use serde_json::{Map, Value};
 
@@ -30,7 +30,7 @@ pub(super) fn request(body: &[u8]) -> Result<Request, Fault> {
     let is_limit = object.peek("max_tokens").and_then(Value::as_i64).is_none_or(|limit| limit >= 0);
     request.limit = if is_limit { object.whole("max_tokens")? } else { None };
     request.stream = object.boolean("stream")?;
-    request.stream_usage = stream_usage(&mut object, &mut kept);
+    request.stream_usage = openai::stream_usage(&mut object, &mut kept);
     request.user = object.string("user")?;
     let n = request.sampling.n.unwrap_or(1);
     let (mute, rest) = object.rest().into_iter().partition(|(name, value)| wire::is_mute(name, value, n));
@@ -60,23 +60,12 @@ fn prompt(object: &mut Object, kept: &mut Kept) -> Result<Option<String>, Fault>
 
 fn turn(text: String) -> Turn {
     let blocks = vec![Block::new(Kind::Text(text))];
-    Turn { role: Role::User, blocks, plain: true, at: At::default(), name: None, extra: Extra::NONE }
+    Turn { blocks, plain: true, ..Turn::new(Role::User, At::default()) }
 }
 
 fn sampling(object: &mut Object, kept: &mut Kept) -> Result<Sampling, Fault> {
     let top = logprobs(object, kept);
-    Ok(Sampling {
-        temperature: object.number("temperature")?,
-        top_p: object.number("top_p")?,
-        top_k: object.number("top_k")?,
-        frequency_penalty: object.number("frequency_penalty")?,
-        presence_penalty: object.number("presence_penalty")?,
-        seed: object.number("seed")?,
-        stop: stop(object, kept)?,
-        n: object.small("n", CHOICES_MAX)?,
-        logprobs: top.map(|_| true),
-        top_logprobs: top,
-    })
+    Ok(Sampling { logprobs: top.map(|_| true), top_logprobs: top, ..openai::read_sampling(object, kept)? })
 }
 
 /// Takes `logprobs`, a number of alternatives; 0 asks for the chosen tokens alone. `false` is no wish.
@@ -91,66 +80,20 @@ fn logprobs(object: &mut Object, kept: &mut Kept) -> Option<u32> {
     top
 }
 
-fn stop(object: &mut Object, kept: &mut Kept) -> Result<Vec<String>, Fault> {
-    match object.peek("stop") {
-        Some(Value::Array(list)) if !list.is_empty() => object.strings("stop"),
-        Some(Value::String(word)) => {
-            let words = vec![word.clone()];
-            put(kept, "stop", object.take("stop"));
-            Ok(words)
-        }
-        Some(Value::Array(_)) => {
-            put(kept, "stop", object.take("stop"));
-            Ok(Vec::new())
-        }
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(other) => Err(wrong("/stop", "a string or a list of strings", other)),
-    }
-}
-
-fn stream_usage(object: &mut Object, kept: &mut Kept) -> Option<bool> {
-    let options = object.take("stream_options")?;
-    let usage = options.get("include_usage").and_then(Value::as_bool);
-    let is_canonical = usage.is_some() && options.as_object().is_some_and(|options| options.len() == 1);
-    put(kept, "stream_options", (!is_canonical).then_some(options));
-    usage
-}
-
 /// Reads a whole answer: <https://platform.openai.com/docs/api-reference/completions/object>
 pub(super) fn response(body: &[u8]) -> Result<Message, Fault> {
-    let invalid = |what: String| Fault::new(FaultKind::UpstreamInvalid, what);
-    let value = serde_json::from_slice(body)
-        .map_err(|error| invalid(format!("the provider's answer is not valid JSON: {error}")))?;
-    if let Some(fault) = error_body::in_answer(&value) {
-        return Err(fault);
-    }
-    message(value).map_err(|fault| invalid(format!("the provider's answer is unreadable: {fault}")))
-}
-
-fn message(value: Value) -> Result<Message, Fault> {
-    let mut object = Object::new(value, "")?;
-    let id = object.string("id")?.unwrap_or_default();
-    let model = object.string("model")?.unwrap_or_default();
-    let created = object.peek("created").and_then(Value::as_u64).filter(|_| object.take("created").is_some());
-    let mut kept = Kept::new();
-    put(&mut kept, "object", object.take("object"));
-    let usage = object.peek("usage").and_then(wire::read_usage).filter(|_| object.take("usage").is_some());
-    let list = object.list("choices")?.ok_or_else(|| Fault::bad("/choices", "`choices` is missing"))?;
-    let choices = list.into_iter().enumerate().map(|(position, value)| choice(value, position));
-    let choices = choices.collect::<Result<_, _>>()?;
-    let extra = Extra::with_form(ME, object.rest(), kept);
-    Ok(Message { from: ME, id, model, created, choices, usage, extra })
+    shape::answer(body, error_body::in_answer, |value| openai::read_answer(ME, value, choice))
 }
 
 /// Reads one of `choices`. What it holds beside its text is diagnosis, whose form is kept.
-fn choice(value: Value, position: usize) -> Result<Choice, Fault> {
+fn choice(value: Value, position: usize, _id: &str) -> Result<Choice, Fault> {
     let mut object = Object::new(value, format!("/choices/{position}"))?;
     let index = object.whole("index")?.unwrap_or(position as u64);
     let thought = thoughts(|name| object.take(name));
     let thought = thought.map(|text| Block::new(Kind::Reasoning { text, seal: None }));
     let text = object.string("text")?.filter(|text| !text.is_empty());
     let blocks = thought.into_iter().chain(text.map(|text| Block::new(Kind::Text(text)))).collect();
-    let stop = object.string("finish_reason")?.map(|word| wire::read_stop(&word));
+    let stop = object.string("finish_reason")?.map(|word| openai::read_stop(&word));
     let logprobs = object.peek("logprobs").and_then(wire::read_logprobs);
     object.take("logprobs");
     let extra = Extra::with_form(ME, Map::new(), object.rest());

@@ -7,40 +7,25 @@ use super::{
     write,
 };
 use crate::{
-    Fault, FaultKind, Glance, Losses, Reader, Seen, Sink, Writer,
-    canon::{BlockStart, Delta, Event, Extra, Teller, Usage},
-    error_body,
-    frame::sse::{Frame, Frames},
+    Fault, Glance, Losses, Seen, Sink, Writer,
+    canon::{BlockStart, Delta, Event, Extra, Request, Teller, Usage},
+    frame::sse::Frame,
     json,
     limits::CHOICES_MAX,
+    openai::{self, DONE, read_chunk},
+    pen::{FOREIGN, NO_MEMBER},
+    shape::{Framed, Reading, cut, over},
 };
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, mem};
 
-const DONE: &[u8] = b"[DONE]";
+pub(super) use crate::openai::fault_chunk as fault;
 
 /// Reads a provider's stream.
-#[derive(Default)]
-pub(super) struct ChunkReader {
-    frames: Frames,
-    state: ReadState,
-}
-
-impl Reader for ChunkReader {
-    fn feed(&mut self, bytes: &[u8], sink: &mut Sink) -> Result<(), Fault> {
-        let state = &mut self.state;
-        self.frames.feed(bytes, &mut |frame| state.frame(frame, sink))
-    }
-
-    fn finish(&mut self, sink: &mut Sink) -> Result<(), Fault> {
-        let state = &mut self.state;
-        self.frames.finish(&mut |frame| state.frame(frame, sink))?;
-        self.state.end(sink)
-    }
-}
+pub(super) type StreamReader = Framed<ReadState>;
 
 #[derive(Default)]
-struct ReadState {
+pub(super) struct ReadState {
     started: bool,
     ended: bool,
     choices: BTreeMap<u32, ReadChoice>,
@@ -53,7 +38,7 @@ struct ReadChoice {
     finished: bool,
 }
 
-impl ReadState {
+impl Reading for ReadState {
     fn frame(&mut self, frame: Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
         let data = frame.data.trim_ascii();
         if self.ended || data.is_empty() {
@@ -62,13 +47,28 @@ impl ReadState {
         if data == DONE {
             return self.end(sink);
         }
-        match parsed(frame)? {
+        match read_chunk(frame)? {
             Some(Value::Object(chunk)) => return self.chunk(chunk, sink),
             _ => sink.losses.note("", "a frame of the provider's stream is not a JSON object"),
         }
         Ok(())
     }
 
+    /// The stream is whole when every choice that was seen has finished: `[DONE]` alone proves nothing.
+    fn end(&mut self, sink: &mut Sink) -> Result<(), Fault> {
+        if self.ended {
+            return Ok(());
+        }
+        if self.choices.is_empty() || !self.choices.values().all(|choice| choice.finished) {
+            return Err(cut("its `finish_reason`"));
+        }
+        self.ended = true;
+        sink.events.push(Event::End);
+        Ok(())
+    }
+}
+
+impl ReadState {
     fn chunk(&mut self, mut chunk: Map<String, Value>, sink: &mut Sink) -> Result<(), Fault> {
         let usage = chunk.shift_remove("usage").as_ref().and_then(wire::read_usage);
         let choices = match chunk.shift_remove("choices") {
@@ -90,10 +90,7 @@ impl ReadState {
     }
 
     fn choice(&mut self, mut value: Value, sink: &mut Sink) -> Result<(), Fault> {
-        let index = index(&value).ok_or_else(|| {
-            let message = format!("the provider's answer holds more than {CHOICES_MAX} choices");
-            Fault::new(FaultKind::UpstreamInvalid, message)
-        })?;
+        let index = index(&value).ok_or_else(|| over("choices", CHOICES_MAX as usize))?;
         let choice = self
             .choices
             .entry(index)
@@ -115,42 +112,14 @@ impl ReadState {
         if let Some(word) = finish_reason(&value) {
             choice.finished = true;
             choice.teller.close(&mut sink.events);
-            sink.events.push(Event::Finish { choice: index, stop: wire::read_stop(word) });
+            sink.events.push(Event::Finish { choice: index, stop: openai::read_stop(word) });
         }
         Ok(())
-    }
-
-    /// The stream is whole when every choice that was seen has finished: `[DONE]` alone proves nothing.
-    fn end(&mut self, sink: &mut Sink) -> Result<(), Fault> {
-        if self.ended {
-            return Ok(());
-        }
-        if self.choices.is_empty() || !self.choices.values().all(|choice| choice.finished) {
-            let message = "the provider's stream ended before its `finish_reason`";
-            return Err(Fault::new(FaultKind::UpstreamTruncated, message));
-        }
-        self.ended = true;
-        sink.events.push(Event::End);
-        Ok(())
-    }
-}
-
-/// A frame's JSON, unless it is an error. `None` where it is no JSON.
-fn parsed(frame: Frame<'_>) -> Result<Option<Value>, Fault> {
-    let chunk = serde_json::from_slice(frame.data).ok();
-    match chunk.as_ref().and_then(error_body::in_answer) {
-        Some(fault) => Err(fault),
-        None if frame.event == b"error" => Err(error_body::read(200, frame.data)),
-        None => Ok(chunk),
     }
 }
 
 fn start(mut chunk: Map<String, Value>) -> Event {
-    let mut text = |name: &str| match chunk.shift_remove(name) {
-        Some(Value::String(text)) => text,
-        _ => String::new(),
-    };
-    let (id, model) = (text("id"), text("model"));
+    let [id, model] = ["id", "model"].map(|name| json::take_text(&mut chunk, name));
     let created = chunk.shift_remove("created").and_then(|created| created.as_u64());
     let form = chunk.shift_remove("object").map(|name| ("object".to_owned(), name)).into_iter().collect();
     Event::Start { id, model, created, extra: Extra::with_form(ME, chunk, form) }
@@ -173,7 +142,7 @@ fn has_content(choice: &Value) -> bool {
 
 /// Writes a stream for a caller.
 #[derive(Default)]
-pub(super) struct ChunkWriter {
+pub(super) struct StreamWriter {
     with_usage: bool,
     /// The events come from this dialect, so its own words may stand.
     own: bool,
@@ -192,14 +161,14 @@ struct WriteChoice {
     offset: usize,
 }
 
-impl Writer for ChunkWriter {
+impl Writer for StreamWriter {
     fn write(&mut self, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
         match event {
             _ if self.ended => {}
             Event::Start { id, model, created, extra } => {
                 self.own = extra.form(ME).is_some();
-                self.head = head(id, model, created.unwrap_or(0), extra);
-                extra.lost_to(ME).for_each(|name| losses.note(format!("/{name}"), write::UNKNOWN));
+                self.head = head(id, model, *created, extra);
+                extra.lost_to(ME).for_each(|name| losses.note(format!("/{name}"), NO_MEMBER));
             }
             Event::BlockStart { choice, block, start } => {
                 let member = member(start);
@@ -219,7 +188,7 @@ impl Writer for ChunkWriter {
                 self.chunk(*choice, json!({"text": ""}), Some(word), out);
             }
             Event::Usage(usage) => self.usage = Some(usage.clone()),
-            Event::Opaque { .. } => losses.note("", "an event that only another API knows"),
+            Event::Opaque { .. } => losses.note("", FOREIGN),
             Event::End => self.end(out),
             // What is left are the ends of blocks, and of those that are lost arguments and seals.
             Event::Delta { .. } | Event::BlockStop { .. } => {}
@@ -228,7 +197,7 @@ impl Writer for ChunkWriter {
 
     fn fault(&mut self, fault: &Fault, out: &mut Vec<u8>) {
         if !mem::replace(&mut self.ended, true) {
-            out.extend(fault_frame(fault));
+            out.extend(self::fault(fault));
         }
     }
 }
@@ -241,9 +210,10 @@ fn member(start: &BlockStart) -> Option<&'static str> {
     }
 }
 
-impl ChunkWriter {
-    pub(super) fn new(with_usage: bool) -> Self {
-        ChunkWriter { with_usage, ..Default::default() }
+impl StreamWriter {
+    /// For the caller who sent `request`.
+    pub(super) fn new(request: &Request) -> Self {
+        StreamWriter { with_usage: request.stream_usage == Some(true), ..Default::default() }
     }
 
     fn text(&mut self, index: u32, block: u32, text: &str, out: &mut Vec<u8>) {
@@ -282,37 +252,28 @@ impl ChunkWriter {
     }
 }
 
-fn head(id: &str, model: &str, created: u64, extra: &Extra) -> Map<String, Value> {
+fn head(id: &str, model: &str, created: Option<u64>, extra: &Extra) -> Map<String, Value> {
     let id = if id.is_empty() { write::NO_ID } else { id };
-    let mut head = Map::new();
-    json::put(&mut head, "id", Some(id));
-    json::put(&mut head, "object", Some(wire::OBJECT));
-    json::put(&mut head, "created", Some(created));
-    json::put(&mut head, "model", Some(model));
+    let mut head = openai::head(id, wire::OBJECT, created, model);
     json::add(&mut head, extra.of(ME));
     head
 }
 
-/// A fault as the last event of a broken stream; no `[DONE]` comes behind it.
-pub(super) fn fault_frame(fault: &Fault) -> Vec<u8> {
-    format!("data: {}\n\n", write::fault(fault)).into_bytes()
-}
-
 /// Looks at relayed chunks.
 #[derive(Default)]
-pub(super) struct ChunkGlance {
+pub(super) struct StreamGlance {
     seen: Seen,
     done: bool,
     /// The choices that were seen, and whether each has finished.
     choices: BTreeMap<u32, bool>,
 }
 
-impl Glance for ChunkGlance {
+impl Glance for StreamGlance {
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Fault> {
         if frame.data.trim_ascii() == DONE {
             self.done = true;
             self.seen.ended = true;
-        } else if let Some(chunk) = parsed(*frame)? {
+        } else if let Some(chunk) = read_chunk(*frame)? {
             self.look(&chunk);
         }
         Ok(())
@@ -323,7 +284,7 @@ impl Glance for ChunkGlance {
     }
 }
 
-impl ChunkGlance {
+impl StreamGlance {
     fn look(&mut self, chunk: &Value) {
         for choice in chunk.get("choices").and_then(Value::as_array).into_iter().flatten() {
             self.seen.content |= has_content(choice);

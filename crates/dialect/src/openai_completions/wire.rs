@@ -2,8 +2,9 @@
 
 use crate::{
     DialectId,
-    canon::{Extra, Stop, StopReason, Usage},
+    canon::{Stop, StopReason, Usage, UsageRow},
     json::Counts,
+    openai,
 };
 use serde_json::{Map, Value, json};
 
@@ -11,48 +12,19 @@ use serde_json::{Map, Value, json};
 pub(super) const ME: DialectId = DialectId::OpenaiCompletions;
 
 /// What writers call a thing in their losses, and what it is called here.
-pub(super) const NAMES: &[(&str, &str)] = &[
-    ("/messages", "/prompt"),
-    ("/system", "/prompt"),
-    ("/stop_sequences", "/stop"),
-    ("/top_logprobs", "/logprobs"),
-    ("/metadata/user_id", "/user"),
-];
+pub(super) const NAMES: &[(&str, &str)] =
+    &[("/messages", "/prompt"), ("/system", "/prompt"), ("/top_logprobs", "/logprobs")];
 
 /// The object of an answer and of a chunk.
 pub(super) const OBJECT: &str = "text_completion";
-/// Most stop sequences: <https://platform.openai.com/docs/api-reference/completions/create>
-pub(super) const STOPS_MAX: usize = 4;
 /// Most alternatives for a token.
 pub(super) const TOP_LOGPROBS_MAX: u32 = 5;
 /// What OpenAI gives for a token that is too unlikely to tell.
 const UNLIKELY: f64 = -9999.0;
 
-const FINISH: &[(&str, StopReason)] = &[
-    ("stop", StopReason::End),
-    ("length", StopReason::MaxTokens),
-    ("content_filter", StopReason::ContentFilter),
-    // Together and Text Generation Inference.
-    ("eos", StopReason::End),
-    ("eos_token", StopReason::End),
-    ("stop_sequence", StopReason::Sequence),
-];
-
-/// Reads a `finish_reason`.
-pub(super) fn read_stop(word: &str) -> Stop {
-    let known = FINISH.iter().find(|(name, _)| *name == word);
-    Stop::new(known.map_or(StopReason::Other, |(_, reason)| *reason), word)
-}
-
-/// The `finish_reason` for a stop: the provider's own word where it is of this dialect, else a documented
-/// one.
+/// The `finish_reason` for a stop: OpenAI's word, but there are no calls.
 pub(super) fn write_stop(stop: &Stop, own: bool) -> &str {
-    match stop.reason {
-        _ if own && !stop.native.is_empty() => &stop.native,
-        StopReason::MaxTokens | StopReason::ContextWindow => "length",
-        StopReason::ContentFilter | StopReason::Refusal => "content_filter",
-        _ => "stop",
-    }
+    if stop.reason == StopReason::ToolUse && !own { "stop" } else { openai::write_stop(stop, own) }
 }
 
 /// Whether a member of a request asks for nothing that would not be done anyway, so that it is no loss.
@@ -69,47 +41,28 @@ pub(super) fn is_mute(name: &str, value: &Value, n: u32) -> bool {
 }
 
 /// Reads a usage object: <https://platform.openai.com/docs/api-reference/completions/object>
-///
-/// Cached tokens are counted within `prompt_tokens`, and thoughts within `completion_tokens`.
 pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
-    let members = usage.as_object().filter(|members| !members.is_empty())?;
-    Some(Usage { native: Extra::new(ME, members.clone()), ..buckets(&Counts::of_map(members)) })
+    openai::read_usage(ME, usage, &openai::PROMPT).filter(|_| usage != &json!({}))
 }
 
 /// Reads nothing but the usage of a whole answer, and of that nothing but the counts.
 pub(super) fn meter(body: &[u8]) -> Option<Usage> {
-    Counts::of_last(body, "usage").map(|counts| buckets(&counts))
+    Counts::of_last(body, "usage").map(|counts| openai::buckets(&counts, &openai::PROMPT))
 }
 
-fn buckets(counts: &Counts<'_>) -> Usage {
-    let (prompt, completion) = (counts.get("", "prompt_tokens"), counts.get("", "completion_tokens"));
-    let cache_read = counts.get("prompt_tokens_details", "cached_tokens");
-    let cache_write = counts.get("prompt_tokens_details", "cache_write_tokens");
-    let reasoning = counts.get("completion_tokens_details", "reasoning_tokens").min(completion);
-    Usage {
-        input: prompt.saturating_sub(cache_read).saturating_sub(cache_write),
-        cache_read,
-        cache_write,
-        output: completion - reasoning,
-        reasoning,
-        ..Usage::default()
-    }
-}
+#[rustfmt::skip]
+const USAGE: &[UsageRow] = &[
+    ("", "prompt_tokens", Usage::all_input),
+    ("", "completion_tokens", Usage::all_output),
+    ("", "total_tokens", Usage::total),
+    ("prompt_tokens_details", "cached_tokens", |usage| usage.cache_read),
+    ("prompt_tokens_details", "cache_write_tokens", Usage::all_written),
+    ("completion_tokens_details", "reasoning_tokens", |usage| usage.reasoning),
+];
 
 /// Writes a usage object, or gives back the one that was read.
 pub(super) fn write_usage(usage: &Usage) -> Value {
-    if let Some(native) = usage.native.of(ME) {
-        return Value::Object(native.clone());
-    }
-    let (prompt, completion) = (usage.all_input(), usage.all_output());
-    let written = usage.cache_write.saturating_add(usage.cache_write_1h);
-    json!({
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt.saturating_add(completion),
-        "prompt_tokens_details": {"cached_tokens": usage.cache_read, "cache_write_tokens": written},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
-    })
+    usage.written(ME, USAGE).into()
 }
 
 /// Reads log probabilities: lists side by side here, a list of tokens in canonical form. llama.cpp writes

@@ -149,7 +149,7 @@ impl Pen {
         let (lost, stop): (Vec<&str>, Vec<&str>) =
             wish.stop.iter().map(String::as_str).partition(|word| word.contains(','));
         put(input, "stop_sequences", (!stop.is_empty()).then(|| stop.join(",")));
-        self.lose_if(!lost.is_empty(), "/stop_sequences", "a stop sequence cannot hold a comma");
+        self.lose_if(!lost.is_empty(), "/stop", "a stop sequence cannot hold a comma");
     }
 
     /// Notes what no model takes.
@@ -161,7 +161,7 @@ impl Pen {
         self.lose_if(wish.n.is_some_and(|n| n > 1), "/n", NO_INPUT);
         self.lose_if(wish.logprobs == Some(true), "/logprobs", NO_INPUT);
         self.lose_if(wish.top_logprobs.is_some_and(|most| most > 0), "/top_logprobs", NO_INPUT);
-        self.lose_if(request.user.is_some(), "/metadata/user_id", NO_INPUT);
+        self.lose_if(request.user.is_some(), "/user", NO_INPUT);
         self.lost(&request.extra, "");
     }
 }

@@ -8,7 +8,12 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 
 fn form() -> impl Strategy<Value = IdForm> {
-    prop_oneof![Just(IdForm::Nine), Just(IdForm::Plain(64)), Just(IdForm::Plain(usize::MAX))]
+    prop_oneof![
+        Just(IdForm::Nine),
+        Just(IdForm::Plain(64)),
+        Just(IdForm::Plain(usize::MAX)),
+        Just(IdForm::Title(40))
+    ]
 }
 
 /// Ids as they are seen in the field, some of them again and again.
