@@ -1,4 +1,4 @@
-//! Ids of tool calls, as one API gives them and another takes them.
+//! Ids of tool calls, as one API gives them and another takes them, and names that must be as unique.
 
 use crate::DialectId;
 use memchr::memmem;
@@ -55,8 +55,10 @@ impl IdForm {
 #[derive(Debug, Default)]
 pub struct ToolIds {
     form: IdForm,
-    /// For every id of the sender's: what it was last written as, and how often it has been.
-    given: BTreeMap<String, (String, u32)>,
+    /// For every id of the sender's: what it was last written as.
+    given: BTreeMap<String, String>,
+    /// How often an id has been written that is this one where it comes first.
+    counts: BTreeMap<String, u32>,
     used: BTreeSet<String>,
 }
 
@@ -70,22 +72,24 @@ impl ToolIds {
     /// How a call is written.
     #[must_use]
     pub fn call(&mut self, id: &str) -> String {
-        let before = self.given.get(id).map_or(0, |(_, count)| *count);
+        let first = self.written(id, 1);
+        let before = self.counts.get(&first).copied().unwrap_or(0);
         // Every number that is tried in vain was given to another call, so this ends.
         for count in before.saturating_add(1).. {
             let written = self.written(id, count);
             if self.form == IdForm::Any || self.used.insert(written.clone()) {
-                self.given.insert(id.to_owned(), (written.clone(), count));
+                self.counts.insert(first, count);
+                self.given.insert(id.to_owned(), written.clone());
                 return written;
             }
         }
-        self.written(id, 1)
+        first
     }
 
     /// How the result of a call is written.
     #[must_use]
     pub fn result(&self, id: &str) -> String {
-        self.given.get(id).map_or_else(|| self.written(id, 1), |(written, _)| written.clone())
+        self.given.get(id).cloned().unwrap_or_else(|| self.written(id, 1))
     }
 
     /// The same id and number are always written the same, so that prompts can be cached.

@@ -93,7 +93,7 @@ fn choice(value: Value, position: usize, _id: &str) -> Result<Choice, Fault> {
     let thought = thought.map(|text| Block::new(Kind::Reasoning { text, seal: None }));
     let text = object.string("text")?.filter(|text| !text.is_empty());
     let blocks = thought.into_iter().chain(text.map(|text| Block::new(Kind::Text(text)))).collect();
-    let stop = object.string("finish_reason")?.map(|word| openai::read_stop(&word));
+    let stop = object.string("finish_reason")?.map(|word| wire::read_stop(&word));
     let logprobs = object.peek("logprobs").and_then(wire::read_logprobs);
     object.take("logprobs");
     let extra = Extra::with_form(ME, Map::new(), object.rest());

@@ -112,7 +112,7 @@ impl ReadState {
         if let Some(word) = finish_reason(&value) {
             choice.finished = true;
             choice.teller.close(&mut sink.events);
-            sink.events.push(Event::Finish { choice: index, stop: openai::read_stop(word) });
+            sink.events.push(Event::Finish { choice: index, stop: wire::read_stop(word) });
         }
         Ok(())
     }

@@ -22,6 +22,13 @@ pub(super) const TOP_LOGPROBS_MAX: u32 = 5;
 /// What OpenAI gives for a token that is too unlikely to tell.
 const UNLIKELY: f64 = -9999.0;
 
+/// Reads a `finish_reason`. There are no calls, so none is waited for.
+pub(super) fn read_stop(word: &str) -> Stop {
+    let stop = openai::read_stop(word);
+    let reason = Some(stop.reason).filter(|reason| *reason != StopReason::ToolUse);
+    Stop { reason: reason.unwrap_or(StopReason::Other), ..stop }
+}
+
 /// The `finish_reason` for a stop: OpenAI's word, but there are no calls.
 pub(super) fn write_stop(stop: &Stop, own: bool) -> &str {
     if stop.reason == StopReason::ToolUse && !own { "stop" } else { openai::write_stop(stop, own) }

@@ -294,7 +294,7 @@ fn what_cannot_be_sent_twice_goes_on_only_from_who_took_nothing() {
     let fails = Upstream::start(|socket, _| {
         say(socket, "503 Service Unavailable", "{\"error\":{\"message\":\"busy\"}}");
     });
-    let gateway = self::gateway(&fails, "");
+    let gateway = self::gateway(&fails, "failover: {retries: 0}");
     for (file, attempts) in [(&large[..], "1"), (&large[..1_000], "2")] {
         let answer = gateway.ask(&upload("/v1/audio/translations", form("twice", file)));
         assert_eq!((answer.status, header(&answer, "x-sekisho-attempts").as_str()), (503, attempts));
