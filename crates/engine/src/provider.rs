@@ -112,6 +112,10 @@ pub struct Provider {
     pub cloud: Option<Cloud>,
 }
 
+/// OpenAI's chat, and its legacy completions beside it.
+pub(crate) const COMPLETIONS: &[Spoken] =
+    &[spoken(DialectId::OpenaiChat), spoken(DialectId::OpenaiCompletions)];
+
 /// A provider that speaks OpenAI chat below `base`.
 pub(crate) const fn chat(name: &'static str, base: &'static str) -> Provider {
     Provider {
@@ -158,6 +162,13 @@ pub(crate) const fn gemini(name: &'static str, base: &'static str) -> Provider {
         models: Some(("/v1beta/models?pageSize=1000", ModelList::Google)),
         ..chat(name, base)
     }
+}
+
+/// What a provider is like of which nothing is said but where it lives: a server that is compatible with
+/// OpenAI's, of which the usual ones have the legacy completions too.
+#[must_use]
+pub fn compatible() -> Provider {
+    chat("", "").speaks(COMPLETIONS)
 }
 
 /// What a provider of that dialect is like when nothing else is said.

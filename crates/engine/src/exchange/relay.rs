@@ -126,8 +126,7 @@ fn json(plan: &Plan, path: &str, inbound: &Inbound) -> Result<Way, Fault> {
 
 /// These operations have no model that the provider takes where none is named.
 fn needs_model(path: &str) -> bool {
-    let path = path.split('?').next().unwrap_or_default();
-    path.ends_with("/completions") || path.ends_with("/embeddings")
+    path.split('?').next().unwrap_or_default().ends_with("/embeddings")
 }
 
 fn is_form(inbound: &Inbound) -> bool {

@@ -3,6 +3,7 @@
 
 mod access;
 mod clouds;
+mod completions;
 mod ending;
 mod fidelity;
 mod gemini;
