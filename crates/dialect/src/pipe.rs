@@ -266,6 +266,15 @@ impl Pipe {
         }
     }
 
+    /// What has come so far of a whole answer that will be translated at its end.
+    #[must_use]
+    pub fn gathered(&self) -> Option<&[u8]> {
+        match &self.way {
+            Way::Translate(translate) => translate.gathered(),
+            _ => None,
+        }
+    }
+
     /// The error that passed through a relay after content, unchanged.
     #[must_use]
     pub fn failed(&self) -> Option<&Fault> {

@@ -5,7 +5,7 @@ use crate::{
     secret::Secret,
     speech::{Spoken, spoken},
 };
-use dialect::DialectId;
+use dialect::{DialectId, embed::EmbedShape};
 use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
 
 /// How a provider wants its key.
@@ -63,6 +63,18 @@ pub enum Operation {
     Generate,
     /// A prompt's tokens are counted.
     CountTokens,
+    /// Inputs become vectors.
+    Embed,
+    /// One input does, where an API has a path of its own for that.
+    EmbedOne,
+}
+
+impl Operation {
+    /// It is about vectors.
+    #[must_use]
+    pub fn embeds(self) -> bool {
+        matches!(self, Operation::Embed | Operation::EmbedOne)
+    }
 }
 
 /// A deviation that is more than data: each is one small function where bodies are written.
@@ -98,6 +110,11 @@ pub struct Provider {
     pub auth: Auth,
     /// Path and shape of its model list, where it has one.
     pub models: Option<(&'static str, ModelList)>,
+    /// Shape and path of its embeddings, where it has them. `{model}` is as in [`dialect::Paths`].
+    pub embeds: Option<(EmbedShape, &'static str)>,
+    /// Hosts besides that of its base at which its answers may go on, and to which its key goes then; `*.` stands
+    /// for any name in front.
+    pub hosts: &'static [&'static str],
     /// Headers that it demands, for requests that do not have them.
     pub headers: &'static [(&'static str, &'static str)],
     /// Members of a request that it refuses.
@@ -129,6 +146,8 @@ pub(crate) const fn chat(name: &'static str, base: &'static str) -> Provider {
         local: false,
         auth: Auth::Bearer,
         models: Some(("/models", ModelList::Openai)),
+        embeds: Some((EmbedShape::Openai, "/embeddings")),
+        hosts: &[],
         headers: &[],
         drops: &[],
         renames: &[],
@@ -149,6 +168,7 @@ pub(crate) const fn messages(name: &'static str, base: &'static str) -> Provider
         speaks: const { &[spoken(DialectId::Anthropic)] },
         auth: Auth::Header("x-api-key"),
         models: Some(("/v1/models?limit=1000", ModelList::Anthropic)),
+        embeds: None,
         headers: &[("anthropic-version", "2023-06-01")],
         ..chat(name, base)
     }
@@ -160,6 +180,7 @@ pub(crate) const fn gemini(name: &'static str, base: &'static str) -> Provider {
         speaks: const { &[spoken(DialectId::Gemini)] },
         auth: Auth::Header("x-goog-api-key"),
         models: Some(("/v1beta/models?pageSize=1000", ModelList::Google)),
+        embeds: Some((EmbedShape::Gemini, "/v1beta/models/{model}:batchEmbedContents")),
         ..chat(name, base)
     }
 }
@@ -176,7 +197,10 @@ pub fn compatible() -> Provider {
 pub fn of_dialect(dialect: DialectId) -> Provider {
     match dialect {
         DialectId::Anthropic => messages("", ""),
+        DialectId::Bedrock => chat("", "").embeds(EmbedShape::Bedrock, "/model/{model}/invoke"),
+        DialectId::Cohere => chat("", "").embeds(EmbedShape::Cohere, "/v2/embed"),
         DialectId::Gemini => gemini("", ""),
+        DialectId::Replicate => chat("", "").no_embeds(),
         _ => chat("", ""),
     }
 }
@@ -211,6 +235,18 @@ impl Provider {
         Provider { models: None, ..self }
     }
 
+    pub(crate) const fn embeds(self, shape: EmbedShape, path: &'static str) -> Self {
+        Provider { embeds: Some((shape, path)), ..self }
+    }
+
+    pub(crate) const fn no_embeds(self) -> Self {
+        Provider { embeds: None, ..self }
+    }
+
+    pub(crate) const fn hosts(self, hosts: &'static [&'static str]) -> Self {
+        Provider { hosts, ..self }
+    }
+
     pub(crate) const fn headers(self, headers: &'static [(&'static str, &'static str)]) -> Self {
         Provider { headers, ..self }
     }
@@ -236,7 +272,7 @@ impl Provider {
     }
 
     pub(crate) const fn built_in(self) -> Self {
-        Provider { built_in: true, auth: Auth::None, models: None, ..self }
+        Provider { built_in: true, auth: Auth::None, models: None, embeds: None, ..self }
     }
 
     /// Every environment variable that may say where it lives, in the order in which they count:

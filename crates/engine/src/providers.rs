@@ -6,8 +6,11 @@ use crate::{
     provider::{Auth, COMPLETIONS, ModelList, Provider, Quirk, chat, gemini, local, messages},
     speech::{Spoken, spoken},
 };
-use dialect::DialectId::{
-    Anthropic, Bedrock, Cohere, Gemini, OpenaiChat, OpenaiCompletions, OpenaiResponses, Replicate,
+use dialect::{
+    DialectId::{
+        Anthropic, Bedrock, Cohere, Gemini, OpenaiChat, OpenaiCompletions, OpenaiResponses, Replicate,
+    },
+    embed::EmbedShape,
 };
 
 /// OpenAI's newer API beside the older one.
@@ -22,13 +25,16 @@ pub const PROVIDERS: &[Provider] = &[
     // A key goes in a header, a token of Entra's as a bearer (https://learn.microsoft.com/en-us/azure/ai-foundry/openai/api-version-lifecycle).
     chat("azure", "https://{AZURE_OPENAI_RESOURCE_NAME}.openai.azure.com").cloud(Cloud::Azure).key(&["AZURE_OPENAI_API_KEY", "AZURE_API_KEY"]).auth(Auth::Header("api-key"))
         .aka(&["azure-openai", "azure_openai"]).base_vars(&["AZURE_OPENAI_ENDPOINT", "AZURE_API_BASE"]).quirks(&[Quirk::MaxCompletionTokens])
-        .speaks(&[spoken(OpenaiChat).at("/openai/v1/chat/completions"), spoken(OpenaiResponses).at("/openai/v1/responses")]).models("/openai/v1/models", ModelList::Openai),
+        .speaks(&[spoken(OpenaiChat).at("/openai/v1/chat/completions"), spoken(OpenaiResponses).at("/openai/v1/responses")]).models("/openai/v1/models", ModelList::Openai)
+        .embeds(EmbedShape::Openai, "/openai/v1/embeddings"),
     chat("bedrock", "https://bedrock-runtime.{AWS_REGION}.amazonaws.com").cloud(Cloud::Bedrock).key(&["AWS_BEARER_TOKEN_BEDROCK"])
         .aka(&["amazon-bedrock", "aws-bedrock"]).base_vars(&["AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_BEDROCK_RUNTIME_ENDPOINT"])
-        .speaks(&[spoken(Bedrock)]).models("/foundation-models?byOutputModality=TEXT", ModelList::Bedrock),
+        .speaks(&[spoken(Bedrock)]).models("/foundation-models?byOutputModality=TEXT", ModelList::Bedrock)
+        .embeds(EmbedShape::Bedrock, "/model/{model}/invoke"),
     chat("cerebras", "https://api.cerebras.ai/v1").key(&["CEREBRAS_API_KEY"]),
     chat("cohere", "https://api.cohere.com").key(&["COHERE_API_KEY", "CO_API_KEY"]).aka(&["cohere_chat"])
-        .speaks(&[spoken(Cohere), spoken(OpenaiChat).at("/compatibility/v1/chat/completions")]).models("/v1/models?page_size=100&endpoint=chat", ModelList::Names),
+        .speaks(&[spoken(Cohere), spoken(OpenaiChat).at("/compatibility/v1/chat/completions")]).models("/v1/models?page_size=100&endpoint=chat", ModelList::Names)
+        .embeds(EmbedShape::Cohere, "/v2/embed"),
     chat("dashscope", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1").key(&["DASHSCOPE_API_KEY"]),
     chat("deepinfra", "https://api.deepinfra.com/v1/openai").speaks(COMPLETIONS).key(&["DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN"]),
     chat("deepseek", "https://api.deepseek.com").key(&["DEEPSEEK_API_KEY"]),
@@ -56,9 +62,10 @@ pub const PROVIDERS: &[Provider] = &[
         .speaks(&[spoken(OpenaiChat), spoken(OpenaiResponses), spoken(OpenaiCompletions)]),
     chat("openrouter", "https://openrouter.ai/api/v1").speaks(COMPLETIONS).key(&["OPENROUTER_API_KEY", "OR_API_KEY"]),
     // Its paths have no version (https://docs.perplexity.ai/api-reference/chat-completions-post).
-    chat("perplexity-ai", "https://api.perplexity.ai").key(&["PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY"]).aka(&["perplexity"]).no_models(),
+    chat("perplexity-ai", "https://api.perplexity.ai").key(&["PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY"]).aka(&["perplexity"]).no_models().no_embeds(),
     // Answers within a minute where it is asked to wait (https://replicate.com/docs/topics/predictions/create-a-prediction).
-    chat("replicate", "https://api.replicate.com").key(&["REPLICATE_API_KEY", "REPLICATE_API_TOKEN"]).speaks(&[spoken(Replicate)]).headers(&[("prefer", "wait")]).no_models(),
+    chat("replicate", "https://api.replicate.com").key(&["REPLICATE_API_KEY", "REPLICATE_API_TOKEN"]).speaks(&[spoken(Replicate)]).headers(&[("prefer", "wait")]).no_models().no_embeds()
+        .hosts(&["replicate.com", "*.replicate.com", "replicate.delivery"]),
     chat("sambanova", "https://api.sambanova.ai/v1").speaks(COMPLETIONS).key(&["SAMBANOVA_API_KEY"]),
     chat("together", "https://api.together.xyz/v1").speaks(COMPLETIONS).key(&["TOGETHER_API_KEY", "TOGETHERAI_API_KEY", "TOGETHER_AI_API_KEY"]).aka(&["together-ai", "together_ai", "togetherai"])
         .models("/models", ModelList::Array),
@@ -66,6 +73,7 @@ pub const PROVIDERS: &[Provider] = &[
     // (https://cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/use-claude).
     chat("vertex", "https://{GOOGLE_CLOUD_LOCATION}-aiplatform.googleapis.com").cloud(Cloud::Vertex).key(&["VERTEX_API_KEY", "VERTEXAI_API_KEY"]).auth(Auth::Header("x-goog-api-key"))
         .aka(&["google-vertex", "google-vertex-ai", "vertex-ai", "vertex_ai", "vertexai"]).models("/v1beta1/publishers/google/models?pageSize=1000", ModelList::Vertex)
+        .embeds(EmbedShape::Vertex, "/v1/{place}/publishers/google/models/{model}:predict")
         .speaks(&[
             spoken(Gemini).only("gemini").at("/v1beta1/{place}/publishers/google/models/{model}:generateContent"),
             spoken(Anthropic).only("claude").at("/v1/{place}/publishers/anthropic/models/{model}:rawPredict")
@@ -74,7 +82,8 @@ pub const PROVIDERS: &[Provider] = &[
         ]),
     local("vllm", "http://127.0.0.1:8000/v1").speaks(COMPLETIONS).key(&["VLLM_API_KEY", "HOSTED_VLLM_API_KEY"]).aka(&["hosted_vllm"]).base_vars(&["HOSTED_VLLM_API_BASE"]),
     chat("workers-ai", "https://api.cloudflare.com/client/v4/accounts/{CLOUDFLARE_ACCOUNT_ID}/ai").key(&["CLOUDFLARE_API_KEY"]).aka(&["cloudflare"])
-        .speaks(&[spoken(OpenaiChat).at("/v1/chat/completions")]).models("/models/search?task=Text%20Generation", ModelList::Result),
+        .speaks(&[spoken(OpenaiChat).at("/v1/chat/completions")]).models("/models/search?task=Text%20Generation", ModelList::Result)
+        .embeds(EmbedShape::Openai, "/v1/embeddings"),
     chat("z-ai", "https://api.z.ai/api/paas/v4").key(&["ZAI_API_KEY", "Z_AI_API_KEY"]).aka(&["zai"]),
 ];
 

@@ -68,6 +68,10 @@ fn show(row: &Row) -> String {
             text.push_str(&request(&what, "POST", url(true), &provider));
         }
     }
+    if let Some((shape, _)) = &provider.embeds {
+        let what = format!("embeddings ({})", shape.name());
+        text.push_str(&request(&what, "POST", provider.embed_url("MODEL", false), &provider));
+    }
     if let Some((_, shape)) = &provider.models {
         let what = format!("models ({shape:?})");
         text.push_str(&request(&what, "GET", provider.models_url(), &provider));

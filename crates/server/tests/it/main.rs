@@ -4,6 +4,7 @@
 mod access;
 mod clouds;
 mod completions;
+mod embeddings;
 mod ending;
 mod fidelity;
 mod gemini;
@@ -14,6 +15,7 @@ mod leaving;
 mod memory;
 mod realtime;
 mod relaying;
+mod replicate;
 mod routing;
 mod secrets;
 mod slow;
