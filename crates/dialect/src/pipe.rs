@@ -271,7 +271,8 @@ impl Pipe {
     pub fn gathered(&self) -> Option<&[u8]> {
         match &self.way {
             Way::Translate(translate) => translate.gathered(),
-            _ => None,
+            Way::Resumed(resumed) => resumed.gathered(),
+            Way::Raw | Way::Relay(_) | Way::Meter(_) | Way::Aside(_) | Way::Embed(_) => None,
         }
     }
 

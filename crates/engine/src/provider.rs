@@ -35,12 +35,12 @@ impl Auth {
     }
 }
 
-/// How a provider lists its models, and how the list becomes OpenAI's.
+/// How a provider lists its models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModelList {
-    /// `{"data":[{"id":…}]}`, as it is.
+    /// `{"data":[{"id":…}]}`.
     Openai,
-    /// Anthropic's: `created_at` becomes Unix seconds, `type` becomes `object`.
+    /// Anthropic's: the same.
     Anthropic,
     /// As [`ModelList::Openai`], without the object around the list (Together).
     Array,

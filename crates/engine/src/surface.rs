@@ -2,6 +2,7 @@
 
 use crate::provider::Operation;
 use dialect::DialectId;
+use http::HeaderMap;
 
 /// What a route does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,10 @@ const fn read(path: &'static str, action: Action) -> Route {
     Route { methods: READ, path, dialect: DialectId::OpenaiChat, action, stream: false, guarded: true }
 }
 
+const fn google(path: &'static str, action: Action) -> Route {
+    Route { dialect: DialectId::Gemini, ..read(path, action) }
+}
+
 const fn post(path: &'static str, dialect: DialectId, action: Action) -> Route {
     Route { methods: &["POST"], path, dialect, action, stream: false, guarded: true }
 }
@@ -66,6 +71,10 @@ const fn relay(path: &'static str) -> Route {
 
 const fn gemini(path: &'static str, operation: Operation) -> Route {
     post(path, DialectId::Gemini, Action::Do(operation))
+}
+
+const fn bedrock(path: &'static str, operation: Operation) -> Route {
+    post(path, DialectId::Bedrock, Action::Do(operation))
 }
 
 const fn stream(route: Route) -> Route {
@@ -92,6 +101,7 @@ pub const ROUTES: &[Route] = &[
     open("/health/ready"),
     read("/models", Action::Models),
     read("/v1/models", Action::Models),
+    google("/v1beta/models", Action::Models),
     post("/chat/completions", DialectId::OpenaiChat, Action::Do(Operation::Generate)),
     post("/v1/chat/completions", DialectId::OpenaiChat, Action::Do(Operation::Generate)),
     post("/completions", DialectId::OpenaiCompletions, Action::Do(Operation::Generate)),
@@ -130,6 +140,10 @@ pub const ROUTES: &[Route] = &[
     gemini("/v1/models/{model..}:embedContent", Operation::EmbedOne),
     gemini("/v1/models/{model..}:batchEmbedContents", Operation::Embed),
     read("/v1/models/{model..}", Action::Model),
+    google("/v1beta/models/{model..}", Action::Model),
+    bedrock("/model/{model..}/converse", Operation::Generate),
+    stream(bedrock("/model/{model..}/converse-stream", Operation::Generate)),
+    bedrock("/model/{model..}/count-tokens", Operation::CountTokens),
     Route { methods: &[], path: "/{provider}/{path..}", dialect: DialectId::OpenaiChat, action: Action::Pass, stream: false, guarded: true },
 ];
 
@@ -188,6 +202,20 @@ impl Route {
     #[must_use]
     pub fn takes(&self, method: &str) -> bool {
         self.methods.is_empty() || self.methods.contains(&method)
+    }
+
+    /// The dialect in which it answers a request with these headers: Anthropic's clients list models at the
+    /// same path as OpenAI's, and tell their API's version
+    /// (<https://docs.anthropic.com/en/api/versioning>).
+    #[must_use]
+    pub fn dialect_for(&self, headers: &HeaderMap) -> DialectId {
+        let lists = matches!(self.action, Action::Models | Action::Model);
+        match self.dialect {
+            DialectId::OpenaiChat if lists && headers.contains_key("anthropic-version") => {
+                DialectId::Anthropic
+            }
+            dialect => dialect,
+        }
     }
 
     /// What it does, in a word.

@@ -25,6 +25,11 @@ impl Dialect for Anthropic {
         Paths { generate: "/v1/messages", stream: None, count: Some("/v1/messages/count_tokens") }
     }
 
+    fn id_header(&self) -> Option<&'static str> {
+        // https://docs.anthropic.com/en/api/errors#request-id
+        Some("request-id")
+    }
+
     fn read_request(&self, body: &[u8]) -> Result<Carried<Request>, Fault> {
         read::request(body)
     }

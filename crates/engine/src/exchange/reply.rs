@@ -143,6 +143,9 @@ pub(super) fn fault(exchange: &Exchange, fault: &Fault) -> (Reply, Bytes) {
     let body: Bytes = exchange.caller_dialect().dialect().write_fault(fault).into();
     let mut headers = HeaderMap::with_capacity(6);
     headers.insert(header::CONTENT_TYPE, JSON);
+    if let Some((name, value)) = exchange.caller_dialect().dialect().fault_header(fault) {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
     if let Some(ms) = fault.retry_after_ms {
         headers.insert(header::RETRY_AFTER, ms.div_ceil(1_000).into());
     }
@@ -164,6 +167,10 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<u64> {
 /// What every answer says of us.
 fn ours(exchange: &Exchange, headers: &mut HeaderMap) {
     if let Ok(id) = HeaderValue::from_str(&exchange.inbound.id) {
+        // A provider's own id, where its answer is relayed, tells more.
+        if let Some(name) = exchange.caller_dialect().dialect().id_header() {
+            headers.entry(HeaderName::from_static(name)).or_insert_with(|| id.clone());
+        }
         headers.insert(REQUEST_ID, id);
     }
     let heard = exchange.voice.and_then(|voice| exchange.trials.get(voice));

@@ -136,7 +136,7 @@ async fn route(
     let (key, target) = path::key_choice(&target);
     let (plain, query) = target.split_once('?').unwrap_or((target, ""));
     let found = surface::find(plain);
-    let dialect = found.map_or(DialectId::OpenaiChat, |found| found.route.dialect);
+    let dialect = found.map_or(DialectId::OpenaiChat, |found| found.route.dialect_for(&parts.headers));
     let refuse = |fault| Ok(Err((dialect, fault)));
     let chunks = parts.headers.contains_key(header::TRANSFER_ENCODING);
     let both = chunks && client.head_names("content-length");
@@ -173,8 +173,8 @@ async fn route(
     match route.action {
         Action::Health => Ok(Ok(reply::health(worker, client, route, true))),
         // Rare and large: boxed, so that every other request does not carry their room about.
-        Action::Models => Ok(Ok(Box::pin(models::list(worker, client, plan)).await)),
-        Action::Model => Ok(Box::pin(models::one(worker, client, plan, model.unwrap_or_default()))
+        Action::Models => Ok(Ok(Box::pin(models::list(worker, client, plan, dialect)).await)),
+        Action::Model => Ok(Box::pin(models::one(worker, client, plan, dialect, model.unwrap_or_default()))
             .await
             .map_err(|fault| (dialect, fault))),
         Action::Do(_) | Action::Relay | Action::Keep | Action::Socket => {
