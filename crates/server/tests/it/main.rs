@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod access;
+mod bedrock;
 mod clouds;
 mod completions;
 mod embeddings;
@@ -12,6 +13,7 @@ mod headers;
 mod hostile;
 mod hosts;
 mod leaving;
+mod lists;
 mod memory;
 mod realtime;
 mod relaying;
