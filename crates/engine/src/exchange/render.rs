@@ -37,8 +37,8 @@ pub(super) fn read_call(
         None => {
             let model = outline.string("model")?.map(Cow::into_owned);
             let missing = || Fault::bad("/model", "`model` is missing");
-            let stream = !operation.embeds() && outline.boolean("stream")?.unwrap_or(false);
-            (model.ok_or_else(missing)?, stream)
+            let stream = outline.boolean("stream")?.unwrap_or(false);
+            (model.ok_or_else(missing)?, stream && !operation.embeds())
         }
     };
     let strict = plan.strict || wants_strict(&inbound.headers)?;
