@@ -147,6 +147,11 @@ pub const ROUTES: &[Route] = &[
     Route { methods: &[], path: "/{provider}/{path..}", dialect: DialectId::OpenaiChat, action: Action::Pass, stream: false, guarded: true },
 ];
 
+/// Headers that tell whose client lists models where OpenAI's do: Anthropic's
+/// (<https://docs.anthropic.com/en/api/versioning>), and Google's, whose newer ones ask for `/v1/models`.
+const LISTERS: [(&str, DialectId); 2] =
+    [("anthropic-version", DialectId::Anthropic), ("x-goog-api-client", DialectId::Gemini)];
+
 /// First segments of paths that no provider may be called by: those of the table, and those that are kept
 /// for what is to come.
 #[must_use]
@@ -204,18 +209,13 @@ impl Route {
         self.methods.is_empty() || self.methods.contains(&method)
     }
 
-    /// The dialect in which it answers a request with these headers: Anthropic's clients list models at the
-    /// same path as OpenAI's, and tell their API's version
-    /// (<https://docs.anthropic.com/en/api/versioning>).
+    /// The dialect in which it answers a request with these headers: several APIs list models at one path.
     #[must_use]
     pub fn dialect_for(&self, headers: &HeaderMap) -> DialectId {
-        let lists = matches!(self.action, Action::Models | Action::Model);
-        match self.dialect {
-            DialectId::OpenaiChat if lists && headers.contains_key("anthropic-version") => {
-                DialectId::Anthropic
-            }
-            dialect => dialect,
-        }
+        let shared =
+            self.dialect == DialectId::OpenaiChat && matches!(self.action, Action::Models | Action::Model);
+        let told = LISTERS.iter().find(|(name, _)| shared && headers.contains_key(*name));
+        told.map_or(self.dialect, |(_, dialect)| *dialect)
     }
 
     /// What it does, in a word.

@@ -3,7 +3,7 @@
 //! hyper refuses what breaks HTTP. What is legal but has been used to make two parsers see two requests is
 //! refused here, and so is every way to write a path other than the plain one.
 
-use dialect::{DialectId, Fault, FaultKind};
+use dialect::{Fault, FaultKind};
 use engine::{
     limits::{HEAD_MAX, HEADERS_MAX},
     path,
@@ -19,12 +19,12 @@ const METHODS: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
 /// Refuses a request that two parsers could read in two ways. `length_and_chunks`: the head had both
-/// `Content-Length` and `Transfer-Encoding`; `dialect`: that of the path's API, which may have its key in the
-/// address, or names of models with slashes in code.
+/// `Content-Length` and `Transfer-Encoding`; `keyed`: the path is of an API that has its key in the address;
+/// `named`: it names a model.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(crate) fn check(parts: &Parts, length_and_chunks: bool, dialect: DialectId) -> Result<(), Fault> {
+pub(crate) fn check(parts: &Parts, length_and_chunks: bool, keyed: bool, named: bool) -> Result<(), Fault> {
     size(parts)?;
     if !METHODS.contains(&parts.method) {
         let fault = Fault::new(FaultKind::MethodNotAllowed, "this method is not served here");
@@ -32,8 +32,8 @@ pub(crate) fn check(parts: &Parts, length_and_chunks: bool, dialect: DialectId) 
     }
     host(parts)?;
     framing(&parts.headers, length_and_chunks)?;
-    path(parts.uri.path(), dialect)?;
-    query(parts.uri.query().unwrap_or_default(), dialect == DialectId::Gemini)?;
+    path(parts.uri.path(), named)?;
+    query(parts.uri.query().unwrap_or_default(), keyed)?;
     if parts.headers.keys().any(|name| name.as_str().contains('_')) {
         return Err(Fault::bad(
             "",
@@ -114,13 +114,13 @@ fn framing(headers: &HeaderMap, length_and_chunks: bool) -> Result<(), Fault> {
     Err(Fault::bad("Transfer-Encoding", "only `chunked` is taken, once, and not beside `Content-Length`"))
 }
 
-/// AWS's clients write a model's name as one segment, `openai%2Fgpt-x`. It is looked up and goes into no path as
-/// it is, so a slash in code is looked at as one without.
-fn path(path: &str, dialect: DialectId) -> Result<(), Fault> {
-    match dialect {
-        DialectId::Bedrock => path::check(&path.replace("%2F", "/").replace("%2f", "/")),
-        _ => path::check(path),
+/// Many clients write a model's name as one segment, `openai%2Fgpt-x`. It is looked up and goes into no path as
+/// it is, so a slash in code is looked at like any other.
+fn path(path: &str, named: bool) -> Result<(), Fault> {
+    if named && path.contains('%') {
+        return path::check(&path.replace("%2F", "/").replace("%2f", "/"));
     }
+    path::check(path)
 }
 
 /// Keys do not belong in addresses: addresses are logged everywhere. `keyed`: one named `key` may stand there.

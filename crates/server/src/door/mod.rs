@@ -141,7 +141,8 @@ async fn route(
     let chunks = parts.headers.contains_key(header::TRANSFER_ENCODING);
     let both = chunks && client.head_names("content-length");
     let keyed = dialect == DialectId::Gemini;
-    if let Err(fault) = filter::check(&parts, both, dialect).and_then(|()| worker.guard(plan, &parts)) {
+    let named = found.is_some_and(|found| found.model.is_some());
+    if let Err(fault) = filter::check(&parts, both, keyed, named).and_then(|()| worker.guard(plan, &parts)) {
         return refuse(fault);
     }
     if parts.method == Method::OPTIONS && plan.cors.is_some() {

@@ -43,6 +43,8 @@ fn every_client_reads_its_own_form() {
 
     let google = world.ask(&get("/v1beta/models?pageSize=50")).json();
     assert_eq!(members(&google), ["models"]);
+    let newer = get("/v1/models").header("x-goog-api-client", "google-genai-sdk/3");
+    assert_eq!(world.ask(&newer).json(), google);
     let names: Vec<&Value> =
         google["models"].as_array().expect("a list").iter().map(|m| &m["name"]).collect();
     assert!(names.contains(&&json!("models/hand/a/b")), "{google}");
@@ -56,6 +58,9 @@ fn every_client_reads_its_own_form() {
 fn one_model_is_told_in_the_same_form() {
     let world = World::start(CONFIG, Setup::default());
     for name in ["hand/a/b", "zeta", "openai/kit-small"] {
+        // Most clients write the name as one segment.
+        let one = world.ask(&get(&format!("/v1/models/{}", name.replace('/', "%2F"))));
+        assert_eq!((one.status, &one.json()["id"]), (200, &json!(name)));
         let openai = world.ask(&get(&format!("/v1/models/{name}"))).json();
         assert_eq!((&openai["id"], &openai["object"]), (&json!(name), &json!("model")));
         let request = get(&format!("/v1/models/{name}")).header("anthropic-version", "2023-06-01");
