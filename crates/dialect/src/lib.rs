@@ -271,6 +271,16 @@ pub trait Dialect: Sync {
         json::bytes(&serde_json::json!({ "message": fault.text() }))
     }
 
+    /// The header that tells clients of this API what an error is, in small letters, and what it says.
+    fn fault_header(&self, _fault: &Fault) -> Option<(&'static str, &'static str)> {
+        None
+    }
+
+    /// The header in which clients of this API look for a request's id besides `x-request-id`, in small letters.
+    fn id_header(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Writes a fault as this dialect's last event of a broken stream. Never a normal terminal event.
     fn write_stream_fault(&self, _fault: &Fault) -> Vec<u8> {
         Vec::new()

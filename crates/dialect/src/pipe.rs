@@ -267,6 +267,16 @@ impl Pipe {
         }
     }
 
+    /// What has come so far of a whole answer that will be translated at its end.
+    #[must_use]
+    pub fn gathered(&self) -> Option<&[u8]> {
+        match &self.way {
+            Way::Translate(translate) => translate.gathered(),
+            Way::Resumed(resumed) => resumed.gathered(),
+            Way::Raw | Way::Relay(_) | Way::Meter(_) | Way::Aside(_) | Way::Embed(_) => None,
+        }
+    }
+
     /// The error that passed through a relay after content, unchanged.
     #[must_use]
     pub fn failed(&self) -> Option<&Fault> {

@@ -16,11 +16,12 @@ use std::borrow::Cow;
 /// Makes a dialect of its rooms: `read` has `request` and `response`, `write` has those and `fault`, `wire`
 /// has `meter`, `stream` has `StreamReader`, `StreamWriter`, `StreamGlance` and `fault`. `paths` says where its operations live. Where `names`
 /// are given, things are called otherwise here; `framing` is that of streams that are no server-sent events;
+/// `id` is the header with the id of a request, `told` the one that tells a fault;
 /// `counts` says how a request to count tokens is read and how it is answered, `echo` what an answer repeats of
 /// its request and how it is written with that.
 macro_rules! dialect {
     ($(#[$doc:meta])* $name:ident = $id:path; paths = { $($paths:tt)* }; $(names = $names:path;)?
-        $(framing = $framing:path;)? $(counts = $count:path, $answer:literal;)?
+        $(framing = $framing:path;)? $(id = $header:literal;)? $(told = $told:path;)? $(counts = $count:path, $answer:literal;)?
         $(echo = $echo:path, $reply:path;)?) => {
         $(#[$doc])*
         pub(crate) struct $name;
@@ -108,6 +109,15 @@ macro_rules! dialect {
                     $reply(message, echo)
                 }
             )?
+
+            // Where its clients look for the id of a request.
+            $(fn id_header(&self) -> Option<&'static str> {
+                Some($header)
+            })?
+
+            $(fn fault_header(&self, fault: &crate::Fault) -> Option<(&'static str, &'static str)> {
+                Some($told(fault))
+            })?
 
             $(fn framing(&self) -> crate::frame::Framing {
                 $framing

@@ -76,6 +76,12 @@ pub const PATIENCE_LEARNT: u32 = 20;
 pub const RECOVER_MAX: usize = 256 << 10;
 /// How long a stream whose last word has come may take to end.
 pub const AFTER_END: Span = Span::secs(5);
+/// The first pause before an answer that is not finished is asked for again; it doubles with each.
+pub const FOLLOW_PAUSE: Span = Span::millis(250);
+/// The longest such pause.
+pub const FOLLOW_PAUSE_MAX: Span = Span::secs(5);
+/// How often one answer is asked for again: longer than any exchange usually lasts.
+pub const FOLLOWS_MAX: u32 = 1_000;
 
 /// Failures in a row that open a breaker.
 pub const BREAKER_STREAK: u32 = 5;

@@ -9,7 +9,7 @@ use crate::{
     speech::{self, Speech},
     time::Span,
 };
-use dialect::DialectId;
+use dialect::{DialectId, embed::EmbedShape};
 use http::{HeaderName, HeaderValue, Uri};
 use std::{
     borrow::Cow,
@@ -101,6 +101,10 @@ pub struct Provider {
     pub default_headers: Vec<(HeaderName, HeaderValue)>,
     /// Path and shape of its model list, where it has one. A list that is kept elsewhere has a whole address.
     pub models: Option<(String, ModelList)>,
+    /// Shape and path of its embeddings, where it has them.
+    pub embeds: Option<(EmbedShape, String)>,
+    /// See [`crate::provider::Provider::hosts`].
+    pub hosts: &'static [&'static str],
     /// Models that the operator listed by hand; then the provider is not asked.
     pub listed: Vec<String>,
     /// What the operator says of its models, by name; `*` stands for those that are not named.
@@ -303,13 +307,24 @@ impl Provider {
         Cow::Owned(all.fold(Facts::default(), |facts, other| facts.or(&other)))
     }
 
-    /// The address of `operation` for `model`, asked as `speech` says.
+    /// The address of its embeddings of `model`, where it has them; of `one` input where it has a path for that.
+    #[must_use]
+    pub fn embed_url(&self, model: &str, one: bool) -> Option<Uri> {
+        let (_, path) = self.embeds.as_ref()?;
+        let path = speech::fill(path, model);
+        let single = path.strip_suffix(":batchEmbedContents").filter(|_| one);
+        self.address(&single.map_or_else(|| path.clone(), |path| format!("{path}:embedContent")))
+    }
+
+    /// The address of `operation` for `model`, asked as `speech` says. Embeddings are none of a dialect's: see
+    /// [`Provider::embed_url`].
     #[must_use]
     pub fn url(&self, operation: Operation, speech: &Speech, model: &str, stream: bool) -> Option<Uri> {
         let path = match operation {
             Operation::CountTokens => speech.count.as_ref()?,
             Operation::Generate if stream => speech.stream.as_ref().unwrap_or(&speech.generate),
             Operation::Generate => &speech.generate,
+            Operation::Embed | Operation::EmbedOne => return None,
         };
         if speech.names_model() {
             return self.address(&speech::fill(path, model));

@@ -5,7 +5,7 @@ use crate::{
     secret::Secret,
     speech::{Spoken, spoken},
 };
-use dialect::DialectId;
+use dialect::{DialectId, embed::EmbedShape};
 use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
 
 /// How a provider wants its key.
@@ -35,12 +35,12 @@ impl Auth {
     }
 }
 
-/// How a provider lists its models, and how the list becomes OpenAI's.
+/// How a provider lists its models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModelList {
-    /// `{"data":[{"id":…}]}`, as it is.
+    /// `{"data":[{"id":…}]}`.
     Openai,
-    /// Anthropic's: `created_at` becomes Unix seconds, `type` becomes `object`.
+    /// Anthropic's: the same.
     Anthropic,
     /// As [`ModelList::Openai`], without the object around the list (Together).
     Array,
@@ -63,6 +63,18 @@ pub enum Operation {
     Generate,
     /// A prompt's tokens are counted.
     CountTokens,
+    /// Inputs become vectors.
+    Embed,
+    /// One input does, where an API has a path of its own for that.
+    EmbedOne,
+}
+
+impl Operation {
+    /// It is about vectors.
+    #[must_use]
+    pub fn embeds(self) -> bool {
+        matches!(self, Operation::Embed | Operation::EmbedOne)
+    }
 }
 
 /// A deviation that is more than data: each is one small function where bodies are written.
@@ -108,6 +120,11 @@ pub struct Provider {
     pub auth: Auth,
     /// Path and shape of its model list, where it has one.
     pub models: Option<(&'static str, ModelList)>,
+    /// Shape and path of its embeddings, where it has them. `{model}` is as in [`dialect::Paths`].
+    pub embeds: Option<(EmbedShape, &'static str)>,
+    /// Hosts besides that of its base at which its answers may go on, and to which its key goes then; `*.` stands
+    /// for any name in front.
+    pub hosts: &'static [&'static str],
     /// Headers that it demands, for requests that do not have them.
     pub headers: &'static [(&'static str, &'static str)],
     /// Members of a request that it refuses.
@@ -122,6 +139,10 @@ pub struct Provider {
     pub cloud: Option<Cloud>,
 }
 
+/// OpenAI's chat, and its legacy completions beside it.
+pub(crate) const COMPLETIONS: &[Spoken] =
+    &[spoken(DialectId::OpenaiChat), spoken(DialectId::OpenaiCompletions)];
+
 /// A provider that speaks OpenAI chat below `base`.
 pub(crate) const fn chat(name: &'static str, base: &'static str) -> Provider {
     Provider {
@@ -135,6 +156,8 @@ pub(crate) const fn chat(name: &'static str, base: &'static str) -> Provider {
         local: false,
         auth: Auth::Bearer,
         models: Some(("/models", ModelList::Openai)),
+        embeds: Some((EmbedShape::Openai, "/embeddings")),
+        hosts: &[],
         headers: &[],
         drops: &[],
         renames: &[],
@@ -155,6 +178,7 @@ pub(crate) const fn messages(name: &'static str, base: &'static str) -> Provider
         speaks: const { &[spoken(DialectId::Anthropic)] },
         auth: Auth::Header("x-api-key"),
         models: Some(("/v1/models?limit=1000", ModelList::Anthropic)),
+        embeds: None,
         headers: &[("anthropic-version", "2023-06-01")],
         ..chat(name, base)
     }
@@ -166,8 +190,16 @@ pub(crate) const fn gemini(name: &'static str, base: &'static str) -> Provider {
         speaks: const { &[spoken(DialectId::Gemini)] },
         auth: Auth::Header("x-goog-api-key"),
         models: Some(("/v1beta/models?pageSize=1000", ModelList::Google)),
+        embeds: Some((EmbedShape::Gemini, "/v1beta/models/{model}:batchEmbedContents")),
         ..chat(name, base)
     }
+}
+
+/// What a provider is like of which nothing is said but where it lives: a server that is compatible with
+/// OpenAI's, of which the usual ones have the legacy completions too.
+#[must_use]
+pub fn compatible() -> Provider {
+    chat("", "").speaks(COMPLETIONS)
 }
 
 /// What a provider of that dialect is like when nothing else is said.
@@ -175,7 +207,10 @@ pub(crate) const fn gemini(name: &'static str, base: &'static str) -> Provider {
 pub fn of_dialect(dialect: DialectId) -> Provider {
     match dialect {
         DialectId::Anthropic => messages("", ""),
+        DialectId::Bedrock => chat("", "").embeds(EmbedShape::Bedrock, "/model/{model}/invoke"),
+        DialectId::Cohere => chat("", "").embeds(EmbedShape::Cohere, "/v2/embed"),
         DialectId::Gemini => gemini("", ""),
+        DialectId::Replicate => chat("", "").no_embeds(),
         _ => chat("", ""),
     }
 }
@@ -210,6 +245,18 @@ impl Provider {
         Provider { models: None, ..self }
     }
 
+    pub(crate) const fn embeds(self, shape: EmbedShape, path: &'static str) -> Self {
+        Provider { embeds: Some((shape, path)), ..self }
+    }
+
+    pub(crate) const fn no_embeds(self) -> Self {
+        Provider { embeds: None, ..self }
+    }
+
+    pub(crate) const fn hosts(self, hosts: &'static [&'static str]) -> Self {
+        Provider { hosts, ..self }
+    }
+
     pub(crate) const fn headers(self, headers: &'static [(&'static str, &'static str)]) -> Self {
         Provider { headers, ..self }
     }
@@ -235,7 +282,7 @@ impl Provider {
     }
 
     pub(crate) const fn built_in(self) -> Self {
-        Provider { built_in: true, auth: Auth::None, models: None, ..self }
+        Provider { built_in: true, auth: Auth::None, models: None, embeds: None, ..self }
     }
 
     /// Every environment variable that may say where it lives, in the order in which they count:

@@ -2,6 +2,7 @@
 
 use crate::provider::Operation;
 use dialect::DialectId;
+use http::HeaderMap;
 
 /// What a route does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,10 @@ const fn read(path: &'static str, action: Action) -> Route {
     Route { methods: READ, path, dialect: DialectId::OpenaiChat, action, stream: false, guarded: true }
 }
 
+const fn google(path: &'static str, action: Action) -> Route {
+    Route { dialect: DialectId::Gemini, ..read(path, action) }
+}
+
 const fn post(path: &'static str, dialect: DialectId, action: Action) -> Route {
     Route { methods: &["POST"], path, dialect, action, stream: false, guarded: true }
 }
@@ -66,6 +71,10 @@ const fn relay(path: &'static str) -> Route {
 
 const fn gemini(path: &'static str, operation: Operation) -> Route {
     post(path, DialectId::Gemini, Action::Do(operation))
+}
+
+const fn bedrock(path: &'static str, operation: Operation) -> Route {
+    post(path, DialectId::Bedrock, Action::Do(operation))
 }
 
 const fn stream(route: Route) -> Route {
@@ -92,17 +101,18 @@ pub const ROUTES: &[Route] = &[
     open("/health/ready"),
     read("/models", Action::Models),
     read("/v1/models", Action::Models),
+    google("/v1beta/models", Action::Models),
     post("/chat/completions", DialectId::OpenaiChat, Action::Do(Operation::Generate)),
     post("/v1/chat/completions", DialectId::OpenaiChat, Action::Do(Operation::Generate)),
+    post("/completions", DialectId::OpenaiCompletions, Action::Do(Operation::Generate)),
+    post("/v1/completions", DialectId::OpenaiCompletions, Action::Do(Operation::Generate)),
+    post("/embeddings", DialectId::OpenaiChat, Action::Do(Operation::Embed)),
+    post("/v1/embeddings", DialectId::OpenaiChat, Action::Do(Operation::Embed)),
     post("/v1/responses", DialectId::OpenaiResponses, Action::Do(Operation::Generate)),
     post("/v1/messages", DialectId::Anthropic, Action::Do(Operation::Generate)),
     post("/v1/messages/count_tokens", DialectId::Anthropic, Action::Do(Operation::CountTokens)),
-    relay("/completions"),
-    relay("/embeddings"),
     relay("/moderations"),
     relay("/rerank"),
-    relay("/v1/completions"),
-    relay("/v1/embeddings"),
     relay("/v1/moderations"),
     relay("/v1/rerank"),
     relay("/audio/{path..}"),
@@ -122,6 +132,8 @@ pub const ROUTES: &[Route] = &[
     gemini("/v1beta/models/{model..}:generateContent", Operation::Generate),
     gemini("/v1beta/models/{model..}:countTokens", Operation::CountTokens),
     stream(gemini("/v1beta/models/{model..}:streamGenerateContent", Operation::Generate)),
+    gemini("/v1beta/models/{model..}:embedContent", Operation::EmbedOne),
+    gemini("/v1beta/models/{model..}:batchEmbedContents", Operation::Embed),
     // Some clients leave `models/` out where the model's name has a slash.
     gemini("/v1beta/{model..}:generateContent", Operation::Generate),
     gemini("/v1beta/{model..}:countTokens", Operation::CountTokens),
@@ -129,9 +141,20 @@ pub const ROUTES: &[Route] = &[
     gemini("/v1/models/{model..}:generateContent", Operation::Generate),
     gemini("/v1/models/{model..}:countTokens", Operation::CountTokens),
     stream(gemini("/v1/models/{model..}:streamGenerateContent", Operation::Generate)),
+    gemini("/v1/models/{model..}:embedContent", Operation::EmbedOne),
+    gemini("/v1/models/{model..}:batchEmbedContents", Operation::Embed),
     read("/v1/models/{model..}", Action::Model),
+    google("/v1beta/models/{model..}", Action::Model),
+    bedrock("/model/{model..}/converse", Operation::Generate),
+    stream(bedrock("/model/{model..}/converse-stream", Operation::Generate)),
+    bedrock("/model/{model..}/count-tokens", Operation::CountTokens),
     Route { methods: &[], path: "/{provider}/{path..}", dialect: DialectId::OpenaiChat, action: Action::Pass, stream: false, guarded: true },
 ];
+
+/// Headers that tell whose client lists models where OpenAI's do: Anthropic's
+/// (<https://docs.anthropic.com/en/api/versioning>), and Google's, whose newer ones ask for `/v1/models`.
+const LISTERS: [(&str, DialectId); 2] =
+    [("anthropic-version", DialectId::Anthropic), ("x-goog-api-client", DialectId::Gemini)];
 
 /// First segments of paths that no provider may be called by: those of the table, and those that are kept
 /// for what is to come.
@@ -190,6 +213,15 @@ impl Route {
         self.methods.is_empty() || self.methods.contains(&method)
     }
 
+    /// The dialect in which it answers a request with these headers: several APIs list models at one path.
+    #[must_use]
+    pub fn dialect_for(&self, headers: &HeaderMap) -> DialectId {
+        let shared =
+            self.dialect == DialectId::OpenaiChat && matches!(self.action, Action::Models | Action::Model);
+        let told = LISTERS.iter().find(|(name, _)| shared && headers.contains_key(*name));
+        told.map_or(self.dialect, |(_, dialect)| *dialect)
+    }
+
     /// What it does, in a word.
     #[must_use]
     pub fn does(&self) -> &'static str {
@@ -199,6 +231,7 @@ impl Route {
             Action::Model => "model",
             Action::Do(Operation::Generate) => "generate",
             Action::Do(Operation::CountTokens) => "count_tokens",
+            Action::Do(Operation::Embed | Operation::EmbedOne) => "embed",
             Action::Relay | Action::Keep => "relay",
             Action::Socket => "socket",
             Action::Pass => "pass",

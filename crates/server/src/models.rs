@@ -1,4 +1,4 @@
-//! `/v1/models`: the operator's names first, then what the providers themselves list.
+//! `/v1/models` and `/v1beta/models`: the operator's names first, then what the providers themselves list.
 
 use crate::{
     credential,
@@ -11,10 +11,12 @@ use crate::{
     upload::Pieces,
     upstream::Answer,
 };
-use dialect::{Fault, FaultKind};
+use dialect::{DialectId, Fault, FaultKind};
 use engine::{
-    headers, listing,
-    plan::{PlanHandle, Provider},
+    headers,
+    listing::{self, Listed},
+    path,
+    plan::{Plan, PlanHandle, Provider},
 };
 use http::{Request, Response, StatusCode};
 use serde_json::Value;
@@ -31,30 +33,36 @@ use tokio::{
 
 /// What providers listed, and when.
 #[derive(Default)]
-pub(crate) struct Catalogue(Mutex<HashMap<String, Listed>>);
+pub(crate) struct Catalogue(Mutex<HashMap<String, Told>>);
 
 /// One provider's list, and when it was told.
-type Listed = (Instant, Arc<Vec<Value>>);
+type Told = (Instant, Arc<Vec<Listed>>);
 
 impl Catalogue {
-    fn fresh(&self, provider: &str) -> Option<Arc<Vec<Value>>> {
+    fn fresh(&self, provider: &str) -> Option<Arc<Vec<Listed>>> {
         let lists = lock(&self.0);
         let (at, list) = lists.get(provider)?;
         (at.elapsed() < duration(CATALOGUE_TTL)).then(|| list.clone())
     }
 
-    fn keep(&self, provider: &str, list: Arc<Vec<Value>>) {
+    fn keep(&self, provider: &str, list: Arc<Vec<Listed>>) {
         lock(&self.0).insert(provider.to_owned(), (Instant::now(), list));
     }
 }
 
-/// Every model there is.
-pub(crate) async fn list(worker: &Rc<Worker>, client: &ClientIo, plan: &PlanHandle) -> Response<ReplyBody> {
-    let entries = gather(worker, plan).await;
-    reply::json(worker, client, StatusCode::OK, &listing::list(entries))
+/// Every model there is, as the API of `dialect` lists them.
+pub(crate) async fn list(
+    worker: &Rc<Worker>,
+    client: &ClientIo,
+    plan: &PlanHandle,
+    dialect: DialectId,
+) -> Response<ReplyBody> {
+    let models = gather(worker, plan).await;
+    let models = models.iter().map(|model| told(plan, dialect, model)).collect();
+    reply::json(worker, client, dialect, StatusCode::OK, &listing::list(dialect, models))
 }
 
-/// One model.
+/// One model; `name` is as the path has it.
 ///
 /// # Errors
 /// [`FaultKind::ModelNotFound`] where the name leads nowhere.
@@ -62,23 +70,34 @@ pub(crate) async fn one(
     worker: &Rc<Worker>,
     client: &ClientIo,
     plan: &PlanHandle,
+    dialect: DialectId,
     name: &str,
 ) -> Result<Response<ReplyBody>, Fault> {
+    let name = path::decode(name).unwrap_or_default();
     let known = gather(worker, plan).await;
-    let found = known.into_iter().find(|entry| entry.get("id").and_then(Value::as_str) == Some(name));
-    match found {
-        Some(entry) => Ok(reply::json(worker, client, StatusCode::OK, &entry)),
+    match known.iter().find(|model| model.id == name) {
+        Some(model) => {
+            let model = told(plan, dialect, model);
+            Ok(reply::json(worker, client, dialect, StatusCode::OK, &model))
+        }
         None => {
-            let fault = plan.resolve(name).err();
+            let fault = plan.resolve(&name).err();
             let unlisted = || Fault::new(FaultKind::ModelNotFound, "no provider lists this model");
             Err(fault.unwrap_or_else(unlisted))
         }
     }
 }
 
-async fn gather(worker: &Rc<Worker>, plan: &PlanHandle) -> Vec<Value> {
-    let aliases = plan.aliases.keys().map(|name| listing::entry(name, "sekisho", 0));
-    let mut entries: Vec<Value> = aliases.collect();
+/// The model with what is known of the first target of its name.
+fn told(plan: &Plan, dialect: DialectId, model: &Listed) -> Value {
+    let aim = plan.resolve(&model.id).ok().and_then(|aims| aims.into_iter().next());
+    let provider = aim.as_ref().and_then(|aim| plan.providers.get(aim.provider));
+    let facts = aim.as_ref().zip(provider).map(|(aim, provider)| provider.facts(&aim.model));
+    model.told(dialect, &facts.unwrap_or_default())
+}
+
+async fn gather(worker: &Rc<Worker>, plan: &PlanHandle) -> Vec<Listed> {
+    let mut entries: Vec<Listed> = plan.aliases.keys().map(|name| Listed::new(name, "sekisho")).collect();
     // All are asked at once; one that fails or is late contributes nothing.
     let asked: Vec<_> = (0..plan.providers.len())
         .map(|index| spawn_local(of_provider(worker.clone(), plan.clone(), index)))
@@ -89,14 +108,14 @@ async fn gather(worker: &Rc<Worker>, plan: &PlanHandle) -> Vec<Value> {
     entries
 }
 
-async fn of_provider(worker: Rc<Worker>, plan: PlanHandle, index: usize) -> Arc<Vec<Value>> {
+async fn of_provider(worker: Rc<Worker>, plan: PlanHandle, index: usize) -> Arc<Vec<Listed>> {
     let Some(provider) = plan.providers.get(index) else { return Arc::default() };
     if !provider.listed.is_empty() {
-        let entry = |model: &String| listing::entry(&format!("{}/{model}", provider.name), &provider.name, 0);
+        let entry = |model: &String| Listed::new(&format!("{}/{model}", provider.name), &provider.name);
         return Arc::new(provider.listed.iter().map(entry).collect());
     }
     if provider.built_in {
-        return Arc::new(vec![listing::entry(engine::demo::MODEL, &provider.name, 0)]);
+        return Arc::new(vec![Listed::new(engine::demo::MODEL, &provider.name)]);
     }
     if let Some(list) = worker.shared.catalogue.fresh(&provider.name) {
         return list;
@@ -109,7 +128,7 @@ async fn of_provider(worker: Rc<Worker>, plan: PlanHandle, index: usize) -> Arc<
     list
 }
 
-async fn ask(worker: &Rc<Worker>, provider: &Provider) -> Option<Vec<Value>> {
+async fn ask(worker: &Rc<Worker>, provider: &Provider) -> Option<Vec<Listed>> {
     let (_, shape) = provider.models.as_ref()?;
     let uri = provider.models_url()?;
     let mut request = Request::new(Pieces::default());

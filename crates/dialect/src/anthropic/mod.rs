@@ -12,5 +12,6 @@ crate::shape::dialect! {
     Anthropic = wire::ID;
     paths = { generate: "/v1/messages", stream: None, count: Some("/v1/messages/count_tokens") };
     names = wire::NAMES;
+    id = "request-id";
     counts = read::count_request, r#"{{"input_tokens":{}}}"#;
 }

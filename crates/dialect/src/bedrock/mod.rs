@@ -2,7 +2,7 @@
 //!
 //! The model and the wish for a stream stand in the path and not in the body: who reads a request finds
 //! `model` empty and `stream` unset. An error's name stands in a header (`x-amzn-ErrorType`), which a body does
-//! not see; AWS's libraries look for it in `__type` too, and there we write it. Where a thing would be written
+//! not see; AWS's libraries look for it in `__type` too, and we write it in both. Where a thing would be written
 //! in another way than it stood, what stood there is kept as its form ([`crate::canon::Extra`]).
 
 mod read;
@@ -22,5 +22,7 @@ crate::shape::dialect! {
     };
     names = wire::NAMES;
     framing = crate::frame::Framing::Aws;
+    id = "x-amzn-requestid";
+    told = wire::fault_header;
     counts = read::count_request, r#"{{"inputTokens":{}}}"#;
 }

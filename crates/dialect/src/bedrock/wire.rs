@@ -2,7 +2,7 @@
 //! types, and what models want each in their own way.
 
 use crate::{
-    DialectId,
+    DialectId, Fault,
     canon::{Effort, Extra, Reasoning, Stop, StopReason, Usage, UsageRow},
     claude,
     json::{self, Counts},
@@ -213,6 +213,12 @@ pub(super) fn write_usage(usage: Option<&Usage>) -> Map<String, Value> {
         written.entry("cacheDetails").or_insert_with(|| details.to_vec().into());
     }
     written
+}
+
+/// The header that names an error:
+/// <https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html#operation-error-serialization>
+pub(super) fn fault_header(fault: &Fault) -> (&'static str, &'static str) {
+    ("x-amzn-errortype", error_names(fault.status()).0)
 }
 
 /// The name of an error by its status: in whole answers with a capital letter, in streams (which know fewer)

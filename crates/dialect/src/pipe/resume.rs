@@ -186,6 +186,13 @@ impl Resumed {
         text
     }
 
+    pub(super) fn gathered(&self) -> Option<&[u8]> {
+        match &self.source {
+            Source::Whole(body) => Some(body),
+            Source::Stream(_) => None,
+        }
+    }
+
     pub(super) fn content(&self) -> bool {
         self.content
     }

@@ -111,6 +111,13 @@ impl Translate {
         text
     }
 
+    pub(super) fn gathered(&self) -> Option<&[u8]> {
+        match &self.source {
+            Source::Whole(body) => Some(body),
+            Source::Stream(..) => None,
+        }
+    }
+
     pub(super) fn content(&self) -> bool {
         self.content
     }

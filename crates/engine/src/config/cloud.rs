@@ -43,6 +43,8 @@ struct Place {
     /// What lies between the version and the models in its paths.
     inner: String,
     models: Option<String>,
+    /// Path of its embeddings, where that is not the row's.
+    embeds: Option<&'static str>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -193,7 +195,7 @@ impl Question<'_> {
 
 impl Place {
     fn at(base: String, speaks: &'static [Spoken], inner: &str) -> Place {
-        Place { base, speaks, inner: inner.to_owned(), models: None, headers: Vec::new() }
+        Place { base, speaks, inner: inner.to_owned(), models: None, embeds: None, headers: Vec::new() }
     }
 
     /// The provider with its paths complete.
@@ -203,6 +205,9 @@ impl Place {
         let models = self.models.map(|path| place(&path, &self.inner));
         if let (Some((path, _)), Some(models)) = (&mut provider.models, models) {
             *path = models;
+        }
+        if let Some((_, path)) = &mut provider.embeds {
+            *path = place(self.embeds.unwrap_or(path), &self.inner);
         }
         provider
     }

@@ -149,7 +149,7 @@ pub enum Format {
 pub struct Provider {
     /// `false` switches it off, whatever the environment says.
     pub enabled: Option<bool>,
-    /// The API it speaks. Default `openai_chat`, or what is known of it.
+    /// The API it speaks. Default: what is known of it, else `openai_chat` and `openai_completions`.
     pub dialect: Option<Dialect>,
     /// Where it lives, as its SDK would have it: `https://api.openai.com/v1`, `https://api.anthropic.com`.
     pub base_url: Option<String>,

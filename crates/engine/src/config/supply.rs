@@ -13,7 +13,7 @@ use crate::{
     hint,
     limits::{KEYS_MAX, PROVIDERS_MAX},
     plan::{Plan, Provider, is_version},
-    provider::{Auth, Provider as Row, of_dialect},
+    provider::{Auth, Provider as Row, compatible, of_dialect},
     providers::{self, PROVIDERS},
     secret::Secret,
     speech::{Speech, Spoken, spoken},
@@ -171,7 +171,7 @@ impl Draft<'_> {
             return None;
         };
         let base = self.base(&path, base)?;
-        let row = of_dialect(entry.dialect.map_or(DialectId::OpenaiChat, |said| said.0));
+        let row = entry.dialect.map_or_else(compatible, |said| of_dialect(said.0));
         let keys = self.keys(&path, entry.keys.clone(), entry.keys_file.clone()).unwrap_or_default();
         let provider = Provider { name: name.to_owned(), keys, ..shape(&row, entry, &base) };
         Some(self.finish_provider(&path, entry, provider))
@@ -308,7 +308,7 @@ impl Draft<'_> {
             let versioned = base.rsplit('/').next().is_some_and(is_version);
             let base = if versioned { base } else { format!("{base}/v1") };
             chosen.push(plan.providers.len());
-            let row = Row { auth: Auth::None, ..of_dialect(DialectId::OpenaiChat) };
+            let row = Row { auth: Auth::None, ..compatible() };
             plan.providers.push(Provider { name, ..shape(&row, &file::Provider::default(), &base) });
         }
     }
@@ -338,12 +338,14 @@ pub(super) fn shape(row: &Row, said: &file::Provider, base: &str) -> Provider {
         signer: None,
         headers: Vec::new(),
         default_headers: like.headers.iter().filter_map(|(name, value)| header(name, value).ok()).collect(),
+        embeds: like.embeds.map(|(shape, path)| (shape, path.to_owned())),
         models: path.zip(list_shape.or(Some(crate::provider::ModelList::Openai))),
         listed,
         facts: BTreeMap::new(),
         drops: said.drops.as_ref().map_or_else(|| list(like.drops), |names| names.0.clone()),
         renames,
         quirks: like.quirks,
+        hosts: like.hosts,
         built_in: row.built_in,
         memo: crate::plan::Memo::default(),
     }

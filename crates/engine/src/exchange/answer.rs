@@ -63,7 +63,7 @@ impl Exchange {
     pub(super) fn body(&mut self, mut live: Live, bytes: Bytes, now: Instant) {
         let limit = now.after(self.plan.timeouts.idle);
         match &mut live.phase {
-            Phase::Asked { .. } | Phase::Socket { .. } => {}
+            Phase::Asked { .. } | Phase::Pausing { .. } | Phase::Socket { .. } => {}
             Phase::Refused { body, until, .. } => {
                 *until = limit;
                 let room = ERROR_BODY_MAX.saturating_sub(body.len());
@@ -111,8 +111,13 @@ impl Exchange {
 
     /// An answer's bytes have ended.
     pub(super) fn end(&mut self, mut live: Live, now: Instant) {
+        match self.next(&live) {
+            Ok(None) => {}
+            Ok(Some(next)) => return self.follow(live, next, now),
+            Err(fault) => return self.failed(live, fault, now),
+        }
         match &live.phase {
-            Phase::Asked { .. } => {
+            Phase::Asked { .. } | Phase::Pausing { .. } => {
                 let what = "the provider's answer broke off";
                 self.failed(live, Fault::new(FaultKind::UpstreamTruncated, what), now);
             }
@@ -205,7 +210,7 @@ impl Exchange {
             let (relayed, streamed) =
                 (answering.way.relayed, answering.way.streamed && !answering.way.listed);
             let mut reply = reply::success(self, head, relayed, streamed);
-            if whole {
+            if whole || answering.way.gathered {
                 reply.length = u64::try_from(answering.held_len).ok();
             }
             answering.length = reply.length;
@@ -250,7 +255,7 @@ impl Exchange {
     pub(super) fn close(&mut self, live: &Live, now: Instant) {
         let usage = match &live.phase {
             Phase::Answering(answering) => answering.way.pipe.usage().cloned(),
-            Phase::Asked { .. } | Phase::Refused { .. } | Phase::Socket { .. } => None,
+            _ => None,
         };
         if let Some(trial) = self.trial_of(live) {
             trial.usage = usage;
@@ -262,7 +267,11 @@ impl Exchange {
     fn refused(&mut self, mut live: Live, now: Instant) {
         let Phase::Refused { head, body, until } = live.phase else { return };
         let body = self.without_keys(live.turn.aim, body, &head.signed_with);
-        let mut fault = self.dialect_of(live.turn.aim).dialect().read_fault(head.status.as_u16(), &body);
+        let status = head.status.as_u16();
+        let mut fault = match self.embeds(live.turn.aim) {
+            Some((_, shape)) => shape.read_fault(status, &body),
+            None => self.dialect_of(live.turn.aim).dialect().read_fault(status, &body),
+        };
         fault.retry_after_ms = fault.retry_after_ms.or_else(|| later::retry_after(&head.headers));
         live.phase = Phase::Asked { until };
         self.fail(live, fault, Some((head, body)), now);

@@ -1,8 +1,8 @@
 //! The transitions: which attempts there are.
 
 use super::{
-    Asking, Attempt, Exchange, Io, Live, Order, Phase, Reply, Report, Task, Upstream, UpstreamHead, relay,
-    render, reply,
+    Asking, Attempt, Exchange, Io, Live, Order, Phase, Reply, Report, Task, Upstream, UpstreamHead, embed,
+    relay, render, reply,
 };
 use crate::{
     estimate,
@@ -107,6 +107,7 @@ impl Exchange {
             socket,
             race,
             losses,
+            followed: 0,
             phase: Phase::Asked { until },
         });
     }
@@ -119,7 +120,8 @@ impl Exchange {
 
     /// The next target may be asked beside a slow one.
     pub(super) fn may_race(&self) -> bool {
-        let understood = matches!(&self.task, Task::Call(call) if call.relayed.is_none());
+        let understood = matches!(&self.task, Task::Call(call)
+            if call.relayed.is_none() && !call.operation.embeds());
         understood
             && self.plan.failover.race > Span::ZERO
             && self.status.is_none()
@@ -160,7 +162,10 @@ impl Exchange {
                 if let Some(sent) = relay::render(provider, aim, call, turn.key, &self.inbound) {
                     return Ok((sent?, Losses::new()));
                 }
-                let (upstream, losses) = render::call(provider, aim, call, turn.key, &self.inbound)?;
+                let (upstream, losses) = match call.operation.embeds() {
+                    true => embed::render(provider, aim, call, turn.key, &self.inbound)?,
+                    false => render::call(provider, aim, call, turn.key, &self.inbound)?,
+                };
                 if call.strict && !losses.is_empty() {
                     return Err(render::strict(&losses));
                 }
@@ -237,6 +242,10 @@ impl Exchange {
 
     /// An attempt has reached a limit of its own.
     fn late(&mut self, live: Live, now: Instant) {
+        if let Phase::Pausing { next, .. } = &live.phase {
+            let next = next.clone();
+            return self.resend(live, &next, now);
+        }
         self.orders.push_back(Order::Cancel(live.attempt));
         if self.is_said(&live) {
             return self.end(live, now);
@@ -318,6 +327,9 @@ impl Exchange {
 
     /// The target is asked in the caller's own dialect.
     fn is_own(&self, aim: usize) -> bool {
+        if let Some((caller, provider)) = self.embeds(aim) {
+            return caller == provider;
+        }
         matches!(&self.task, Task::Call(call) if call.dialect == self.dialect_of(aim))
     }
 

@@ -7,6 +7,8 @@
 
 mod answer;
 mod choose;
+mod embed;
+mod follow;
 mod later;
 mod machine;
 mod relay;
@@ -302,6 +304,8 @@ struct Live {
     race: Instant,
     /// What could not be carried to it.
     losses: Losses,
+    /// How often its answer was asked for again that was not finished.
+    followed: u32,
     phase: Phase,
 }
 
@@ -313,6 +317,8 @@ enum Phase {
     Refused { head: UpstreamHead, body: Vec<u8>, until: Instant },
     /// The provider is answering.
     Answering(Box<Answering>),
+    /// The answer is not finished, and will be asked for again.
+    Pausing { until: Instant, next: follow::Next },
     /// The connections are a WebSocket, over which the door carries bytes.
     Socket { until: Instant },
 }
@@ -505,7 +511,10 @@ impl Live {
 
     fn until(&self) -> Instant {
         match &self.phase {
-            Phase::Asked { until } | Phase::Refused { until, .. } | Phase::Socket { until } => *until,
+            Phase::Asked { until }
+            | Phase::Refused { until, .. }
+            | Phase::Pausing { until, .. }
+            | Phase::Socket { until } => *until,
             Phase::Answering(answering) => answering.until,
         }
     }

@@ -74,6 +74,7 @@ impl Exchange {
             Phase::Asked { until } => (until, timeouts.first_byte),
             Phase::Refused { until, .. } => (until, timeouts.idle),
             Phase::Answering(answering) => (&mut answering.until, timeouts.idle),
+            Phase::Pausing { .. } => return,
             Phase::Socket { until } => {
                 self.carried = Some((moved.up, moved.down));
                 (until, timeouts.idle)
@@ -116,18 +117,12 @@ fn way(plan: &Plan, action: Action, path: &str, inbound: &Inbound) -> Result<Way
 
 /// A body of JSON goes where its `model` says, if it has one.
 fn json(plan: &Plan, path: &str, inbound: &Inbound) -> Result<Way, Fault> {
-    if !Outline::read(&inbound.body, &["model"])?.has("model") && !needs_model(path) {
+    if !Outline::read(&inbound.body, &["model"])?.has("model") {
         return plan.relay_provider().map(Way::Provider);
     }
     let (call, aims) = render::read_call(plan, DialectId::OpenaiChat, Operation::Generate, inbound)?;
     let relayed = Some(Relayed { path: path.to_owned(), model: Place::Json });
     Ok(Way::Model(Box::new(Call { relayed, ..call }), aims))
-}
-
-/// These operations have no model that the provider takes where none is named.
-fn needs_model(path: &str) -> bool {
-    let path = path.split('?').next().unwrap_or_default();
-    path.ends_with("/completions") || path.ends_with("/embeddings")
 }
 
 fn is_form(inbound: &Inbound) -> bool {

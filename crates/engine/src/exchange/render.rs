@@ -4,13 +4,14 @@ use super::{Call, Inbound, Upstream};
 use crate::{
     headers,
     plan::{Aim, Plan, Provider},
-    provider::{Operation, Quirk},
+    provider::{Auth, Operation, Quirk},
     speech::Speech,
 };
 use bytes::Bytes;
 use dialect::{
     Carried, DialectId, Fault, FaultKind, Losses, Target,
     canon::{self, IdForm},
+    frame::Framing,
     splice::{Edit, Outline},
 };
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
@@ -36,7 +37,8 @@ pub(super) fn read_call(
         None => {
             let model = outline.string("model")?.map(Cow::into_owned);
             let missing = || Fault::bad("/model", "`model` is missing");
-            (model.ok_or_else(missing)?, outline.boolean("stream")?.unwrap_or(false))
+            let stream = outline.boolean("stream")?.unwrap_or(false);
+            (model.ok_or_else(missing)?, stream && !operation.embeds())
         }
     };
     let strict = plan.strict || wants_strict(&inbound.headers)?;
@@ -103,49 +105,82 @@ pub(super) fn call(
     };
     let uri = uri.ok_or_else(none)?;
     let (body, losses) = if same && target(provider, aim).takes(&inbound.body, dialect) {
-        splice_body(provider, speech, aim, call, &inbound.body)?
+        splice_body(provider, (speech.names_model(), speech.sets), aim, call, &inbound.body)?
     } else {
         translate_body(provider, speech, aim, call, &inbound.body)?
     };
+    Ok((json(provider, aim, (uri, speech.auth, key), inbound, (same, body))?, losses))
+}
+
+/// A request with a body of JSON. In the caller's own API (`same`) his headers go along.
+pub(super) fn json(
+    provider: &Provider,
+    aim: &Aim,
+    (uri, auth, key): (Uri, Auth, usize),
+    inbound: &Inbound,
+    (same, body): (bool, Vec<Bytes>),
+) -> Result<Upstream, Fault> {
     let mut headers = if same { headers::forward(&inbound.headers) } else { HeaderMap::new() };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     // A compressed answer could not be metered or translated.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers::credentials(&mut headers, provider, speech.auth, key)?;
+    headers::credentials(&mut headers, provider, auth, key)?;
     let (method, signer) = (Method::POST, provider.signer.clone());
     let provider = aim.provider;
-    Ok((Upstream { provider, method, uri, headers, body, more: false, socket: false, signer }, losses))
+    Ok(Upstream { provider, method, uri, headers, body, more: false, socket: false, signer })
 }
 
-/// The caller's own bytes with the provider's model, less what the provider refuses.
-fn splice_body(
+/// A request for the rest of an answer that was not finished.
+pub(super) fn follow(
     provider: &Provider,
-    speech: &Speech,
+    aim: &Aim,
+    (uri, events): (Uri, bool),
+    key: usize,
+) -> Result<Upstream, Fault> {
+    let mut headers = HeaderMap::new();
+    let kind = if events { Framing::Sse.content_type() } else { "application/json" };
+    headers.insert(header::ACCEPT, HeaderValue::from_static(kind));
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers::credentials(&mut headers, provider, provider.auth, key)?;
+    let (method, signer, body) = (Method::GET, provider.signer.clone(), Vec::new());
+    let provider = aim.provider;
+    Ok(Upstream { provider, method, uri, headers, body, more: false, socket: false, signer })
+}
+
+/// Members that a body must have beside the caller's, as JSON text.
+type Sets = &'static [(&'static str, &'static str)];
+
+/// The caller's own bytes with the provider's model, less what the provider refuses.
+///
+/// `names_model`: the path says the model.
+pub(super) fn splice_body(
+    provider: &Provider,
+    (names_model, sets): (bool, Sets),
     aim: &Aim,
     call: &Call,
     body: &Bytes,
 ) -> Result<(Vec<Bytes>, Losses), Fault> {
-    let edit = match speech.names_model() {
+    let edit = match names_model {
         true => call.outline.has("model").then_some(Edit::Remove("model")),
         false if call.model == aim.model => None,
         false => Some(Edit::Set { name: "model", json: json_text(&aim.model) }),
     };
-    if takes_all(provider, speech) {
+    if takes_all(provider, sets) {
         let pieces = edit.map_or_else(|| vec![body.clone()], |edit| call.outline.apply(&[edit]));
         return Ok((pieces, Losses::new()));
     }
-    deviate(provider, speech, body, edit)
+    deviate(provider, sets, body, edit)
 }
 
 /// Nothing but the model is ever changed in a body for this provider.
-fn takes_all(provider: &Provider, speech: &Speech) -> bool {
-    provider.drops.is_empty() && provider.renames.is_empty() && speech.sets.is_empty()
+fn takes_all(provider: &Provider, sets: Sets) -> bool {
+    provider.drops.is_empty() && provider.renames.is_empty() && sets.is_empty()
 }
 
 /// A body with the edits that the provider's row declares, and what of it was lost.
-fn deviate(
+pub(super) fn deviate(
     provider: &Provider,
-    speech: &Speech,
+    sets: Sets,
     body: &Bytes,
     edit: Option<Edit<'_>>,
 ) -> Result<(Vec<Bytes>, Losses), Fault> {
@@ -156,7 +191,7 @@ fn deviate(
         .copied()
         .chain(drops.clone())
         .chain(renames.clone().flat_map(|(from, to)| [from, to]))
-        .chain(speech.sets.iter().map(|(name, _)| *name))
+        .chain(sets.iter().map(|(name, _)| *name))
         .collect();
     let outline = Outline::read(body, &names)?;
     let mut losses = Losses::new();
@@ -168,7 +203,7 @@ fn deviate(
         name,
         json: Bytes::from_static(json.as_bytes()),
     };
-    let edits = edit.into_iter().chain(edits).chain(speech.sets.iter().map(set));
+    let edits = edit.into_iter().chain(edits).chain(sets.iter().map(set));
     Ok((outline.apply(&edits.collect::<Vec<_>>()), losses))
 }
 
@@ -198,10 +233,11 @@ fn translate_body(
     losses.absorb(written.losses);
     let body = Bytes::from(written.value);
     let elsewhere = speech.names_model() && !dialect.dialect().paths().names_model();
-    if takes_all(provider, speech) && !elsewhere {
+    if takes_all(provider, speech.sets) && !elsewhere {
         return Ok((vec![body], losses));
     }
-    let (pieces, refused) = deviate(provider, speech, &body, elsewhere.then_some(Edit::Remove("model")))?;
+    let (pieces, refused) =
+        deviate(provider, speech.sets, &body, elsewhere.then_some(Edit::Remove("model")))?;
     losses.absorb(refused);
     Ok((pieces, losses))
 }
@@ -227,6 +263,7 @@ fn read_canonical<'a>(call: &'a mut Call, body: &[u8]) -> Result<&'a mut Carried
         let mut read = match call.operation {
             Operation::Generate => caller.read_request(body)?,
             Operation::CountTokens => caller.read_count_request(body)?,
+            Operation::Embed | Operation::EmbedOne => return Err(no_conversation()),
         };
         if caller.paths().names_model() {
             read.value.model.clone_from(&call.model);
@@ -235,6 +272,10 @@ fn read_canonical<'a>(call: &'a mut Call, body: &[u8]) -> Result<&'a mut Carried
         call.canonical = Some(read);
     }
     call.canonical.as_mut().ok_or_else(|| Fault::new(FaultKind::Internal, "the request was not read"))
+}
+
+fn no_conversation() -> Fault {
+    Fault::new(FaultKind::Internal, "embeddings are no conversation")
 }
 
 /// The caller's request in canonical form.

@@ -23,13 +23,21 @@ pub(super) struct Way {
     pub(super) listed: bool,
     /// Nothing is rewritten.
     pub(super) relayed: bool,
+    /// It comes all at once, when the provider's is whole, and has a length of its own.
+    pub(super) gathered: bool,
     /// Another target could go on with this answer where it breaks off: what is sent is kept.
     pub(super) guarded: bool,
 }
 
 impl Way {
-    fn raw() -> Way {
-        Way { pipe: Pipe::raw(), streamed: false, listed: false, relayed: true, guarded: false }
+    /// Untouched bytes.
+    pub(super) fn raw() -> Way {
+        Way { relayed: true, ..Way::of(Pipe::raw()) }
+    }
+
+    /// A whole answer on its way through `pipe`.
+    pub(super) fn of(pipe: Pipe) -> Way {
+        Way { pipe, streamed: false, listed: false, relayed: false, gathered: false, guarded: false }
     }
 }
 
@@ -55,6 +63,9 @@ impl Exchange {
             let pipe = if metered { Pipe::aside(events) } else { Pipe::raw() };
             return Ok(Way { pipe, ..Way::raw() });
         }
+        if let Some(shapes) = self.embeds(aim) {
+            return self.open_embeddings(shapes, head);
+        }
         let Task::Call(call) = &mut self.task else { return Ok(Way::raw()) };
         if call.operation != Operation::Generate {
             return Ok(Way::raw());
@@ -62,8 +73,7 @@ impl Exchange {
         let same = provider == call.dialect;
         if is_compressed(&head.headers) {
             // We asked for plain bytes. What cannot be read can still be relayed, but not translated.
-            let fault = Fault::new(FaultKind::UpstreamInvalid, "the provider compressed its answer unasked");
-            return if same && self.status.is_none() { Ok(Way::raw()) } else { Err(fault) };
+            return if same && self.status.is_none() { Ok(Way::raw()) } else { Err(compressed()) };
         }
         let events = is_events(&head.headers, provider);
         let relayed = same && events == call.stream && resume.is_none();
@@ -79,13 +89,15 @@ impl Exchange {
         };
         let pipe = if listed { pipe.listed() } else { pipe };
         let pipe = if guarded { pipe.guarded() } else { pipe };
-        Ok(Way { pipe, streamed: call.stream, listed, relayed: relayed && !listed, guarded })
+        Ok(Way { streamed: call.stream, listed, relayed: relayed && !listed, guarded, ..Way::of(pipe) })
     }
 }
 
 /// The head of an answer that a provider gave.
 pub(super) fn success(exchange: &Exchange, from: UpstreamHead, relayed: bool, streamed: bool) -> Reply {
     let length = if relayed { content_length(&from.headers) } else { None };
+    // Another API's `201 Created` says nothing in the caller's.
+    let status = if relayed { from.status } else { StatusCode::OK };
     let mut headers = from.headers;
     if relayed {
         headers::backward(&mut headers);
@@ -103,7 +115,7 @@ pub(super) fn success(exchange: &Exchange, from: UpstreamHead, relayed: bool, st
         headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     }
     ours(exchange, &mut headers);
-    Reply { status: from.status, headers, length }
+    Reply { status, headers, length }
 }
 
 /// The head with which a caller's connection becomes a WebSocket.
@@ -131,6 +143,9 @@ pub(super) fn fault(exchange: &Exchange, fault: &Fault) -> (Reply, Bytes) {
     let body: Bytes = exchange.caller_dialect().dialect().write_fault(fault).into();
     let mut headers = HeaderMap::with_capacity(6);
     headers.insert(header::CONTENT_TYPE, JSON);
+    if let Some((name, value)) = exchange.caller_dialect().dialect().fault_header(fault) {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
     if let Some(ms) = fault.retry_after_ms {
         headers.insert(header::RETRY_AFTER, ms.div_ceil(1_000).into());
     }
@@ -143,6 +158,10 @@ pub(super) fn fault(exchange: &Exchange, fault: &Fault) -> (Reply, Bytes) {
 /// What every answer says of us.
 fn ours(exchange: &Exchange, headers: &mut HeaderMap) {
     if let Ok(id) = HeaderValue::from_str(&exchange.inbound.id) {
+        // A provider's own id, where its answer is relayed, tells more.
+        if let Some(name) = exchange.caller_dialect().dialect().id_header() {
+            headers.entry(HeaderName::from_static(name)).or_insert_with(|| id.clone());
+        }
         headers.insert(REQUEST_ID, id);
     }
     let heard = exchange.voice.and_then(|voice| exchange.trials.get(voice));
@@ -196,7 +215,11 @@ fn is_of_kind(headers: &HeaderMap, kind: &HeaderValue) -> bool {
     own.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind.as_bytes()))
 }
 
-fn is_compressed(headers: &HeaderMap) -> bool {
+pub(super) fn compressed() -> Fault {
+    Fault::new(FaultKind::UpstreamInvalid, "the provider compressed its answer unasked")
+}
+
+pub(super) fn is_compressed(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_ENCODING)
         .is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))

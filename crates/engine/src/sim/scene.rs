@@ -175,6 +175,8 @@ impl Target {
         Provider {
             name: format!("p{index}"),
             aka: Vec::new(),
+            embeds: None,
+            hosts: &[],
             speaks: vec![Speech::new(&spoken(self.dialect), row.auth, None)],
             base: format!("http://p{index}.test"),
             auth: row.auth,

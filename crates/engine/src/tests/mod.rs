@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The plan that an environment and a file make.
-fn plan(environment: &[(&str, &str)], text: &str) -> Plan {
+pub(crate) fn plan(environment: &[(&str, &str)], text: &str) -> Plan {
     let env = |name: &str| environment.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
     let world = World { env: &env, read_file: &|_| Err("no such file".to_owned()) };
     let source = Source { name: "sekisho.yaml", text: text.as_bytes() };

@@ -68,6 +68,10 @@ fn show(row: &Row) -> String {
             text.push_str(&request(&what, "POST", url(true), &provider));
         }
     }
+    if let Some((shape, _)) = &provider.embeds {
+        let what = format!("embeddings ({})", shape.name());
+        text.push_str(&request(&what, "POST", provider.embed_url("MODEL", false), &provider));
+    }
     if let Some((_, shape)) = &provider.models {
         let what = format!("models ({shape:?})");
         text.push_str(&request(&what, "GET", provider.models_url(), &provider));
@@ -192,6 +196,39 @@ fn clouds_put_their_place_into_every_path() {
         let speech = provider.speech(*dialect, model).expect("a dialect");
         let url = provider.url(Operation::Generate, speech, model, false).expect("an address");
         assert_eq!(url.to_string(), *expected);
+    }
+}
+
+#[test]
+fn embeddings_are_where_the_provider_has_them() {
+    let azure = [("AZURE_API_KEY", "KEY"), ("AZURE_API_BASE", "https://r.openai.azure.com")];
+    let classic = [azure[0], azure[1], ("OPENAI_API_VERSION", "2024-10-21")];
+    let vertex = [("VERTEX_API_KEY", "KEY"), ("VERTEX_BASE_URL", "http://h/v1")];
+    let google = [("GEMINI_API_KEY", "KEY"), ("GEMINI_BASE_URL", "http://h/v1beta")];
+    let own = |dialect: &str| format!("providers: {{own: {{base_url: 'http://h/v1'{dialect}, keys: k}}}}");
+    let said = |dialect: &str| own(&format!(", dialect: {dialect}"));
+    #[rustfmt::skip]
+    let table: &[(Variables<'_>, &str, &str, bool, Option<&str>)] = &[
+        (&azure, "", "azure", true, Some("https://r.openai.azure.com/openai/v1/embeddings")),
+        (&classic, "", "azure", false, Some("https://r.openai.azure.com/openai/deployments/a%20b/embeddings?api-version=2024-10-21")),
+        (&vertex, "", "vertex", true, Some("http://h/v1/publishers/google/models/a%20b:predict")),
+        (&vertex, "providers: {vertex: {project: p, region: r}}", "vertex", false, Some("http://h/v1/projects/p/locations/r/publishers/google/models/a%20b:predict")),
+        (&google, "", "gemini", false, Some("http://h/v1beta/models/a%20b:batchEmbedContents")),
+        (&google, "", "gemini", true, Some("http://h/v1beta/models/a%20b:embedContent")),
+        (&[("LLM_UPSTREAM", "http://h")], "", "upstream", false, Some("http://h/v1/embeddings")),
+        (&[], &own(""), "own", false, Some("http://h/v1/embeddings")),
+        (&[], &said("openai_responses"), "own", false, Some("http://h/v1/embeddings")),
+        (&[], &said("cohere"), "own", false, Some("http://h/v1/v2/embed")),
+        (&[], &said("bedrock"), "own", false, Some("http://h/v1/model/a%20b/invoke")),
+        (&[], &said("anthropic"), "own", false, None),
+        (&[], &said("replicate"), "own", false, None),
+        (&[("PERPLEXITY_API_KEY", "KEY")], "", "perplexity", false, None),
+    ];
+    for (environment, text, name, one, expected) in table {
+        let plan = plan(environment, text);
+        let provider = &plan.providers[plan.provider(name).expect(name)];
+        let url = provider.embed_url("a b", *one).map(|url| url.to_string());
+        assert_eq!(url.as_deref(), *expected, "{name} {text}");
     }
 }
 

@@ -101,7 +101,6 @@ fn a_request_goes_to_the_provider_that_is_meant() {
         (&default, "POST", "/batches", "", "http://second.test/v1/batches"),
         (one, "POST", "/v1/batches", "", "http://only.test/v1/batches"),
         (one, "POST", "/v1/rerank", "", "http://only.test/v1/rerank"),
-        (one, "POST", "/v1/embeddings", "", "`model` is missing"),
         ("", "GET", "/v1/files", "", "no provider that is on takes this"),
         ("", "GET", "/v1/files", "demo", "no provider `demo` is on here"),
         (one, "GET", "/v1/files", "onli", "did you mean `only`?"),

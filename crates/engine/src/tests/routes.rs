@@ -141,6 +141,14 @@ fn routes_are_found() {
         ("/v1beta/models/:countTokens", Some("/v1beta/{model..}:countTokens")),
         ("/v1beta/openai/gpt-x:generateContent", Some("/v1beta/{model..}:generateContent")),
         ("/v1beta/openai/gpt-x", Some("/{provider}/{path..}")),
+        ("/v1beta/models", Some("/v1beta/models")),
+        ("/v1beta/models/a/b:batchEmbedContents", Some("/v1beta/models/{model..}:batchEmbedContents")),
+        ("/v1/models/a:embedContent", Some("/v1/models/{model..}:embedContent")),
+        ("/model/a/converse", Some("/model/{model..}/converse")),
+        ("/model/a%2Fb/converse-stream", Some("/model/{model..}/converse-stream")),
+        ("/model/a/b%3A0/count-tokens", Some("/model/{model..}/count-tokens")),
+        // No provider is called `model`.
+        ("/model/a/invoke", Some("/{provider}/{path..}")),
         ("/v1/messages", Some("/v1/messages")),
         ("/v1/messages/count_tokens", Some("/v1/messages/count_tokens")),
         ("/openai/v1/files", Some("/{provider}/{path..}")),
@@ -164,5 +172,8 @@ fn the_table_of_routes_holds_together() {
         let found = surface::find(route.path).map(|found| found.route.path);
         assert_eq!(found, Some(route.path), "a route above it takes what is {}'s", route.path);
     }
+    assert!(
+        surface::is_reserved("model") && surface::is_reserved("v1beta") && !surface::is_reserved("openai")
+    );
     assert!(ROUTES.iter().all(|route| route.guarded || route.action == Action::Health));
 }

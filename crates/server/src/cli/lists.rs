@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 struct Known<'a> {
     name: &'a str,
     dialects: Vec<&'static str>,
+    /// The shape of its embeddings, if it has any.
+    embeds: Option<&'static str>,
     base: &'a str,
     aka: Vec<&'a str>,
     variables: Vec<String>,
@@ -37,12 +39,14 @@ fn known(plan: &Plan) -> Vec<Known<'_>> {
         };
         let base = if row.built_in { "in this process" } else { row.base };
         let dialects = row.speaks.iter().map(|spoken| spoken.dialect.name()).collect();
-        Known { name: row.name, dialects, base, aka: row.aka.to_vec(), variables, on }
+        let embeds = row.embeds.map(|(shape, _)| shape.name());
+        Known { name: row.name, dialects, embeds, base, aka: row.aka.to_vec(), variables, on }
     });
     let own = plan.providers.iter().filter(|p| PROVIDERS.iter().all(|row| row.name != p.name));
     let own = own.map(|p| Known {
         name: &p.name,
         dialects: p.speaks.iter().map(|speech| speech.dialect.name()).collect(),
+        embeds: p.embeds.as_ref().map(|(shape, _)| shape.name()),
         base: &p.base,
         aka: Vec::new(),
         variables: Vec::new(),
@@ -72,6 +76,7 @@ impl Known<'_> {
             "aka": self.aka,
             "on": self.on.is_some(),
             "dialects": self.dialects,
+            "embeddings": self.embeds,
             "base_url": self.address(),
             "keys": self.on.map_or(0, |provider| provider.keys.len()),
             "switched_on_by": self.variables,

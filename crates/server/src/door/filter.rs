@@ -19,11 +19,12 @@ const METHODS: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
 /// Refuses a request that two parsers could read in two ways. `length_and_chunks`: the head had both
-/// `Content-Length` and `Transfer-Encoding`; `keyed`: the path is of an API that has its key in the address.
+/// `Content-Length` and `Transfer-Encoding`; `keyed`: the path is of an API that has its key in the address;
+/// `named`: it names a model.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(crate) fn check(parts: &Parts, length_and_chunks: bool, keyed: bool) -> Result<(), Fault> {
+pub(crate) fn check(parts: &Parts, length_and_chunks: bool, keyed: bool, named: bool) -> Result<(), Fault> {
     size(parts)?;
     if !METHODS.contains(&parts.method) {
         let fault = Fault::new(FaultKind::MethodNotAllowed, "this method is not served here");
@@ -31,7 +32,7 @@ pub(crate) fn check(parts: &Parts, length_and_chunks: bool, keyed: bool) -> Resu
     }
     host(parts)?;
     framing(&parts.headers, length_and_chunks)?;
-    path::check(parts.uri.path())?;
+    path(parts.uri.path(), named)?;
     query(parts.uri.query().unwrap_or_default(), keyed)?;
     if parts.headers.keys().any(|name| name.as_str().contains('_')) {
         return Err(Fault::bad(
@@ -111,6 +112,15 @@ fn framing(headers: &HeaderMap, length_and_chunks: bool) -> Result<(), Fault> {
         return Ok(());
     }
     Err(Fault::bad("Transfer-Encoding", "only `chunked` is taken, once, and not beside `Content-Length`"))
+}
+
+/// Many clients write a model's name as one segment, `openai%2Fgpt-x`. It is looked up and goes into no path as
+/// it is, so a slash in code is looked at like any other.
+fn path(path: &str, named: bool) -> Result<(), Fault> {
+    if named && path.contains('%') {
+        return path::check(&path.replace("%2F", "/").replace("%2f", "/"));
+    }
+    path::check(path)
 }
 
 /// Keys do not belong in addresses: addresses are logged everywhere. `keyed`: one named `key` may stand there.

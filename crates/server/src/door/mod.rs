@@ -137,13 +137,14 @@ async fn route(
     let (key, target) = path::key_choice(&target);
     let (plain, query) = target.split_once('?').unwrap_or((target, ""));
     let found = surface::find(plain);
-    let dialect = found.map_or(DialectId::OpenaiChat, |found| found.route.dialect);
+    let dialect = found.map_or(DialectId::OpenaiChat, |found| found.route.dialect_for(&parts.headers));
     let left = !body.is_end_stream();
     let refuse = |fault| Ok(Ok(reply::unread(worker, client, dialect, &fault, left)));
     let chunks = parts.headers.contains_key(header::TRANSFER_ENCODING);
     let both = chunks && client.head_names("content-length");
     let keyed = dialect == DialectId::Gemini;
-    if let Err(fault) = filter::check(&parts, both, keyed).and_then(|()| worker.guard(plan, &parts)) {
+    let named = found.is_some_and(|found| found.model.is_some());
+    if let Err(fault) = filter::check(&parts, both, keyed, named).and_then(|()| worker.guard(plan, &parts)) {
         return refuse(fault);
     }
     if parts.method == Method::OPTIONS && plan.cors.is_some() {
@@ -175,8 +176,8 @@ async fn route(
     match route.action {
         Action::Health => Ok(Ok(reply::health(worker, client, route, true))),
         // Rare and large: boxed, so that every other request does not carry their room about.
-        Action::Models => Ok(Ok(Box::pin(models::list(worker, client, plan)).await)),
-        Action::Model => Ok(Box::pin(models::one(worker, client, plan, model.unwrap_or_default()))
+        Action::Models => Ok(Ok(Box::pin(models::list(worker, client, plan, dialect)).await)),
+        Action::Model => Ok(Box::pin(models::one(worker, client, plan, dialect, model.unwrap_or_default()))
             .await
             .map_err(|fault| (dialect, fault))),
         Action::Do(_) | Action::Relay | Action::Keep | Action::Socket => {

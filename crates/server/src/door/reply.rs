@@ -107,18 +107,19 @@ impl Body for ReplyBody {
 pub(super) fn empty(worker: &Worker, client: &ClientIo, status: StatusCode) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::none(client));
     *response.status_mut() = status;
-    mark(worker, &mut response);
+    mark(worker, DialectId::OpenaiChat, &mut response);
     response
 }
 
-/// An answer in JSON.
+/// An answer in JSON, for a caller of `dialect`.
 pub(crate) fn json(
     worker: &Worker,
     client: &ClientIo,
+    dialect: DialectId,
     status: StatusCode,
     value: &Value,
 ) -> Response<ReplyBody> {
-    bytes(worker, client, status, value.to_string().into())
+    bytes(worker, client, dialect, status, value.to_string().into())
 }
 
 /// A refusal that no exchange has told.
@@ -129,8 +130,11 @@ pub(super) fn fault(
     fault: &Fault,
 ) -> Response<ReplyBody> {
     let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = bytes(worker, client, status, dialect.dialect().write_fault(fault).into());
+    let mut response = bytes(worker, client, dialect, status, dialect.dialect().write_fault(fault).into());
     let headers = response.headers_mut();
+    if let Some((name, value)) = dialect.dialect().fault_header(fault) {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
     match fault.kind {
         FaultKind::Unauthorized => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -188,19 +192,34 @@ pub(super) fn health(worker: &Worker, client: &ClientIo, route: &Route, detail: 
         members.insert("providers".into(), providers.into());
         members.insert("in_flight".into(), worker.ledger().in_flight().into());
     }
-    json(worker, client, if red { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, &body)
+    json(
+        worker,
+        client,
+        route.dialect,
+        if red { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK },
+        &body,
+    )
 }
 
-fn bytes(worker: &Worker, client: &ClientIo, status: StatusCode, body: Bytes) -> Response<ReplyBody> {
+fn bytes(
+    worker: &Worker,
+    client: &ClientIo,
+    dialect: DialectId,
+    status: StatusCode,
+    body: Bytes,
+) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::whole(body, client));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    mark(worker, &mut response);
+    mark(worker, dialect, &mut response);
     response
 }
 
-fn mark(worker: &Worker, response: &mut Response<ReplyBody>) {
+fn mark(worker: &Worker, dialect: DialectId, response: &mut Response<ReplyBody>) {
     if let Ok(id) = HeaderValue::from_str(&worker.id().0) {
+        if let Some(name) = dialect.dialect().id_header() {
+            response.headers_mut().insert(name, id.clone());
+        }
         response.headers_mut().insert("x-request-id", id);
     }
 }

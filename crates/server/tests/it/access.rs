@@ -36,7 +36,7 @@ fn causes() -> Vec<(&'static str, String)> {
 
 fn without_id(answer: Answer) -> (u16, Vec<(String, String)>, String) {
     let mut headers = answer.headers.clone();
-    headers.retain(|(name, _)| name != "x-request-id" && name != "date");
+    headers.retain(|(name, _)| !matches!(name.as_str(), "x-request-id" | "request-id" | "date"));
     (answer.status, headers, answer.text())
 }
 
@@ -52,6 +52,8 @@ fn every_cause_has_the_same_refusal() {
         (post("/openai/chat/completions", chat("good", &tag)), OPENAI),
         (get("/v1/models"), OPENAI),
         (get("/v1/models/good"), OPENAI),
+        (post("/v1/completions", chat("good", &tag)), OPENAI),
+        (get("/v1/models").header("anthropic-version", "2023-06-01"), ANTHROPIC),
     ];
     for (request, body) in routes {
         let first = without_id(world.ask(&request));

@@ -2,7 +2,10 @@
 #![cfg(test)]
 
 mod access;
+mod bedrock;
 mod clouds;
+mod completions;
+mod embeddings;
 mod ending;
 mod faults;
 mod faults_outage;
@@ -13,9 +16,11 @@ mod headers;
 mod hostile;
 mod hosts;
 mod leaving;
+mod lists;
 mod memory;
 mod realtime;
 mod relaying;
+mod replicate;
 mod routing;
 mod secrets;
 mod slow;

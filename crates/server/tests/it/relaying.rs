@@ -139,14 +139,14 @@ fn answers_of_any_kind_pass_as_they_come() {
     let sse = |data: &str| format!("event: x\ndata: {data}\n\n").into_bytes();
     let usage = r#"{"type":"transcript.text.done","text":"hi","usage":{"type":"tokens","input_tokens":14,"output_tokens":45,"total_tokens":59}}"#;
     let picture = r#"{"created":1,"data":[{"b64_json":"AAAA"}],"usage":{"input_tokens":50,"output_tokens":272,"total_tokens":322}}"#;
-    let embedding = br#"{"data":[],"usage":{"prompt_tokens":8,"total_tokens":8}}"#;
+    let moderation = br#"{"results":[],"usage":{"prompt_tokens":8,"total_tokens":8}}"#;
     let noise: Vec<u8> = (0..=255).cycle().take(9_999).collect();
     #[rustfmt::skip]
     let table: Vec<Case> = vec![
         ("/v1/audio/speech", "audio/mpeg", vec![noise.clone(), b"\r\n\0".to_vec(), noise], None),
         ("/v1/audio/transcriptions", "text/event-stream", vec![b"event: x\nda".to_vec(), b"ta: {}\n\n".to_vec(), sse(usage), sse("[DONE]")], Some((14, 45))),
         ("/v1/images/generations", "application/json", vec![picture.as_bytes()[..9].to_vec(), picture.as_bytes()[9..].to_vec()], Some((50, 272))),
-        ("/v1/embeddings", "application/json", vec![embedding.to_vec()], Some((8, 0))),
+        ("/v1/moderations", "application/json", vec![moderation.to_vec()], Some((8, 0))),
         ("/v1/moderations", "application/json", vec![b"{\"results\":".to_vec(), b"[]} not json".to_vec()], None),
         ("/v1/rerank", "application/x-ndjson", vec![b"{}\n".to_vec(), b"{\"usage\":".to_vec(), b"{}}\n".to_vec()], None),
     ];

@@ -45,7 +45,8 @@ impl Question<'_> {
             });
         }
         let models = Some("/openai/models?api-version={place}".to_owned());
-        Ok(Place { models, ..Place::at(base, CLASSIC, version) })
+        let embeds = Some("/openai/deployments/{model}/embeddings?api-version={place}");
+        Ok(Place { models, embeds, ..Place::at(base, CLASSIC, version) })
     }
 
     pub(super) fn azure_signer(&self) -> Result<Option<Signer>, Trouble> {

@@ -80,7 +80,11 @@ impl Cloud {
             let answer = answer(&asked).map(|(status, body)| (status, body.into_bytes()));
             let (status, body) = answer.unwrap_or_else(|| (200, body_of_model(&asked.target)));
             let streams = status == 200 && asked.target.contains("converse-stream");
-            let kind = if streams { Framing::Aws.content_type() } else { "application/json" };
+            let kind = match () {
+                () if streams => Framing::Aws.content_type(),
+                () if asked.header("accept") == "text/event-stream" => "text/event-stream",
+                () => "application/json",
+            };
             let head = format!(
                 "HTTP/1.1 {status} So\r\nconnection: close\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
                 body.len()
