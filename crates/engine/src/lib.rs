@@ -32,4 +32,5 @@ pub mod speech;
 pub mod surface;
 #[cfg(test)]
 mod tests;
+pub mod tiers;
 pub mod time;

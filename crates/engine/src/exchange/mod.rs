@@ -12,6 +12,7 @@ mod relay;
 mod remedy;
 mod render;
 mod reply;
+mod session;
 
 use crate::{
     access::Caller,
@@ -22,7 +23,9 @@ use crate::{
     plan::{Aim, PlanHandle, Provider},
     provider::Operation,
     record::{Outcome, PassedOver, Record, Trial},
+    route::Route,
     secret::Secret,
+    tiers::Shape,
     time::{Instant, Span},
 };
 use bytes::Bytes;
@@ -248,8 +251,15 @@ pub struct Exchange {
     orders: VecDeque<Order>,
     /// The targets, in the operator's order.
     aims: Vec<Aim>,
+    shape: Option<Arc<Shape>>,
+    /// It is part of a conversation, which chooses its targets.
+    sticks: bool,
     /// Those that have not been asked, as indexes into `aims`.
     left: Vec<usize>,
+    /// Those that have been asked.
+    asked: Vec<usize>,
+    /// Those that are there for certain faults, which have not happened.
+    spare: Vec<usize>,
     /// What the ledger has been asked.
     asking: Option<Asking>,
     /// The attempts under way. Once an answer has begun to go out, there is only that one.
@@ -344,10 +354,10 @@ impl Exchange {
     }
 
     fn passing(plan: PlanHandle, provider: usize, path: &str, inbound: Inbound, chosen: bool) -> Self {
-        let aim = Aim { provider, model: String::new() };
+        let aim = Aim::new(provider, String::new());
         let uri = plan.providers.get(provider).and_then(|p| p.address(path));
         match uri {
-            Some(uri) => Exchange::new(plan, inbound, Task::Pass { uri, chosen }, vec![aim]),
+            Some(uri) => Exchange::new(plan, inbound, Task::Pass { uri, chosen }, aim.into()),
             None => {
                 let fault = Fault::bad("", "the path cannot stand behind the provider's address");
                 Exchange::refuse(plan, DialectId::OpenaiChat, inbound, &fault)
@@ -364,10 +374,11 @@ impl Exchange {
     #[must_use]
     pub fn asks(&self) -> Asks<'_> {
         let Inbound { key, roll, .. } = self.inbound;
-        Asks { plan: &self.plan, aims: &self.aims, left: &self.left, key, roll }
+        let shape = self.shape.as_deref().filter(|_| !self.sticks);
+        Asks { plan: &self.plan, aims: &self.aims, left: &self.left, shape, key, roll }
     }
 
-    fn new(plan: PlanHandle, inbound: Inbound, task: Task, aims: Vec<Aim>) -> Self {
+    fn new(plan: PlanHandle, inbound: Inbound, task: Task, route: Route) -> Self {
         let deadline = inbound.arrived.after(plan.timeouts.total);
         let mut orders = VecDeque::with_capacity(4);
         orders.push_back(Order::Ask(Command::Admit(inbound.caller)));
@@ -376,8 +387,12 @@ impl Exchange {
             inbound,
             task,
             orders,
-            left: (0..aims.len()).collect(),
-            aims,
+            left: (0..route.aims.len()).collect(),
+            aims: route.aims,
+            shape: route.shape,
+            sticks: false,
+            asked: Vec::new(),
+            spare: Vec::new(),
             asking: Some(Asking::Admission),
             live: Vec::with_capacity(1),
             trouble: None,
@@ -401,11 +416,12 @@ impl Exchange {
         plan: PlanHandle,
         dialect: DialectId,
         inbound: Inbound,
-        read: Result<(Call, Vec<Aim>), Fault>,
+        read: Result<(Call, Route), Fault>,
     ) -> Self {
         match read {
-            Ok((call, aims)) => {
-                let mut exchange = Exchange::new(plan, inbound, Task::Call(Box::new(call)), aims);
+            Ok((call, route)) => {
+                let mut exchange = Exchange::new(plan, inbound, Task::Call(Box::new(call)), route);
+                exchange.arrange();
                 exchange.pass_over();
                 exchange
             }
@@ -416,7 +432,7 @@ impl Exchange {
     /// A request that is refused before anything is asked of anybody.
     fn refuse(plan: PlanHandle, dialect: DialectId, inbound: Inbound, fault: &Fault) -> Self {
         let arrived = inbound.arrived;
-        let mut exchange = Exchange::new(plan, inbound, Task::Refused(dialect), Vec::new());
+        let mut exchange = Exchange::new(plan, inbound, Task::Refused(dialect), Route::default());
         exchange.orders.clear();
         exchange.asking = None;
         exchange.tell(fault, arrived);

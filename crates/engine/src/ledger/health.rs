@@ -1,6 +1,9 @@
 //! What is known of the targets: what is under way, how they have fared, and how long they take.
 
-use super::breaker::Breaker;
+use super::{
+    breaker::Breaker,
+    choice::{Peak, Recent},
+};
 use crate::{
     limits::{
         KEY_REST, KEY_REST_MAX, PATIENCE_LEARNT, PATIENCE_MAX, PATIENCE_MIN, RETRY_BUDGET_MAX,
@@ -44,6 +47,8 @@ pub(super) struct Health {
     /// Per key, until when it rests for this model.
     rests: Vec<Instant>,
     first_token: Average,
+    pub(super) peak: Peak,
+    pub(super) recent: Recent,
 }
 
 /// What retries may cost: each request earns a part of one, so that they can never be more than a share of
@@ -75,6 +80,11 @@ impl Line {
             self.models.insert(model.to_owned(), Health::default());
         }
         self.models.get_mut(model)
+    }
+
+    /// The model's health, if anything is known of it.
+    pub(super) fn known(&self, model: &str) -> Option<&Health> {
+        self.models.get(model)
     }
 
     /// From when on `model` may be asked, with any of `keys` keys.
@@ -146,11 +156,11 @@ impl Line {
         health.in_flight = health.in_flight.saturating_sub(1);
         match verdict {
             Verdict::Dropped => {}
-            Verdict::Slow(waited) => health.first_token.add(waited),
+            Verdict::Slow(waited) => health.speaks(waited, now),
             Verdict::Good(first) => {
                 health.breaker.good(now);
                 if let Some(first) = first {
-                    health.first_token.add(first);
+                    health.speaks(first, now);
                 }
             }
             Verdict::Bad(FaultKind::UpstreamLimited, after) => {
@@ -170,6 +180,12 @@ impl Line {
 }
 
 impl Health {
+    /// A first token has taken so long.
+    fn speaks(&mut self, span: Span, now: Instant) {
+        self.first_token.add(span);
+        self.peak.add(span, now);
+    }
+
     /// How long its first token may take before it is slow, where enough has been seen.
     pub(super) fn patience(&self) -> Option<Span> {
         let Average { seen, mean, deviation } = self.first_token;
