@@ -80,10 +80,9 @@ impl Exchange {
         let why = |aim: &usize| unfit.get(*aim).copied().flatten();
         let too_long = |aim: &usize| matches!(why(aim), Some(Unfit::TooLong { .. }));
         self.spare.retain(|aim| why(aim).is_none());
-        if self.left.iter().all(|aim| why(aim).is_some()) {
-            if !self.left.iter().all(too_long) || !self.bring_in(FaultKind::ContextTooLong) {
-                return;
-            }
+        let nobody = self.left.iter().all(|aim| why(aim).is_some());
+        if nobody && !(self.left.iter().all(too_long) && self.bring_in(FaultKind::ContextTooLong)) {
+            return;
         }
         let (left, out): (Vec<usize>, Vec<usize>) = self.left.iter().partition(|aim| why(aim).is_none());
         self.left = left;

@@ -146,7 +146,7 @@ impl Exchange {
         self.tell_whole(reply, body, Outcome::Whole, now);
     }
 
-    fn render(&mut self, turn: Turn) -> Result<Upstream, Fault> {
+    pub(super) fn render(&mut self, turn: Turn) -> Result<Upstream, Fault> {
         let missing = || Fault::new(FaultKind::Internal, "the plan does not hold its own target");
         let aim = self.aims.get(turn.aim).ok_or_else(missing)?;
         let provider = self.plan.providers.get(aim.provider).ok_or_else(missing)?;

@@ -8,6 +8,7 @@
 mod answer;
 mod choose;
 mod machine;
+mod preview;
 mod relay;
 mod remedy;
 mod render;
@@ -31,6 +32,7 @@ use crate::{
 use bytes::Bytes;
 use dialect::{Carried, DialectId, Fault, Losses, canon, splice::Outline};
 use http::{HeaderMap, Method, StatusCode, Uri};
+pub(crate) use preview::Preview;
 use remedy::Trouble;
 use std::{collections::VecDeque, fmt, mem, ops::Range, sync::Arc};
 

@@ -196,17 +196,15 @@ proptest! {
     fn the_faster_is_asked_and_the_slower_not_forgotten(fast in 100_u64..1_000, times in 3_u64..10) {
         let mut bench = bench("fastest", "p/fast, p/slow");
         let mut counts = [0_usize; 2];
-        for _ in 0..600 {
+        // Ten minutes: time to forget more than once.
+        while bench.now < Instant(600_000_000) {
             let turn = bench.begin(None, &[]);
             counts[turn.aim] += 1;
             let took = Span::millis(if turn.aim == 0 { fast } else { fast * times });
             bench.now = bench.now.after(took);
             bench.end(turn, Verdict::Good(Some(took)));
         }
-        prop_assert!(counts[0] >= 9 * counts[1], "{counts:?}");
-        bench.now = bench.now.after(Span::secs(600));
-        let asked: Vec<usize> = (0..2).map(|_| bench.begin(None, &[]).aim).collect();
-        prop_assert!(asked.contains(&1), "{asked:?}");
+        prop_assert!(counts[0] >= 9 * counts[1] && counts[1] >= 3, "{counts:?}");
     }
 }
 
