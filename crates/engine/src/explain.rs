@@ -1,5 +1,9 @@
 //! What would become of a request: told, not done. No secret is in it.
 
+#[cfg(test)]
+mod tests;
+mod text;
+
 use crate::{
     access::Caller,
     exchange::{Inbound, Named, Preview},
@@ -78,6 +82,10 @@ pub struct Explanation {
     pub weight: u32,
     /// Of the requests to its tier, so many hundredths, where the strategy goes by weights.
     pub share_percent: Option<u32>,
+    /// Members of the request that the target's entry gives where the request does not say them, or always.
+    pub params: Vec<String>,
+    /// Members that the provider or the target's entry leaves out.
+    pub drops: Vec<String>,
     /// Why it would not be asked.
     pub passed_over: Option<String>,
     /// Why it may be unable to serve the request, though it would be asked: nobody else could.
@@ -164,7 +172,9 @@ pub fn explain(plan: &PlanHandle, question: &Question<'_>) -> Result<Explained, 
     for aim in order(&preview) {
         targets.extend(one(plan, &mut preview, aim, &needs, limit, given));
     }
-    share(&mut targets);
+    if !preview.sticks() {
+        share(&mut targets);
+    }
     let names = needs.abilities.iter().map(|ability| ability.name()).collect();
     let wanted = Wanted { abilities: names, prompt_tokens: needs.prompt, answer_tokens: limit };
     Ok(Explained {
@@ -239,6 +249,8 @@ fn one(
         strategy: strategy.name(),
         weight: aim.weight(),
         share_percent: None,
+        params: aim.edits().0.iter().map(|(name, _)| name.clone()).collect(),
+        drops: provider.drops.iter().chain(aim.edits().1).cloned().collect(),
         passed_over: passed_over.then(because),
         doubtful: unfit.filter(|_| !passed_over),
         known: *facts != Facts::default(),
