@@ -48,6 +48,8 @@ pub struct Explained {
     pub conversation: bool,
     /// What the request needs of a model; `None` where no request was given.
     pub request: Option<Wanted>,
+    /// Where some of the requests go as well, and how many of a hundred.
+    pub mirror: Option<(String, f64)>,
     /// The targets: first those that may be asked, in order.
     pub targets: Vec<Explanation>,
     /// What is done when one fails.
@@ -182,6 +184,7 @@ pub fn explain(plan: &PlanHandle, question: &Question<'_>) -> Result<Explained, 
         understood_as: understood(plan, question.model),
         dialect: question.dialect.name(),
         conversation: preview.sticks(),
+        mirror: preview.shape().and_then(|s| s.mirror.as_ref()).map(|to| (to.to.clone(), to.percent())),
         request: given.then_some(wanted),
         targets,
         failover: Settings::of(plan),

@@ -14,6 +14,17 @@ pub struct Shape {
     pub tiers: Vec<Tier>,
     /// Requests of one conversation go to one target.
     pub affinity: bool,
+    /// Where some requests go as well.
+    pub mirror: Option<Mirror>,
+}
+
+/// Where some requests go as well, though nobody gets the answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// A name, or a target.
+    pub to: String,
+    /// How many of ten thousand requests.
+    pub share: u32,
 }
 
 /// Targets among which is chosen.
@@ -100,6 +111,21 @@ impl When {
             When::TooLong => kind == FaultKind::ContextTooLong,
             When::Filtered => kind == FaultKind::ContentFiltered,
         }
+    }
+}
+
+impl Mirror {
+    /// One that was asked for as a share of a hundred.
+    #[must_use]
+    pub fn percent(&self) -> f64 {
+        f64::from(self.share) / 100.0
+    }
+
+    /// The request with this number by chance goes there too.
+    #[must_use]
+    pub fn takes(&self, roll: u64) -> bool {
+        // Not the number by which targets are chosen: those of one target would be mirrored, and no other's.
+        mix(roll ^ hash(&[self.to.as_bytes()])) % 10_000 < u64::from(self.share)
     }
 }
 

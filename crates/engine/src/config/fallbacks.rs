@@ -11,7 +11,7 @@ use crate::{
     limits::{FALLBACKS_DEEP, TARGETS_MAX},
     plan::{Aim, Plan},
     route::Route,
-    tiers::{Shape, Strategy, Tier, When, hash},
+    tiers::{Mirror, Shape, Strategy, Tier, When, hash},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -54,7 +54,29 @@ impl Draft<'_> {
             self.wrong(&["models", name], Problem::new(what));
         }
         let affinity = written.get(name).is_some_and(|model| model.0.affinity);
-        making.finish(affinity)
+        let mirror = self.mirror(&making);
+        making.finish(affinity, mirror)
+    }
+
+    /// Where some of the name's requests go as well.
+    fn mirror(&mut self, making: &Making<'_>) -> Option<Mirror> {
+        let mirror = making.written.get(making.root)?.0.mirror.as_ref()?;
+        let path = ["models", making.root, "mirror"];
+        let Some(to) = &mirror.to else {
+            if !self.is_reported(&path) {
+                let problem = Problem::new("this leads nowhere");
+                self.wrong(&path, problem.hint("write `to: provider/model`, or another name"));
+            }
+            return None;
+        };
+        let path = ["models", making.root, "mirror", "to"];
+        let is_name = making.own.contains_key(to.as_str()) && !to.contains('*');
+        if to == making.root {
+            self.wrong(&path, Problem::new("a name cannot be its own mirror"));
+        } else if !is_name {
+            self.found(&path, to, aim(making.plan, "", to))?;
+        }
+        Some(Mirror { to: to.clone(), share: mirror.percent.map_or(10_000, |percent| percent.0) })
     }
 
     fn put_name(&mut self, making: &mut Making<'_>, when: When, name: &str) {
@@ -161,10 +183,10 @@ impl Making<'_> {
         });
     }
 
-    fn finish(self, affinity: bool) -> Route {
+    fn finish(self, affinity: bool, mirror: Option<Mirror>) -> Route {
         let is_plain = matches!(self.tiers.as_slice(), [] | [Tier { strategy: Strategy::Ordered, .. }]);
         let tiers = self.tiers;
-        let shape = (!is_plain).then(|| Arc::new(Shape { tiers, affinity }));
+        let shape = (!is_plain || mirror.is_some()).then(|| Arc::new(Shape { tiers, affinity, mirror }));
         Route { aims: self.aims, shape }
     }
 }

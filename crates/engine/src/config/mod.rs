@@ -135,9 +135,9 @@ fn known_words() -> Vec<&'static str> {
         "default_model", "default_provider", "dialect", "documents", "drain", "drops", "embeddings", "enabled",
         "environment", "facts", "failover", "fallbacks", "first_byte", "first_token", "format", "generate_path",
         "headers", "hold_bytes", "hold_time", "idle", "input", "json_schema", "keys", "keys_file", "like",
-        "limits", "listen", "log", "max_output", "model", "models", "models_path", "models_shape", "output",
+        "limits", "listen", "log", "max_output", "mirror", "model", "models", "models_path", "models_shape", "output", "percent",
         "params", "prefill", "prices", "priority", "project", "providers", "race", "reasoning", "region",
-        "renames", "retries", "strategy", "streaming", "streams", "strict", "targets", "timeouts", "tools",
+        "renames", "retries", "strategy", "streaming", "streams", "strict", "targets", "timeouts", "to", "tools",
         "total", "vision", "weight",
     ];
     WORDS.iter().copied().chain(crate::providers::PROVIDERS.iter().map(|row| row.name)).collect()

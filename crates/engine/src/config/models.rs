@@ -1,6 +1,6 @@
 //! What an operator may write for the name of a model.
 
-use super::values::Names;
+use super::values::{Names, Percent};
 use crate::tiers;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
@@ -31,6 +31,18 @@ pub struct ModelRoute {
     /// headers `x-session-affinity`, `x-session-id`, those of Claude Code and Codex, or by `prompt_cache_key`,
     /// `user` or `metadata.user_id`. Default `false`.
     pub affinity: bool,
+    /// Where some requests are sent as well. Their answers are dropped, and stand in the log.
+    pub mirror: Option<ModelMirror>,
+}
+
+/// Where some requests are sent as well.
+#[derive(Default, serde::Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelMirror {
+    /// A name, or a target.
+    pub to: Option<String>,
+    /// How many of a hundred requests, such as `5` or `0.1`. Default `100`.
+    pub percent: Option<Percent>,
 }
 
 /// Targets: one, or a list.

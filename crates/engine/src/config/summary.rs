@@ -63,7 +63,10 @@ impl Plan {
             }
         };
         let tiers: Vec<String> = shape.tiers.iter().map(tier).collect();
-        format!("{}{}", tiers.join("; "), if shape.affinity { "; by conversation" } else { "" })
+        let affinity = if shape.affinity { "; by conversation" } else { "" };
+        let mirror = shape.mirror.as_ref();
+        let mirror = mirror.map_or(String::new(), |to| format!("; {} % also to {}", to.percent(), to.to));
+        format!("{}{affinity}{mirror}", tiers.join("; "))
     }
 
     /// `provider/model, provider/model`.

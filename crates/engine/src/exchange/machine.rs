@@ -75,7 +75,9 @@ impl Exchange {
             return self.finish(Outcome::ClientGone, now);
         }
         self.left.retain(|aim| *aim != turn.aim);
-        self.asked.push(turn.aim);
+        if self.shape.is_some() {
+            self.asked.push(turn.aim);
+        }
         if let Some(tokens) = self.estimates(turn.aim) {
             self.note(turn, Verdict::Dropped);
             return self.tell_estimate(tokens, now);

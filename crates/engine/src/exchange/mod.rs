@@ -258,7 +258,7 @@ pub struct Exchange {
     sticks: bool,
     /// Those that have not been asked, as indexes into `aims`.
     left: Vec<usize>,
-    /// Those that have been asked.
+    /// Those that have been asked, where they have a shape.
     asked: Vec<usize>,
     /// Those that are there for certain faults, which have not happened.
     spare: Vec<usize>,
@@ -275,6 +275,8 @@ pub struct Exchange {
     passed_over: Vec<PassedOver>,
     losses: Losses,
     admitted: bool,
+    /// Nobody gets the answer.
+    mirrored: bool,
     /// The caller has gone.
     left_by_caller: bool,
     over: bool,
@@ -367,6 +369,26 @@ impl Exchange {
         }
     }
 
+    /// The same request for the target that it shall be mirrored to, if it shall: an exchange of its own, whose
+    /// answer is for nobody.
+    #[must_use]
+    pub fn mirror(&self) -> Option<Exchange> {
+        let mirror = self.shape.as_ref()?.mirror.as_ref()?;
+        let Task::Call(call) = &self.task else { return None };
+        let whole = call.operation == Operation::Generate && call.relayed.is_none() && !self.inbound.more;
+        if !whole || !mirror.takes(self.inbound.roll) {
+            return None;
+        }
+        let inbound = Inbound { id: format!("{}-mirror", self.inbound.id), ..self.inbound.clone() };
+        let (call, _) = render::read_call(&self.plan, call.dialect, call.operation, &inbound).ok()?;
+        let route = self.plan.resolve(&mirror.to).ok()?;
+        let mut exchange = Exchange::new(self.plan.clone(), inbound, Task::Call(Box::new(call)), route);
+        exchange.mirrored = true;
+        exchange.arrange();
+        exchange.pass_over();
+        Some(exchange)
+    }
+
     /// What to do next.
     pub fn order(&mut self) -> Option<Order> {
         self.orders.pop_front().or_else(|| self.wait().map(Order::Wait))
@@ -403,6 +425,7 @@ impl Exchange {
             passed_over: Vec::new(),
             losses: Losses::new(),
             admitted: false,
+            mirrored: false,
             left_by_caller: false,
             over: false,
             deadline,
@@ -482,6 +505,7 @@ impl Exchange {
             id: mem::take(&mut self.inbound.id),
             caller: self.inbound.caller,
             admitted: self.admitted,
+            mirrored: self.mirrored,
             dialect,
             model,
             trials: mem::take(&mut self.trials),

@@ -25,6 +25,10 @@ fn text(explained: &Explained) -> String {
     if explained.conversation {
         let _ = writeln!(text, "it is part of a conversation, which chooses its targets");
     }
+    if let Some((to, percent)) = &explained.mirror {
+        let _ =
+            writeln!(text, "{percent} % of the requests go to {to} as well, and nobody gets those answers");
+    }
     let mut group = String::new();
     for target in &explained.targets {
         let own = heading(target);

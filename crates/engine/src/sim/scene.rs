@@ -178,7 +178,7 @@ fn shape(mut chance: Chance, targets: usize) -> Option<Shape> {
         tiers.push(Tier { aims: start..end, strategy, when, of: "m".to_owned(), id: start as u64 });
         start = end;
     }
-    Some(Shape { tiers, affinity: chance.percent(50) })
+    Some(Shape { tiers, affinity: chance.percent(50), mirror: None })
 }
 
 impl Target {

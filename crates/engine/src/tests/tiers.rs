@@ -7,7 +7,7 @@ use crate::{
     path::KeyChoice,
     plan::Plan,
     route::Route,
-    tiers::mix,
+    tiers::{Mirror, mix},
     time::{Instant, Span},
 };
 use dialect::FaultKind;
@@ -251,4 +251,13 @@ fn a_slow_answer_counts_at_once_and_fades() {
     let turn = bench.begin(None, &[1]);
     bench.end(turn, Verdict::Slow(Span::secs(9)));
     assert_eq!(bench.counts(10), [0, 10]);
+}
+
+#[test]
+fn a_share_of_the_requests_is_mirrored() {
+    for (share, least, most) in [(0, 0, 0), (500, 400, 600), (10_000, 10_000, 10_000)] {
+        let mirror = Mirror { to: "p/m".to_owned(), share };
+        let taken = (0..10_000).filter(|number| mirror.takes(mix(*number))).count();
+        assert!((least..=most).contains(&taken), "{share}: {taken}");
+    }
 }
