@@ -12,9 +12,13 @@ import sys
 import anthropic_sdk  # noqa: F401  (the modules register their checks)
 import configuration  # noqa: F401
 import first_command  # noqa: F401
+import google_sdk  # noqa: F401
+import langchain_sdk  # noqa: F401
 import llama  # noqa: F401
 import node  # noqa: F401
 import openai_sdk  # noqa: F401
+import responses_sdk  # noqa: F401
+import suites  # noqa: F401
 import secrets_kept  # noqa: F401  (last: it looks at what the others made sekisho write)
 from harness import CHECKS, Report
 from world import WORLD, set_up

@@ -1,4 +1,7 @@
-"""The house under test: sekisho with a scripted provider of each dialect and a real llama server."""
+"""The house under test: sekisho with a scripted provider of each dialect and a real llama server.
+
+`openai` speaks chat and Responses, `anthropic` Messages, `bedrock` Converse, `cohere` its own. Of our own are `plain`, which speaks chat and nothing else,
+`answers` (Responses) and `studio` (Gemini)."""
 
 import contextlib
 import dataclasses
@@ -11,6 +14,10 @@ import tiny_model
 from harness import Program, bare, free_port
 
 HERE = pathlib.Path(__file__).parent
+# Bedrock's ways to think depend on the model's name.
+MODELS = {"bedrock": "bedrock/anthropic.claude-kit", "llamacpp": "llamacpp/tiny"}
+# Suites skip what they think a model cannot do, by its name.
+ABLE = "gpt-5-claude-opus"
 
 
 @dataclasses.dataclass
@@ -26,7 +33,7 @@ class World:
     secrets: list[str] = dataclasses.field(default_factory=list)
 
     def model(self, provider):
-        return {"llamacpp": "llamacpp/tiny"}.get(provider, f"{provider}/kit-large")
+        return MODELS.get(provider, f"{provider}/kit-large")
 
 
 WORLD = World()
@@ -45,11 +52,30 @@ def set_up():
             SEKISHO_KEYS=WORLD.key,
             OPENAI_API_KEY="sk-provider-openai", OPENAI_BASE_URL=f"{WORLD.provider}/v1",
             ANTHROPIC_API_KEY="sk-provider-anthropic", ANTHROPIC_BASE_URL=WORLD.provider,
+            AWS_BEARER_TOKEN_BEDROCK="sk-provider-bedrock", AWS_REGION="eu-west-1",
+            AWS_ENDPOINT_URL_BEDROCK_RUNTIME=WORLD.provider,
+            COHERE_API_KEY="sk-provider-cohere", COHERE_BASE_URL=WORLD.provider,
             LLAMACPP_API_KEY=llama_key, LLAMACPP_BASE_URL=f"{llama_url}/v1",
         )
         WORLD.secrets = [value for name, value in environment.items() if name.endswith(("_KEY", "_KEYS"))]
+        WORLD.secrets += [f"sk-provider-{name}" for name in ["answers", "plain", "studio"]]
+        (folder / "sekisho.yaml").write_text(configuration())
         start_sekisho(stack, folder, environment)
         yield
+
+
+def configuration():
+    """Providers of our own, and a name that suites believe for each; errors are told at once."""
+    names = "\n".join(f"  {ABLE}-{name}: {WORLD.model(name)}" for name in ["anthropic", "answers", "plain", "studio"])
+    return f"""\
+attempts: 1
+providers:
+  answers: {{dialect: openai_responses, base_url: "{WORLD.provider}/v1", keys: sk-provider-answers}}
+  plain: {{dialect: openai_chat, base_url: "{WORLD.provider}/v1", keys: sk-provider-plain}}
+  studio: {{dialect: gemini, base_url: "{WORLD.provider}", keys: sk-provider-studio}}
+models:
+{names}
+"""
 
 
 def start_llama(stack, folder):

@@ -2,13 +2,14 @@
 
 use dialect::{DialectId, laws};
 
-/// Reads and writes `data` in every way that a dialect has. The first two bytes say how a stream is cut
-/// and what status an error has.
+/// Reads and writes `data` in every way that a dialect has. The first three bytes say how a stream is cut,
+/// what status an error has, and for whom the stream is written.
 pub fn dialect(id: DialectId, data: &[u8]) {
-    let [length, status, text @ ..] = data else { return };
+    let [length, status, caller, text @ ..] = data else { return };
     hold(laws::any_bytes(id, text, 400 + u16::from(*status)));
-    for to in DialectId::callers() {
-        hold(laws::split(id, &pieces(text, *length), to));
+    let callers: Vec<DialectId> = DialectId::callers().collect();
+    if let Some(to) = callers.get(usize::from(*caller) % callers.len()) {
+        hold(laws::split(id, &pieces(text, *length), *to));
     }
 }
 

@@ -229,6 +229,7 @@ const PHRASES: &[(&str, FaultKind)] = &[
     ("exceed context limit", FaultKind::ContextTooLong),
     ("prompt is too long", FaultKind::ContextTooLong),
     ("content management policy", FaultKind::ContentFiltered),
+    ("content filtering policy", FaultKind::ContentFiltered),
     ("exceeds the maximum number of tokens", FaultKind::ContextTooLong),
     ("credits are depleted", FaultKind::UpstreamQuota),
     ("api key not valid", FaultKind::UpstreamAuth),

@@ -58,7 +58,7 @@ impl Object {
     /// Where a member stands.
     #[must_use]
     pub fn at(&self, name: &str) -> String {
-        format!("{}/{}", self.pointer, name.replace('~', "~0").replace('/', "~1"))
+        format!("{}/{}", self.pointer, escaped(name))
     }
 
     /// Where the object stands.
@@ -87,6 +87,12 @@ impl Object {
     #[must_use]
     pub fn peek(&self, name: &str) -> Option<&Value> {
         if self.lenient { self.members.get(&self.spelling(name)) } else { self.members.get(name) }
+    }
+
+    /// Looks at a string without taking it.
+    #[must_use]
+    pub fn word(&self, name: &str) -> Option<&str> {
+        self.peek(name).and_then(Value::as_str)
     }
 
     /// Puts a member back, so that it stays in [`Object::rest`].
@@ -187,7 +193,8 @@ impl Object {
         Ok(Some(Object { lenient: self.lenient, ..Object::new(value, pointer)? }))
     }
 
-    /// Takes an object apart with `take`. What `take` leaves of it stays under the same name.
+    /// Takes an object apart with `take`. What `take` leaves of it stays under the same name, and so does one
+    /// that holds nothing.
     ///
     /// # Errors
     /// A fault when the member is there and not an object, and what `take` says.
@@ -196,9 +203,12 @@ impl Object {
         name: &str,
         take: impl FnOnce(&mut Object) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
+        if self.peek(name).and_then(Value::as_object).is_some_and(Map::is_empty) {
+            return Ok(T::default());
+        }
         let Some(mut inner) = self.object(name)? else { return Ok(T::default()) };
         let taken = take(&mut inner)?;
-        if inner.members.values().any(|value| !value.is_null()) {
+        if !inner.members.is_empty() {
             self.put(name, Value::Object(inner.members));
         }
         Ok(taken)
@@ -255,6 +265,12 @@ pub fn place<'a>(mut value: &'a mut Value, path: &str) -> Option<&'a mut Value> 
     Some(value)
 }
 
+/// A name as a step of a JSON pointer.
+#[must_use]
+pub fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
 /// The snake case spelling of a name in camel case.
 #[must_use]
 pub fn snake(name: &str) -> String {
@@ -266,6 +282,17 @@ pub fn snake(name: &str) -> String {
         written.push(letter.to_ascii_lowercase());
     }
     written
+}
+
+/// Refuses what holds more than `max`.
+///
+/// # Errors
+/// A fault at `pointer`.
+pub fn bounded(pointer: &str, found: usize, max: usize) -> Result<(), Fault> {
+    if found <= max {
+        return Ok(());
+    }
+    Err(Fault::bad(pointer, format!("`{pointer}` holds {found}, and at most {max} are taken")))
 }
 
 /// The fault for a value of the wrong type.
@@ -286,12 +313,49 @@ fn name(value: &Value) -> &'static str {
     }
 }
 
-/// Adds members to an object that is being written; a member that is already there stays as it is.
+/// The string `name` of an object.
+#[must_use]
+pub fn word<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
+    value.get(name).and_then(Value::as_str)
+}
+
+/// An object of the members that are not `null`.
+#[must_use]
+pub fn object<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
+    let there = members.into_iter().filter(|(_, value)| !value.is_null());
+    there.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Puts the members that are not there in, as `null`.
+pub(crate) fn fill(object: &mut Map<String, Value>, names: &[&str]) {
+    for name in names {
+        object.entry(*name).or_insert(Value::Null);
+    }
+}
+
+/// Adds members to an object that is being written, into inner objects too; what is already there stays as
+/// it is.
 pub fn add(object: &mut Map<String, Value>, extra: Option<&Map<String, Value>>) {
     for (name, value) in extra.into_iter().flatten() {
-        if !object.contains_key(name) {
-            object.insert(name.clone(), value.clone());
+        match (object.get_mut(name), value) {
+            (Some(Value::Object(inner)), Value::Object(more)) => add(inner, Some(more)),
+            (Some(_), _) => {}
+            (None, value) => drop(object.insert(name.clone(), value.clone())),
         }
+    }
+}
+
+/// The members of an object; of what is none there are none.
+#[must_use]
+pub fn into_members(value: Value) -> Map<String, Value> {
+    if let Value::Object(members) = value { members } else { Map::new() }
+}
+
+/// Takes a string out of an object; what is none goes too, and is empty.
+pub fn take_text(members: &mut Map<String, Value>, name: &str) -> String {
+    match members.shift_remove(name) {
+        Some(Value::String(text)) => text,
+        _ => String::new(),
     }
 }
 

@@ -6,12 +6,14 @@
 //!
 //! Each dialect is a folder with the same five files: `wire` (its vocabulary), `read` (requests, answers
 //! and errors into canonical form), `write` (the way back), `stream` (both again, event by event) and
-//! `tests`. Some are spoken by providers alone, and `write` is then about requests and `stream` about
-//! reading. No dialect imports another; what they share is `canon`, `frame`, `json`, `fault` and `loss`.
+//! `tests`, together no more than 1,500 lines without those. Some are spoken by providers alone, and `write` is
+//! then about requests and `stream` about reading. No dialect imports another: what all share is `canon`, `frame`,
+//! `json`, `fault`, `loss`, `pen` and `shape`, and what some share is `openai` and `claude`.
 
 mod anthropic;
 mod bedrock;
 pub mod canon;
+mod claude;
 mod cohere;
 pub mod embed;
 pub mod error_body;
@@ -22,17 +24,20 @@ pub mod json;
 pub mod laws;
 pub mod limits;
 pub mod loss;
+mod openai;
 mod openai_chat;
 mod openai_completions;
 mod openai_responses;
+mod pen;
 pub mod pipe;
 mod replicate;
 pub mod schema;
+mod shape;
 pub mod splice;
 #[cfg(test)]
 mod tests;
 
-use canon::{Event, Message, Request, Usage};
+use canon::{Event, IdForm, Message, Request, Seal, Usage};
 pub use fault::{Fault, FaultKind};
 use frame::Framing;
 pub use loss::{Carried, Loss, Losses};
@@ -102,6 +107,9 @@ impl DialectId {
     }
 }
 
+/// Members of a request that an answer repeats.
+pub type Echo = serde_json::Map<String, serde_json::Value>;
+
 /// What a dialect must know of the model it writes a request for. Facts come from the plan; a dialect
 /// knows no provider.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -112,8 +120,23 @@ pub struct Target<'a> {
     /// use it when the caller gave none.
     pub max_output: Option<u64>,
     /// The provider wants OpenAI's newer name for the limit, `max_completion_tokens`: OpenAI's reasoning
-    /// models refuse `max_tokens`, most compatible servers know only that.
+    /// models refuse `max_tokens`, most compatible servers know only that. So it is OpenAI's own, and has members
+    /// that they refuse.
     pub completion_limit: bool,
+    /// The provider refuses thoughts that it did not seal, where others of its dialect take them.
+    pub sealed_only: bool,
+    /// The ids of tool calls that the provider takes.
+    pub ids: IdForm,
+}
+
+impl Target<'_> {
+    /// A body of `dialect` may go to this provider untouched. It may not when it holds what only another issuer
+    /// may see, or what this one refuses: then it must be read and written anew.
+    #[must_use]
+    pub fn takes(&self, body: &[u8], dialect: DialectId) -> bool {
+        let sealed = !self.sealed_only || dialect != DialectId::Anthropic || !Seal::lacks(body);
+        sealed && !Seal::strays(body, dialect) && self.ids.fits_all(body, dialect)
+    }
 }
 
 /// Where the operations of a dialect live below a provider's base, unless the provider says otherwise.
@@ -165,8 +188,9 @@ pub trait Dialect: Sync {
         true
     }
 
-    /// What is called otherwise here than in the losses that writers note (`/messages`, `/system`,
-    /// `/max_tokens` …): the beginning of their pointers, and of this dialect's.
+    /// What is called otherwise here than in the losses that writers note, which use the names of OpenAI's
+    /// chat and `/system`: the beginning of their pointers, and of this dialect's. A row for `content` tells
+    /// what the list of parts in a message is called.
     fn names(&self) -> &'static [(&'static str, &'static str)] {
         &[]
     }
@@ -205,6 +229,16 @@ pub trait Dialect: Sync {
         let mut nothing = Carried::whole(Vec::new());
         nothing.losses.note("", NO_CALLER);
         nothing
+    }
+
+    /// What of `request` a whole answer to it repeats; of most dialects, nothing.
+    fn echo(&self, _request: &Request) -> Echo {
+        Echo::new()
+    }
+
+    /// Writes a whole answer with what it repeats of its request ([`Dialect::echo`]).
+    fn write_reply(&self, message: &Message, _echo: &Echo) -> Carried<Vec<u8>> {
+        self.write_response(message)
     }
 
     /// A machine that reads a provider's stream.
@@ -298,8 +332,10 @@ pub struct Seen {
     /// Something of the answer itself has passed (not only lifecycle events or comments): from here on
     /// the status is committed.
     pub content: bool,
-    /// The dialect's terminal event has passed: the stream is whole.
+    /// The last word of the answer has passed: the stream is whole.
     pub ended: bool,
+    /// What must still come of ceremony, in bytes, for a client of the dialect to take it for whole.
+    pub missing: &'static [u8],
     /// The last usage seen.
     pub usage: Option<Usage>,
 }

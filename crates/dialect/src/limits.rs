@@ -18,6 +18,9 @@ pub const TURNS_MAX: usize = 10_000;
 pub const PARTS_MAX: usize = 4_096;
 /// Most tools in one request.
 pub const TOOLS_MAX: usize = 512;
+/// Most places that the references of a schema point to, where it must be written in fewer words. A schema
+/// with more is not written; no real one comes near.
+pub const SCHEMA_PLACES_MAX: usize = 128;
 /// Most losses kept of one exchange; the header that lists them must stay small.
 pub const LOSSES_MAX: usize = 64;
 /// Largest whole answer that is read for its usage while it is relayed, in bytes. A larger one passes

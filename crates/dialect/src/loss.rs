@@ -41,9 +41,17 @@ impl Losses {
     /// The same, with pointers in the words of the `sender`, whose body they point into.
     #[must_use]
     pub fn in_words_of(mut self, sender: DialectId) -> Losses {
+        let names = sender.dialect().names();
+        let step = names.iter().find(|(ours, _)| *ours == "content");
         for loss in &mut self.0 {
-            let renamed = sender.dialect().names().iter().find_map(|(ours, theirs)| {
+            let renamed = names.iter().find_map(|(ours, theirs)| {
                 let rest = loss.pointer.strip_prefix(ours)?;
+                let rest = match step {
+                    Some((ours, theirs)) if loss.pointer.starts_with("/messages/") => {
+                        rest.replacen(&format!("/{ours}"), &format!("/{theirs}"), 1)
+                    }
+                    _ => rest.to_owned(),
+                };
                 (rest.is_empty() || rest.starts_with('/')).then(|| format!("{theirs}{rest}"))
             });
             loss.pointer = renamed.unwrap_or_else(|| std::mem::take(&mut loss.pointer));

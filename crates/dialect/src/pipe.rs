@@ -20,6 +20,7 @@ use crate::{
 use aside::Aside;
 use bytes::Bytes;
 use embed::Embedding;
+pub(crate) use relay::without_torn;
 use relay::{Meter, Relay};
 pub use resume::Resume;
 use resume::Resumed;
@@ -88,7 +89,7 @@ impl Pipe {
     /// answer. Only what is new comes out.
     #[must_use]
     pub fn resume(provider: DialectId, streamed: bool, resume: Resume) -> Pipe {
-        Pipe::new(Way::Resumed(Box::new(Resumed::new(provider.dialect(), streamed, resume))))
+        Pipe::new(Way::Resumed(Box::new(Resumed::new(provider, streamed, resume))))
     }
 
     /// A provider whose embeddings have the shape `provider` answers the caller who sent `asked`: gathered, and
@@ -240,7 +241,7 @@ impl Pipe {
             lister.feed(&events, &mut text)?;
         }
         if last {
-            lister.finish(&mut text);
+            lister.finish(&mut text)?;
         }
         if !text.is_empty() {
             out.push(Bytes::from(text));

@@ -16,7 +16,7 @@
 //!
 //! | `kind` | input | output | head lines that count |
 //! |---|---|---|---|
-//! | `request` | a caller's request | the provider's request | `model` (else the caller's), `max_output`, `completion_limit` |
+//! | `request` | a caller's request | the provider's request | `model` (else the caller's), `max_output`, `completion_limit`, `sealed_only`, `ids` (`nine`, or the most characters of a plain one) |
 //! | `count` | a caller's request to count tokens | the provider's | the same |
 //! | `response` | a provider's whole answer | the caller's | `stream` (`true`: the caller wants one), `stream_usage` |
 //! | `stream` | a provider's event stream | the caller's | `stream` (`false`: the caller wants none), `stream_usage` |
@@ -31,7 +31,11 @@
 
 mod case;
 mod embed;
+mod ids;
 mod laws;
+mod resume;
+mod schemas;
+mod seals;
 mod usage;
 
 use case::Case;

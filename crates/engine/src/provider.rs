@@ -72,6 +72,16 @@ pub enum Quirk {
     /// `max_tokens` (<https://platform.openai.com/docs/api-reference/chat/create>). A body that passes
     /// untouched is not changed.
     MaxCompletionTokens,
+    /// Ids of tool calls have exactly nine letters and digits, and every other is refused
+    /// (<https://docs.mistral.ai/capabilities/function_calling>). A body with others is read and written anew.
+    NineLetterIds,
+    /// Ids of tool calls have letters, digits, `_` and `-` alone
+    /// (<https://docs.anthropic.com/en/api/messages>). A body with others is read and written anew.
+    PlainIds,
+    /// Thoughts without this provider's own seal are refused
+    /// (<https://docs.anthropic.com/en/docs/build-with-claude/extended-thinking>). A body with such is read, and
+    /// written without them.
+    SealedThoughts,
 }
 
 /// A provider as the table states it.

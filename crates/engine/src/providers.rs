@@ -16,7 +16,8 @@ const RESPONSES: &[Spoken] = &[spoken(OpenaiChat), spoken(OpenaiResponses)];
 /// Adding one that speaks a known dialect is one row here and one case file, `cases/provider/NAME.txt`.
 #[rustfmt::skip]
 pub const PROVIDERS: &[Provider] = &[
-    messages("anthropic", "https://api.anthropic.com").key(&["ANTHROPIC_API_KEY"]).base_vars(&["ANTHROPIC_API_BASE"]),
+    messages("anthropic", "https://api.anthropic.com").key(&["ANTHROPIC_API_KEY"]).base_vars(&["ANTHROPIC_API_BASE"])
+        .quirks(&[Quirk::PlainIds, Quirk::SealedThoughts]),
     // A key goes in a header, a token of Entra's as a bearer (https://learn.microsoft.com/en-us/azure/ai-foundry/openai/api-version-lifecycle).
     chat("azure", "https://{AZURE_OPENAI_RESOURCE_NAME}.openai.azure.com").cloud(Cloud::Azure).key(&["AZURE_OPENAI_API_KEY", "AZURE_API_KEY"]).auth(Auth::Header("api-key"))
         .aka(&["azure-openai", "azure_openai"]).base_vars(&["AZURE_OPENAI_ENDPOINT", "AZURE_API_BASE"]).quirks(&[Quirk::MaxCompletionTokens])
@@ -37,20 +38,21 @@ pub const PROVIDERS: &[Provider] = &[
         .speaks(&[spoken(Gemini), spoken(OpenaiChat).at("/v1beta/openai/chat/completions").auth(Auth::Bearer)]),
     chat("grok", "https://api.x.ai/v1").key(&["GROK_API_KEY", "XAI_API_KEY"]).aka(&["xai"]).speaks(RESPONSES),
     // Refuses these with a 400 (https://console.groq.com/docs/openai).
-    chat("groq", "https://api.groq.com/openai/v1").key(&["GROQ_API_KEY"]).drops(&["logit_bias", "logprobs", "top_logprobs"]),
+    chat("groq", "https://api.groq.com/openai/v1").key(&["GROQ_API_KEY"]).drops(&["logit_bias", "logprobs", "top_k", "top_logprobs"]),
     chat("huggingface", "https://router.huggingface.co/v1").key(&["HUGGINGFACE_API_KEY", "HF_TOKEN"]),
     local("llamacpp", "http://127.0.0.1:8080/v1").key(&["LLAMACPP_API_KEY"]).aka(&["llama-cpp", "llama.cpp"]),
     local("lm-studio", "http://127.0.0.1:1234/v1").key(&["LM_STUDIO_API_KEY"]).aka(&["lm_studio", "lmstudio"]).base_vars(&["LM_STUDIO_API_BASE"]),
     // Refuses every member that it does not know (https://docs.mistral.ai/api).
     chat("mistral", "https://api.mistral.ai/v1").key(&["MISTRAL_API_KEY"])
-        .renames(&[("max_completion_tokens", "max_tokens"), ("seed", "random_seed")]),
+        .drops(&["top_k"]).renames(&[("max_completion_tokens", "max_tokens"), ("seed", "random_seed")]).quirks(&[Quirk::NineLetterIds]),
     chat("moonshot", "https://api.moonshot.ai/v1").key(&["MOONSHOT_API_KEY"]),
     chat("nebius", "https://api.tokenfactory.nebius.com/v1").key(&["NEBIUS_API_KEY"]),
     chat("nvidia-nim", "https://integrate.api.nvidia.com/v1").key(&["NVIDIA_NIM_API_KEY", "NVIDIA_API_KEY"]).aka(&["nvidia_nim"]),
     // One name for two places, as its users have it: with a key it is ollama.com, with an address or an
     // entry in the configuration a server of one's own.
     local("ollama", "http://127.0.0.1:11434/v1").key(&["OLLAMA_API_KEY"]).keyed_base("https://ollama.com/v1").aka(&["ollama_chat"]).base_vars(&["OLLAMA_API_BASE"]),
-    chat("openai", "https://api.openai.com/v1").key(&["OPENAI_API_KEY"]).base_vars(&["OPENAI_API_BASE"]).quirks(&[Quirk::MaxCompletionTokens]).speaks(RESPONSES),
+    // Refuses `top_k`, which other APIs' clients send and many compatible servers take (https://platform.openai.com/docs/api-reference/chat/create).
+    chat("openai", "https://api.openai.com/v1").key(&["OPENAI_API_KEY"]).base_vars(&["OPENAI_API_BASE"]).drops(&["top_k"]).quirks(&[Quirk::MaxCompletionTokens]).speaks(RESPONSES),
     chat("openrouter", "https://openrouter.ai/api/v1").key(&["OPENROUTER_API_KEY", "OR_API_KEY"]),
     // Its paths have no version (https://docs.perplexity.ai/api-reference/chat-completions-post).
     chat("perplexity-ai", "https://api.perplexity.ai").key(&["PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY"]).aka(&["perplexity"]).no_models(),

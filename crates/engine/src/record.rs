@@ -56,6 +56,8 @@ pub struct Trial {
     pub usage: Option<Usage>,
     /// Until the first content of its answer.
     pub ttft: Option<Span>,
+    /// Until its end, or until it was given up.
+    pub took: Span,
     /// Another was faster, so it was given up.
     pub outrun: bool,
 }
@@ -69,6 +71,14 @@ pub struct PassedOver {
     pub model: String,
     /// Why not.
     pub why: Unfit,
+}
+
+impl Record {
+    /// The trial that the caller hears of: whose answer he got, or the last.
+    #[must_use]
+    pub fn heard(&self) -> Option<&Trial> {
+        self.voice.and_then(|voice| self.trials.get(voice)).or(self.trials.last())
+    }
 }
 
 /// How an exchange ended.

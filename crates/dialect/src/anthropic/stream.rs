@@ -6,52 +6,34 @@ use super::{
     write::{self, Pen},
 };
 use crate::{
-    Fault, FaultKind, Glance, Losses, Reader, Seen, Sink, Writer,
-    canon::{Block, BlockStart, Delta, Event, Extra, Kind, Request, Seal, Stop, StopReason, Usage},
+    Fault, Glance, Losses, Seen, Sink, Writer,
+    canon::{
+        Block, BlockStart, Delta, Event, Extra, InOrder, Kind, Request, Stop, StopReason, Teller, Usage,
+    },
     error_body,
-    frame::sse::{Frame, Frames},
-    json,
+    frame::sse::Frame,
+    json::{self, into_members as members},
     limits::{PARTS_MAX, STREAM_HELD_MAX},
+    pen::{NO_MEMBER, Notes},
+    shape::{Framed, Reading, cut, event_name, invalid, write_event},
 };
 use memchr::memmem;
 use serde_json::{Map, Value, json};
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, VecDeque},
-};
+use std::collections::BTreeMap;
 
 type Members = Map<String, Value>;
 
 /// Reads a provider's stream.
-#[derive(Debug, Default)]
-pub(super) struct EventReader {
-    frames: Frames,
-    state: Reading,
-}
-
-impl Reader for EventReader {
-    fn feed(&mut self, bytes: &[u8], sink: &mut Sink) -> Result<(), Fault> {
-        let EventReader { frames, state } = self;
-        frames.feed(bytes, &mut |frame| state.frame(&frame, sink))
-    }
-
-    fn finish(&mut self, sink: &mut Sink) -> Result<(), Fault> {
-        let EventReader { frames, state } = self;
-        frames.finish(&mut |frame| state.frame(&frame, sink))?;
-        let words = "the provider's stream ended before `message_stop`";
-        if state.ended { Ok(()) } else { Err(Fault::new(FaultKind::UpstreamTruncated, words)) }
-    }
-}
+pub(super) type StreamReader = Framed<ReadState>;
 
 #[derive(Debug, Default)]
-struct Reading {
+pub(super) struct ReadState {
     started: bool,
     finished: bool,
     ended: bool,
     /// Blocks that have begun and not stopped, by Anthropic's `index`.
     open: BTreeMap<u64, Open>,
-    /// Number of the next block in canonical form.
-    next: u32,
+    teller: Teller,
     usage: UsageSoFar,
     /// Bytes that were held back, of all blocks together.
     held: usize,
@@ -66,9 +48,9 @@ enum Open {
     Whole { block: Members, input: String },
 }
 
-impl Reading {
-    fn frame(&mut self, frame: &Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
-        let kind = name(frame);
+impl Reading for ReadState {
+    fn frame(&mut self, frame: Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
+        let kind = event_name(&frame, |_| true);
         let mut data = match serde_json::from_slice(frame.data) {
             _ if self.ended => return Ok(()),
             _ if kind == "error" => return Err(error_body::read(200, frame.data)),
@@ -83,27 +65,40 @@ impl Reading {
         }
         let index = index(&data);
         match &*kind {
-            "message_start" => self.start(inner(&mut data, "message"), sink),
-            "content_block_start" => self.block_start(index, inner(&mut data, "content_block"), sink),
-            "content_block_delta" => self.delta(index, inner(&mut data, "delta"), sink),
+            "message_start" => self.start(data.remove("message").map(members).unwrap_or_default(), sink),
+            "content_block_start" => {
+                self.block_start(index, data.remove("content_block").map(members).unwrap_or_default(), sink);
+            }
+            "content_block_delta" => {
+                self.delta(index, data.remove("delta").map(members).unwrap_or_default(), sink);
+            }
             "content_block_stop" => self.block_stop(index, sink),
             "message_delta" => self.message_delta(data, sink),
-            "message_stop" => self.end(sink),
+            "message_stop" => self.stop(sink),
             "ping" => {}
             _ => sink.events.push(Event::Opaque { dialect: ID, json: Value::Object(data) }),
         }
         if self.held > STREAM_HELD_MAX || self.open.len() > PARTS_MAX {
-            return Err(invalid("holds more in open blocks"));
+            return Err(too_much("holds more in open blocks"));
         }
         Ok(())
     }
 
+    fn end(&mut self, sink: &mut Sink) -> Result<(), Fault> {
+        if self.finished && !self.ended {
+            self.stop(sink);
+        }
+        if self.finished { Ok(()) } else { Err(cut("its `stop_reason`")) }
+    }
+}
+
+impl ReadState {
     /// Tells the start once; a stream whose first event was lost has an empty one.
     fn start(&mut self, mut message: Members, sink: &mut Sink) {
         let usage = self.usage.take(message.remove("usage").as_ref());
         if !self.started {
             self.started = true;
-            let [id, model] = ["id", "model"].map(|name| text(&mut message, name));
+            let [id, model] = ["id", "model"].map(|name| json::take_text(&mut message, name));
             for known in ["type", "role", "content", "stop_reason", "stop_sequence"] {
                 message.remove(known);
             }
@@ -137,21 +132,14 @@ impl Reading {
             }
             _ => return sink.losses.note(pointer, "a block that no answer has"),
         };
-        let number = self.begin(start, sink);
-        first.into_iter().for_each(|first| say(number, first, sink));
+        let number = self.teller.begin(start, &mut sink.events);
+        first.into_iter().for_each(|first| self.teller.piece(number, first, &mut sink.events));
         self.open.insert(index, Open::Told { number, kind, last });
         // An empty list of citations is filled by pieces.
         let says = |value: &Value| !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty());
         for (name, _) in extra.of(ID).into_iter().flatten().filter(|(_, value)| says(value)) {
             sink.losses.note(format!("{pointer}/{name}"), "the start of a block has no room for it");
         }
-    }
-
-    fn begin(&mut self, start: BlockStart, sink: &mut Sink) -> u32 {
-        let number = self.next;
-        self.next = self.next.saturating_add(1);
-        sink.events.push(Event::BlockStart { choice: 0, block: number, start });
-        number
     }
 
     fn delta(&mut self, index: u64, mut delta: Members, sink: &mut Sink) {
@@ -161,12 +149,16 @@ impl Reading {
         };
         match open {
             Open::Told { number, kind, last } => match (kind.as_str(), word.as_str()) {
-                ("text", "text_delta") => say(*number, Delta::Text(text(&mut delta, "text")), sink),
+                ("text", "text_delta") => {
+                    let more = Delta::Text(json::take_text(&mut delta, "text"));
+                    self.teller.piece(*number, more, &mut sink.events);
+                }
                 ("thinking", "thinking_delta") => {
-                    say(*number, Delta::Text(text(&mut delta, "thinking")), sink);
+                    let more = Delta::Text(json::take_text(&mut delta, "thinking"));
+                    self.teller.piece(*number, more, &mut sink.events);
                 }
                 ("thinking", "signature_delta") => {
-                    let more = text(&mut delta, "signature");
+                    let more = json::take_text(&mut delta, "signature");
                     self.held += more.len();
                     match last {
                         Some(Delta::Seal(seal)) => seal.data.push_str(&more),
@@ -174,9 +166,9 @@ impl Reading {
                     }
                 }
                 ("tool_use", "input_json_delta") => {
-                    let more = text(&mut delta, "partial_json");
+                    let more = json::take_text(&mut delta, "partial_json");
                     *last = last.take().filter(|_| more.is_empty());
-                    say(*number, Delta::Input(more), sink);
+                    self.teller.piece(*number, Delta::Input(more), &mut sink.events);
                 }
                 // Citations, and what is yet to come.
                 _ => {
@@ -188,7 +180,7 @@ impl Reading {
                 self.held += delta.values().map(|value| value.as_str().map_or(0, str::len)).sum::<usize>();
                 delta.remove("type");
                 match word.as_str() {
-                    "input_json_delta" => input.push_str(&text(&mut delta, "partial_json")),
+                    "input_json_delta" => input.push_str(&json::take_text(&mut delta, "partial_json")),
                     _ => grow(block, delta),
                 }
             }
@@ -199,7 +191,7 @@ impl Reading {
         let number = match self.open.remove(&index) {
             None => return,
             Some(Open::Told { number, last, .. }) => {
-                last.into_iter().for_each(|last| say(number, last, sink));
+                last.into_iter().for_each(|last| self.teller.piece(number, last, &mut sink.events));
                 number
             }
             Some(Open::Whole { mut block, input }) => {
@@ -207,7 +199,7 @@ impl Reading {
                     block.insert("input".to_owned(), input);
                 }
                 let whole = Block::new(Kind::Opaque { dialect: ID, json: Value::Object(block) });
-                self.begin(BlockStart::Whole(Box::new(whole)), sink)
+                self.teller.begin(BlockStart::Whole(Box::new(whole)), &mut sink.events)
             }
         };
         sink.events.push(Event::BlockStop { choice: 0, block: number });
@@ -215,9 +207,10 @@ impl Reading {
 
     /// The stop reason and the usage. What else it holds is Anthropic's alone.
     fn message_delta(&mut self, mut data: Members, sink: &mut Sink) {
-        let mut delta = inner(&mut data, "delta");
+        let mut delta = data.remove("delta").map(members).unwrap_or_default();
         let usage = self.usage.take(data.remove("usage").as_ref());
-        let [reason, sequence] = ["stop_reason", "stop_sequence"].map(|name| text(&mut delta, name));
+        let [reason, sequence] =
+            ["stop_reason", "stop_sequence"].map(|name| json::take_text(&mut delta, name));
         delta.retain(|_, value| !value.is_null());
         data.retain(|name, value| name != "type" && !value.is_null());
         if !delta.is_empty() || !data.is_empty() {
@@ -241,40 +234,19 @@ impl Reading {
         }
     }
 
-    fn end(&mut self, sink: &mut Sink) {
+    fn stop(&mut self, sink: &mut Sink) {
         self.finish(Stop::new(StopReason::Other, ""), sink);
         self.ended = true;
         sink.events.push(Event::End);
     }
 }
 
-fn invalid(what: &str) -> Fault {
-    let words = format!("the provider's stream {what} than {STREAM_HELD_MAX} bytes or {PARTS_MAX} blocks");
-    Fault::new(FaultKind::UpstreamInvalid, words)
-}
-
-fn inner(data: &mut Members, name: &str) -> Members {
-    match data.remove(name) {
-        Some(Value::Object(inner)) => inner,
-        _ => Members::new(),
-    }
-}
-
-fn text(members: &mut Members, name: &str) -> String {
-    match members.remove(name) {
-        Some(Value::String(text)) => text,
-        _ => String::new(),
-    }
+fn too_much(what: &str) -> Fault {
+    invalid(format!("the provider's stream {what} than {STREAM_HELD_MAX} bytes or {PARTS_MAX} blocks"))
 }
 
 fn index(data: &Members) -> u64 {
     data.get("index").and_then(Value::as_u64).unwrap_or(0)
-}
-
-/// Tells a piece of a block, if there is anything in it.
-fn say(number: u32, delta: Delta, sink: &mut Sink) {
-    let empty = matches!(&delta, Delta::Text(text) | Delta::Input(text) if text.is_empty());
-    sink.events.extend((!empty).then_some(Event::Delta { choice: 0, block: number, delta }));
 }
 
 /// Adds a piece to a block that only Anthropic knows: text to text, list to list.
@@ -288,23 +260,22 @@ fn grow(block: &mut Members, delta: Members) {
     }
 }
 
-/// Writes a stream for a caller. Its clients know one open block at a time, so what comes of another
-/// block meanwhile is held back.
+/// Writes a stream for a caller. Its clients know one open block at a time.
 #[derive(Debug, Default)]
-pub(super) struct EventWriter {
+pub(super) struct StreamWriter {
     /// The model that the caller named, for streams that do not name one.
     model: String,
     /// `message_start`, held until the next event, as usage may come right behind it.
     start: Option<Members>,
     usage: Option<Usage>,
-    /// Blocks of which something is still to be written; the first of them is open for the caller.
-    blocks: VecDeque<Held>,
-    /// Number of the first of `blocks`.
-    first: u32,
+    order: InOrder,
+    /// The block that is being told.
+    open: Option<Telling>,
+    /// A seal behind words, which clients take for all that an answer says where it is its last block: it is
+    /// told when more comes.
+    late: Option<(Telling, Option<Delta>)>,
     /// Index of the next block in the caller's stream.
     next: u32,
-    /// Bytes held back.
-    held: usize,
     called: bool,
     refused: bool,
     stop: Option<Stop>,
@@ -314,29 +285,21 @@ pub(super) struct EventWriter {
 }
 
 #[derive(Debug)]
-struct Held {
+struct Telling {
+    number: u32,
     start: BlockStart,
     /// Its index in the caller's stream, once its start is written.
     index: Option<u32>,
-    /// The `delta` members that are to be written.
-    pieces: VecDeque<Vec<u8>>,
-    /// Another dialect's seal on words or a call, written before them.
-    seal: Option<Seal>,
-    stopped: bool,
 }
 
-fn held(start: BlockStart, stopped: bool) -> Held {
-    Held { start, index: None, pieces: VecDeque::new(), seal: None, stopped }
-}
-
-impl EventWriter {
+impl StreamWriter {
     /// For the caller who sent `request`.
     pub(super) fn new(request: &Request) -> Self {
-        EventWriter { model: request.model.clone(), ..EventWriter::default() }
+        StreamWriter { model: request.model.clone(), ..StreamWriter::default() }
     }
 }
 
-impl Writer for EventWriter {
+impl Writer for StreamWriter {
     fn write(&mut self, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
         match event {
             _ if self.ended => return,
@@ -344,20 +307,22 @@ impl Writer for EventWriter {
             Event::Usage(usage) => return self.usage = Some(usage.clone()),
             _ => self.message_start(out),
         }
+        let mut block = None;
         match event {
-            Event::BlockStart { choice: 0, start, .. } => {
+            Event::BlockStart { choice: 0, block: number, start } => {
                 self.called |= matches!(start, BlockStart::ToolUse { .. });
                 self.refused |= *start == BlockStart::Refusal;
-                self.blocks.push_back(held(start.clone(), false));
+                block = Some(*number);
             }
-            Event::Delta { choice: 0, block, delta } => self.delta(*block, delta),
-            Event::BlockStop { choice: 0, block } => {
-                self.block(*block).into_iter().for_each(|held| held.stopped = true);
+            Event::Delta { choice: 0, block: number, .. } | Event::BlockStop { choice: 0, block: number } => {
+                block = Some(*number);
             }
             Event::Finish { choice: 0, stop } => self.stop = Some(stop.clone()),
-            Event::Opaque { dialect, json: Value::Object(data) } if *dialect == ID => self.opaque(data, out),
+            Event::Opaque { dialect, json: Value::Object(data) } if *dialect == ID => {
+                block = self.opaque(data, out);
+            }
             Event::Opaque { .. } => losses.note("/opaque", "only another API knows this event"),
-            Event::Logprobs { .. } => losses.note("/logprobs", "the Messages API has no such member"),
+            Event::Logprobs { .. } => losses.note("/logprobs", NO_MEMBER),
             Event::BlockStart { choice, .. }
             | Event::Delta { choice, .. }
             | Event::BlockStop { choice, .. }
@@ -366,10 +331,17 @@ impl Writer for EventWriter {
             }
             Event::Start { .. } | Event::Usage(_) | Event::End => {}
         }
-        self.write_blocks(out, losses);
-        if self.held > STREAM_HELD_MAX || self.blocks.len() > PARTS_MAX {
-            self.fault(&invalid("overlaps more"), out);
+        if let Some(block) = block {
+            for event in self.order.take(block, event.clone()) {
+                self.tell(event, out, losses);
+            }
+        }
+        if self.order.held() > STREAM_HELD_MAX || self.order.waiting() > PARTS_MAX {
+            self.fault(&too_much("overlaps more"), out);
         } else if *event == Event::End {
+            if self.late.is_some() {
+                losses.note("/content", "a seal behind the last words");
+            }
             self.end(out);
         }
     }
@@ -377,12 +349,12 @@ impl Writer for EventWriter {
     fn fault(&mut self, fault: &Fault, out: &mut Vec<u8>) {
         if !self.ended {
             self.ended = true;
-            out.extend(fault_event(fault));
+            out.extend(self::fault(fault));
         }
     }
 }
 
-impl EventWriter {
+impl StreamWriter {
     fn begin(&mut self, id: &str, model: &str, extra: &Extra, losses: &mut Losses) {
         let model = if model.is_empty() { &self.model } else { model };
         let mut message = members(json!({
@@ -390,9 +362,7 @@ impl EventWriter {
             "stop_reason": null, "stop_sequence": null,
         }));
         json::add(&mut message, extra.of(ID));
-        for name in extra.lost_to(ID) {
-            losses.note(format!("/{name}"), "the Messages API has no such member");
-        }
+        extra.lost_to(ID).for_each(|name| losses.note(format!("/{name}"), NO_MEMBER));
         self.start = Some(message);
     }
 
@@ -403,161 +373,173 @@ impl EventWriter {
         }
     }
 
-    fn block(&mut self, number: u32) -> Option<&mut Held> {
-        let place = number.checked_sub(self.first)?;
-        self.blocks.get_mut(usize::try_from(place).ok()?)
-    }
-
-    fn delta(&mut self, number: u32, delta: &Delta) {
-        let Some(held) = self.block(number) else { return };
-        let json = match delta {
-            Delta::Input(text) => json!({ "type": "input_json_delta", "partial_json": text }),
-            Delta::Text(text) if held.start == BlockStart::Reasoning => {
-                json!({ "type": "thinking_delta", "thinking": text })
-            }
-            Delta::Text(text) => json!({ "type": "text_delta", "text": text }),
-            Delta::Seal(seal) if held.start != BlockStart::Reasoning => {
-                return held.seal = Some(seal.clone());
-            }
-            Delta::Seal(seal) if seal.redacted && held.index.is_none() && held.pieces.is_empty() => {
-                let hidden = Kind::Reasoning { text: String::new(), seal: Some(seal.clone()) };
-                held.start = BlockStart::Whole(Box::new(Block::new(hidden)));
-                return;
-            }
-            Delta::Seal(seal) => json!({ "type": "signature_delta", "signature": seal.kept(ID) }),
-        };
-        self.piece(number, &json);
-    }
-
-    fn piece(&mut self, number: u32, delta: &Value) {
-        if let Some(held) = self.block(number) {
-            let bytes = json::bytes(delta);
-            let size = bytes.len();
-            held.pieces.push_back(bytes);
-            self.held += size;
-        }
-    }
-
-    /// Writes an event of our own dialect: a piece of a block, more of the last event, or as it stands.
-    fn opaque(&mut self, data: &Members, out: &mut Vec<u8>) {
-        match (data.get("type").and_then(Value::as_str).unwrap_or_default(), data.get("delta")) {
-            ("content_block_delta", Some(delta)) => {
-                self.piece(u32::try_from(index(data)).unwrap_or(u32::MAX), delta);
-            }
-            ("message_delta", _) => write::merge(&mut self.last, data),
-            (name, _) if name.bytes().all(|byte| byte.is_ascii_graphic()) => event(out, name, data.clone()),
+    /// Writes an event of our own dialect: more of the last event, or as it stands. A piece of a block waits
+    /// for its turn.
+    fn opaque(&mut self, data: &Members, out: &mut Vec<u8>) -> Option<u32> {
+        match data.get("type").and_then(Value::as_str).unwrap_or_default() {
+            "content_block_delta" => return u32::try_from(index(data)).ok(),
+            "message_delta" => json::add(&mut self.last, Some(data)),
+            name if name.bytes().all(|byte| byte.is_ascii_graphic()) => event(out, name, data.clone()),
             _ => {}
         }
+        None
     }
 
-    /// Writes what can be written: all of the first block, and of the next ones as blocks stop.
-    fn write_blocks(&mut self, out: &mut Vec<u8>, losses: &mut Losses) {
-        while let Some(mut block) = self.blocks.pop_front() {
-            if let Some(seal) = block.seal.take() {
-                self.first = self.first.wrapping_sub(1);
-                self.blocks.push_front(block);
-                self.blocks.push_front(held(BlockStart::Reasoning, true));
-                self.delta(self.first, &Delta::Seal(seal));
-                continue;
-            }
-            self.block_start(&mut block, out, losses);
-            while let Some(piece) = block.pieces.pop_front() {
-                self.held = self.held.saturating_sub(piece.len());
-                if let Some(index) = block.index {
-                    let head = format!("{{\"type\":\"content_block_delta\",\"index\":{index},\"delta\":");
-                    frame(out, "content_block_delta", &[head.as_bytes(), &piece, b"}"]);
+    /// Writes what has its turn. Words begin with their first piece (a client that sends an empty block of
+    /// text back would be refused), calls with theirs or with their end, as a seal may come first.
+    fn tell(&mut self, told: Event, out: &mut Vec<u8>, losses: &mut Losses) {
+        match told {
+            Event::BlockStart { block: number, start, .. } => {
+                let (is_whole, is_seal) = (matches!(start, BlockStart::Whole(_)), is_seal(&start));
+                let told = Telling { number, start, index: None };
+                if is_seal && self.next > 0 {
+                    return self.late = Some((told, None));
+                }
+                self.open = Some(told);
+                if is_whole {
+                    self.block_start(out, losses);
                 }
             }
-            if !block.stopped {
-                return self.blocks.push_front(block);
+            Event::Delta { delta, .. } => self.delta(delta, out, losses),
+            Event::Opaque { mut json, .. } => {
+                self.piece(&json.get_mut("delta").map(Value::take).unwrap_or_default(), out, losses);
             }
-            if let Some(index) = block.index {
-                event(out, "content_block_stop", members(json!({ "index": index })));
-            }
-            self.first = self.first.wrapping_add(1);
+            _ => self.block_stop(out, losses),
         }
     }
 
-    /// Writes the start of a block once. Words begin with their first piece (a client that sends an empty
-    /// block of text back would be refused), calls with theirs or with their end, as a seal may come first.
-    fn block_start(&mut self, block: &mut Held, out: &mut Vec<u8>, losses: &mut Losses) {
-        let is_call = matches!(block.start, BlockStart::ToolUse { .. });
-        let is_whole = matches!(block.start, BlockStart::Whole(_)) || (is_call && block.stopped);
-        if block.index.is_some() || (!is_whole && block.pieces.is_empty()) {
+    fn delta(&mut self, delta: Delta, out: &mut Vec<u8>, losses: &mut Losses) {
+        let Some(open) = &mut self.open else { return };
+        let json = match (delta, &open.start) {
+            (Delta::Input(text), _) => json!({ "type": "input_json_delta", "partial_json": text }),
+            (Delta::Text(text), BlockStart::Reasoning) => {
+                json!({ "type": "thinking_delta", "thinking": text })
+            }
+            (Delta::Text(text), _) => json!({ "type": "text_delta", "text": text }),
+            (Delta::Seal(seal), BlockStart::Reasoning) if seal.redacted && open.index.is_none() => {
+                let hidden = Kind::Reasoning { text: String::new(), seal: Some(seal) };
+                open.start = BlockStart::Whole(Box::new(Block::new(hidden)));
+                if self.next > 0 {
+                    return self.late = self.open.take().map(|open| (open, None));
+                }
+                return self.block_start(out, losses);
+            }
+            (Delta::Seal(seal), BlockStart::Reasoning) => {
+                json!({ "type": "signature_delta", "signature": seal.kept(ID) })
+            }
+            // Another dialect's seal on words or a call stands before them, as thoughts.
+            (seal, _) => {
+                let aside = Telling { number: open.number, start: BlockStart::Reasoning, index: None };
+                return self.late = Some((aside, Some(seal)));
+            }
+        };
+        self.piece(&json, out, losses);
+    }
+
+    fn piece(&mut self, delta: &Value, out: &mut Vec<u8>, losses: &mut Losses) {
+        self.block_start(out, losses);
+        if let Some(index) = self.open.as_ref().and_then(|open| open.index) {
+            let head = format!("{{\"type\":\"content_block_delta\",\"index\":{index},\"delta\":");
+            write_event(out, "content_block_delta", &[head.as_bytes(), &json::bytes(delta), b"}"]);
+        }
+    }
+
+    /// Writes the start of a block, once.
+    fn block_start(&mut self, out: &mut Vec<u8>, losses: &mut Losses) {
+        if self.open.as_ref().is_none_or(|open| open.index.is_some()) {
             return;
         }
-        let json = match &block.start {
+        if let Some((late, seal)) = self.late.take() {
+            let next = self.open.replace(late);
+            match seal {
+                Some(seal) => self.delta(seal, out, losses),
+                None => self.block_start(out, losses),
+            }
+            self.block_stop(out, losses);
+            self.open = next;
+        }
+        let Some(open) = &mut self.open else { return };
+        let json = match &open.start {
             BlockStart::Text | BlockStart::Refusal => json!({ "type": "text", "text": "" }),
             BlockStart::Reasoning => json!({ "type": "thinking", "thinking": "", "signature": "" }),
             BlockStart::ToolUse { id, name } => {
                 json!({ "type": "tool_use", "id": id, "name": name, "input": {} })
             }
             BlockStart::Whole(whole) => {
-                let mut pen = Pen::answer(false, usize::try_from(self.first).unwrap_or_default());
+                let mut pen = Pen::new(Notes::answer(ID, false));
+                pen.notes.number = usize::try_from(open.number).ok();
                 let json = pen.answer_block(whole);
-                losses.absorb(pen.losses);
+                losses.absorb(pen.notes.losses);
                 let Some(json) = json else { return };
                 json
             }
         };
-        block.index = Some(self.next);
+        open.index = Some(self.next);
         event(out, "content_block_start", members(json!({ "index": self.next, "content_block": json })));
         self.next = self.next.saturating_add(1);
+    }
+
+    fn block_stop(&mut self, out: &mut Vec<u8>, losses: &mut Losses) {
+        if self.open.as_ref().is_some_and(|open| matches!(open.start, BlockStart::ToolUse { .. })) {
+            self.block_start(out, losses);
+        }
+        if let Some(index) = self.open.take().and_then(|open| open.index) {
+            event(out, "content_block_stop", members(json!({ "index": index })));
+        }
     }
 
     /// The last two events. Usage is held until here, because it may come after the stop reason.
     fn end(&mut self, out: &mut Vec<u8>) {
         let stop = write::stopped(self.stop.as_ref(), self.called, self.refused);
         let mut last = members(json!({ "delta": stop, "usage": wire::usage_json(self.usage.as_ref()) }));
-        write::merge(&mut last, &self.last);
+        json::add(&mut last, Some(&self.last));
         event(out, "message_delta", last);
         event(out, "message_stop", Members::new());
         self.ended = true;
     }
 }
 
-fn members(json: Value) -> Members {
-    if let Value::Object(members) = json { members } else { Members::new() }
+/// A seal and nothing else.
+fn is_seal(start: &BlockStart) -> bool {
+    let hidden = |kind: &Kind| matches!(kind, Kind::Reasoning { text, .. } if text.is_empty());
+    matches!(start, BlockStart::Whole(block) if hidden(&block.kind))
 }
 
 /// One event: its name stands in the `event` line and in the data, and official clients need both.
 fn event(out: &mut Vec<u8>, name: &str, data: Members) {
     let mut named = members(json!({ "type": name }));
     named.extend(data);
-    frame(out, name, &[&json::bytes(&Value::Object(named))]);
-}
-
-fn frame(out: &mut Vec<u8>, name: &str, data: &[&[u8]]) {
-    let head = [b"event: ", name.as_bytes(), b"\ndata: "];
-    head.iter().chain(data).chain(&[b"\n\n".as_slice()]).for_each(|piece| out.extend_from_slice(piece));
+    write_event(out, name, &[&json::bytes(&Value::Object(named))]);
 }
 
 /// The last event of a broken stream.
-pub(super) fn fault_event(fault: &Fault) -> Vec<u8> {
+pub(super) fn fault(fault: &Fault) -> Vec<u8> {
     let mut out = Vec::new();
-    frame(&mut out, "error", &[&write::fault(fault)]);
+    write_event(&mut out, "error", &[&json::bytes(&write::fault(fault))]);
     out
 }
 
 /// Looks at a stream that is relayed. Pieces of blocks, which are nearly all of it, cost one comparison.
 #[derive(Debug, Default)]
-pub(super) struct EventGlance {
+pub(super) struct StreamGlance {
     seen: Seen,
     usage: UsageSoFar,
 }
 
-impl Glance for EventGlance {
+impl Glance for StreamGlance {
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Fault> {
-        match &*name(frame) {
+        match &*event_name(frame, |_| true) {
             "content_block_delta" => self.seen.content = true,
+            "message_start" | "message_delta" => self.message(frame.data),
+            // Its data must be there to its last brace: a stream can be cut in the middle of its last event.
+            "message_stop" if frame.data.trim_ascii().ends_with(b"}") => {
+                self.seen = Seen { ended: true, missing: b"", ..std::mem::take(&mut self.seen) };
+            }
             _ if self.seen.ended => {}
             // A call without arguments is an answer too, other blocks only begin.
             "content_block_start" => {
                 self.seen.content |= memmem::find(frame.data, b"\"tool_use\"").is_some();
             }
-            "message_start" | "message_delta" => self.usage(frame.data),
-            // Its data must be there to its last brace: a stream can be cut in the middle of its last event.
-            "message_stop" => self.seen.ended |= frame.data.trim_ascii().ends_with(b"}"),
             "error" => return Err(error_body::read(200, frame.data)),
             _ => {}
         }
@@ -569,29 +551,15 @@ impl Glance for EventGlance {
     }
 }
 
-impl EventGlance {
-    fn usage(&mut self, data: &[u8]) {
+impl StreamGlance {
+    /// Usage, and the stop reason, behind which only the last event can come.
+    fn message(&mut self, data: &[u8]) {
         let data = serde_json::from_slice::<Value>(data).unwrap_or_default();
+        if !self.seen.ended && data.pointer("/delta/stop_reason").is_some_and(Value::is_string) {
+            (self.seen.ended, self.seen.missing) = (true, wire::LAST_EVENT);
+        }
         if let Some(usage) = self.usage.take(data.pointer("/message/usage").or_else(|| data.get("usage"))) {
             self.seen.usage = Some(usage);
         }
-    }
-}
-
-/// The event's name. Some servers leave the `event` line out, and the data tells it, most often first; an
-/// error may tell nothing but itself.
-fn name<'a>(frame: &Frame<'a>) -> Cow<'a, str> {
-    if !frame.event.is_empty() {
-        return String::from_utf8_lossy(frame.event);
-    }
-    let told =
-        frame.data.strip_prefix(b"{\"type\":\"").and_then(|rest| rest.split(|byte| *byte == b'"').next());
-    if let Some(told) = told {
-        return String::from_utf8_lossy(told);
-    }
-    let data = serde_json::from_slice::<Value>(frame.data).unwrap_or_default();
-    match data.get("type").and_then(Value::as_str) {
-        None if data.get("error").is_some() => Cow::Borrowed("error"),
-        told => Cow::Owned(told.unwrap_or_default().to_owned()),
     }
 }

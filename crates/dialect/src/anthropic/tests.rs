@@ -3,12 +3,14 @@
 use super::wire;
 use crate::{
     DialectId, FaultKind, Losses, Seen,
-    canon::{BlockStart, Delta, Event, Extra, Request, ToolIds, Usage},
+    canon::{BlockStart, Delta, Event, Extra, IdForm, Request, ToolIds, Usage},
     frame::sse::{Frame, Frames},
     json,
     laws::read_stream,
     limits::STREAM_HELD_MAX,
+    pipe::Pipe,
 };
+use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,8 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const ID: DialectId = DialectId::Anthropic;
 
 fn usage(native: Value) -> Usage {
-    let Value::Object(native) = native else { panic!("usage is an object") };
-    Usage { native: Extra::NONE, ..wire::usage(native) }
+    let Some(usage) = wire::usage(native) else { panic!("usage is an object") };
+    Usage { native: Extra::NONE, ..usage }
 }
 
 /// What our writer makes of these events.
@@ -115,6 +117,34 @@ fn a_glance_sees_content_where_the_answer_begins() {
 }
 
 #[test]
+fn a_stream_that_told_why_it_stopped_gets_its_last_event() {
+    let told = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{}}\n\n\
+        event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"a\"}}\n\n\
+        event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"b\"}}\n\n";
+    let why = "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":2}}";
+    let last = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    let run = |stream: &str| {
+        let (mut pipe, mut out) = (Pipe::relay(ID, true), Vec::new());
+        pipe.feed(Bytes::copy_from_slice(stream.as_bytes()), &mut out).unwrap();
+        let ended = pipe.finish(&mut out).is_ok();
+        (String::from_utf8(out.concat()).unwrap(), ended)
+    };
+    let whole = format!("{told}{why}\n\n{last}");
+    assert_eq!(run(&whole), (whole.clone(), true));
+    for cut in whole.len() - last.len()..whole.len() - 2 {
+        assert_eq!(run(&whole[..cut]), (whole.clone(), true), "{cut}");
+    }
+    let (text, ended) = run(&format!("{told}{why}"));
+    assert_eq!((text.replace("\n\n\n", "\n\n").trim_end(), ended), (whole.trim_end(), true));
+    assert!(!run(&format!("{told}{}", &why[..why.len() - 1])).1);
+    assert!(!run(told).1);
+    for stream in [format!("{told}{why}\n\n"), whole] {
+        let read = read_stream(ID, &[stream.as_bytes()]).unwrap();
+        assert_eq!((read.ended, read.events.last()), (Ok(()), Some(&Event::End)));
+    }
+}
+
+#[test]
 fn a_glance_needs_no_event_lines() {
     let mut glance = ID.dialect().glance();
     let frames = [
@@ -207,7 +237,7 @@ proptest! {
         ids in prop::collection::vec("[a_.:é2]{0,3}|a{9}[ab]{0,2}", 1..40),
         max in 8usize..12,
     ) {
-        let mut pen = ToolIds::new(max);
+        let mut pen = ToolIds::new(IdForm::Plain(max));
         let mut last = BTreeMap::new();
         let mut all = BTreeSet::new();
         for id in &ids {

@@ -2,13 +2,27 @@
 
 use crate::{
     DialectId,
-    canon::{Effort, Extra, Stop, StopReason, Usage},
+    canon::{Extra, Role, Stop, StopReason, Usage, UsageRow},
     json::{self, Counts},
 };
 use serde_json::{Map, Value, json};
 
 /// This dialect.
 pub(super) const ID: DialectId = DialectId::Anthropic;
+
+/// What writers call a thing in their losses, and what it is called here.
+pub(super) const NAMES: &[(&str, &str)] = &[
+    ("/parallel_tool_calls", "/tool_choice/disable_parallel_tool_use"),
+    ("/reasoning_effort", "/thinking"),
+    ("/response_format", "/output_config/format"),
+    ("/stop", "/stop_sequences"),
+    ("/user", "/metadata/user_id"),
+];
+
+/// Who speaks in a request.
+pub(super) const ROLES: &[Role] = &[Role::User, Role::Assistant, Role::System];
+/// The event behind the stop reason. It tells nothing more, but official clients wait for it.
+pub(super) const LAST_EVENT: &[u8] = b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
 /// Blocks that canonical form knows. All others are carried whole and opaque: server tools with their
 /// results, search results, container uploads, MCP calls, and those that are yet to come.
@@ -35,39 +49,9 @@ const STOPS: &[(&str, StopReason)] = &[
 /// Words by which Claude Code knows that it must compact the conversation.
 pub(super) const TOO_LONG: &str = "prompt is too long";
 
-/// Efforts: the word of `output_config.effort`, and the thinking budget in tokens that stands for it on
-/// models that know budgets alone. There is no word below `low`.
-const EFFORTS: &[(&str, Effort, u64)] = &[
-    ("low", Effort::Low, 2_048),
-    ("medium", Effort::Medium, 8_192),
-    ("high", Effort::High, 16_384),
-    ("max", Effort::Max, 32_000),
-    ("low", Effort::Minimal, 1_024),
-];
-
-/// The effort that a word means.
-pub(super) fn effort(word: &str) -> Effort {
-    let row = EFFORTS.iter().find(|(name, ..)| *name == word);
-    row.map_or_else(|| Effort::Other(word.to_owned()), |(_, effort, _)| effort.clone())
-}
-
-/// The word for an effort.
-pub(super) fn effort_word(effort: &Effort) -> &str {
-    match effort {
-        Effort::Other(word) => word,
-        known => EFFORTS.iter().find(|(_, row, _)| row == known).map_or("high", |(word, ..)| word),
-    }
-}
-
-/// The thinking budget for an effort, in tokens; `None` for a word that we do not know.
-pub(super) fn effort_budget(effort: &Effort) -> Option<u64> {
-    EFFORTS.iter().find(|(_, row, _)| row == effort).map(|(.., budget)| *budget)
-}
-
 /// The stop that a word and a sequence mean.
 pub(super) fn stop(word: &str, sequence: Option<String>) -> Stop {
-    let reason =
-        STOPS.iter().find(|(name, _)| *name == word).map_or(StopReason::Other, |(_, reason)| *reason);
+    let reason = StopReason::of_word(STOPS, word);
     Stop { reason, sequence: sequence.filter(|sequence| !sequence.is_empty()), native: word.to_owned() }
 }
 
@@ -84,20 +68,15 @@ pub(super) fn stop_word(stop: &Stop) -> &str {
 /// Usage in disjoint buckets. Anthropic counts cached input apart from `input_tokens`, and thoughts within
 /// `output_tokens`. A compaction is a call of its own to the same model, billed but not in the totals:
 /// <https://docs.anthropic.com/en/docs/build-with-claude/compaction>.
-pub(super) fn usage(native: Map<String, Value>) -> Usage {
+pub(super) fn usage(native: Value) -> Option<Usage> {
+    let Value::Object(native) = native else { return None };
     let mut usage = buckets(&Counts::of_map(&native));
     let calls = native.get("iterations").and_then(Value::as_array).into_iter().flatten();
-    for call in calls.filter_map(Value::as_object) {
-        if call.get("type").and_then(Value::as_str) == Some("compaction") {
-            let more = buckets(&Counts::of_map(call));
-            usage.input = usage.input.saturating_add(more.input);
-            usage.cache_read = usage.cache_read.saturating_add(more.cache_read);
-            usage.cache_write = usage.cache_write.saturating_add(more.cache_write);
-            usage.cache_write_1h = usage.cache_write_1h.saturating_add(more.cache_write_1h);
-            usage.output = usage.output.saturating_add(more.output);
-        }
+    let compactions = calls.filter(|call| json::word(call, "type") == Some("compaction"));
+    for call in compactions.filter_map(Value::as_object) {
+        usage = usage.plus(&buckets(&Counts::of_map(call)));
     }
-    Usage { native: Extra::new(ID, native), ..usage }
+    Some(Usage { native: Extra::new(ID, native), ..usage })
 }
 
 /// Reads nothing but the usage of a whole answer, and of that nothing but the counts. One with `iterations`
@@ -106,10 +85,7 @@ pub(super) fn meter(body: &[u8]) -> Option<Usage> {
     if memchr::memmem::find(body, b"\"iterations\"").is_none() {
         return Counts::of_last(body, "usage").map(|counts| buckets(&counts));
     }
-    match json::members(body, &["usage"])?.remove("usage") {
-        Some(Value::Object(native)) => Some(usage(native)),
-        _ => None,
-    }
+    json::members(body, &["usage"])?.remove("usage").and_then(usage)
 }
 
 fn buckets(counts: &Counts<'_>) -> Usage {
@@ -129,30 +105,26 @@ fn buckets(counts: &Counts<'_>) -> Usage {
     }
 }
 
+#[rustfmt::skip]
+const USAGE: &[UsageRow] = &[
+    ("", "input_tokens", |usage| usage.input.saturating_add(usage.audio_in)),
+    ("", "cache_creation_input_tokens", Usage::all_written),
+    ("", "cache_read_input_tokens", |usage| usage.cache_read),
+    ("", "output_tokens", Usage::all_output),
+];
+const HOUR: &[UsageRow] = &[
+    ("cache_creation", "ephemeral_5m_input_tokens", |usage| usage.cache_write),
+    ("cache_creation", "ephemeral_1h_input_tokens", |usage| usage.cache_write_1h),
+];
+const THOUGHT: &[UsageRow] = &[("output_tokens_details", "thinking_tokens", |usage| usage.reasoning)];
+
 /// Usage as Anthropic writes it. It is never absent: official clients fail without it.
 pub(super) fn usage_json(usage: Option<&Usage>) -> Map<String, Value> {
     let none = Usage::default();
     let usage = usage.unwrap_or(&none);
-    if let Some(native) = usage.native.of(ID) {
-        return native.clone();
-    }
-    let mut json = Map::new();
-    let written = usage.cache_write.saturating_add(usage.cache_write_1h);
-    json.insert("input_tokens".to_owned(), json!(usage.input.saturating_add(usage.audio_in)));
-    json.insert("cache_creation_input_tokens".to_owned(), json!(written));
-    json.insert("cache_read_input_tokens".to_owned(), json!(usage.cache_read));
-    json.insert("output_tokens".to_owned(), json!(usage.all_output()));
-    if usage.cache_write_1h > 0 {
-        let split = json!({
-            "ephemeral_5m_input_tokens": usage.cache_write,
-            "ephemeral_1h_input_tokens": usage.cache_write_1h,
-        });
-        json.insert("cache_creation".to_owned(), split);
-    }
-    if usage.reasoning > 0 {
-        json.insert("output_tokens_details".to_owned(), json!({ "thinking_tokens": usage.reasoning }));
-    }
-    json
+    let hour = if usage.cache_write_1h > 0 { HOUR } else { &[] };
+    let thought = if usage.reasoning > 0 { THOUGHT } else { &[] };
+    usage.written(ID, &[USAGE, hour, thought].concat())
 }
 
 /// Usage that comes in pieces (`message_start`, then `message_delta`, cumulative): a count that a later
@@ -168,6 +140,28 @@ impl UsageSoFar {
                 self.0.insert(name.clone(), value.clone());
             }
         }
-        Some(usage(self.0.clone()))
+        usage(Value::Object(self.0.clone()))
     }
+}
+
+/// Fills a whole answer with the members that the API always sends, as they are where there is nothing to say:
+/// typed clients want them. <https://docs.anthropic.com/en/api/messages>
+pub(super) fn filled(mut body: Map<String, Value>) -> Map<String, Value> {
+    let blocks = body.get_mut("content").and_then(Value::as_array_mut).into_iter().flatten();
+    for block in blocks.filter_map(Value::as_object_mut) {
+        let (name, idle) = match block.get("type").and_then(Value::as_str) {
+            Some("text") => ("citations", json!([])),
+            Some("tool_use") => ("caller", json!({"type": "direct"})),
+            _ => continue,
+        };
+        block.entry(name).or_insert(idle);
+    }
+    if let Some(usage) = body.get_mut("usage").and_then(Value::as_object_mut) {
+        json::fill(
+            usage,
+            &["cache_creation", "inference_geo", "output_tokens_details", "server_tool_use", "service_tier"],
+        );
+        json::fill(&mut body, &["stop_details", "container"]);
+    }
+    body
 }

@@ -5,38 +5,45 @@
 
 use super::wire::{self, ID};
 use crate::{
-    Carried, Fault, FaultKind, Losses, Target,
+    Carried, Fault, FaultKind, Target,
     canon::{
-        At, Block, Cache, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role, Seal,
+        At, Block, Cache, Choose, Format, IdForm, Kind, Media, Message, Reasoning, Request, Role, Seal,
         Source, Stop, StopReason, Tool, ToolIds, Turn,
     },
-    json,
-    limits::{OUTPUT_TOKENS_DEFAULT, THINKING_BUDGET_MIN},
+    claude,
+    json::{self, object, put},
+    pen::{FOREIGN, NO_MEMBER, NO_THOUGHTS, Notes, Place},
+    schema,
 };
-use serde_json::{Map, Number, Value, json};
+use serde_json::{Map, Value, json};
 
 type Members = Map<String, Value>;
 
-const NO_MEMBER: &str = "the Messages API has no such member";
-const FOREIGN: &str = "only another API knows this";
-
 /// Writes a request.
 pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>> {
-    let mut pen = Pen::new(request.from == ID);
+    let mut pen = Pen::new(Notes::request(ID, request.from == ID));
+    pen.sealed_only = target.sealed_only;
+    if target.ids != IdForm::Any {
+        pen.ids = ToolIds::new(target.ids);
+    }
     let (system, said) = pen.conversation(&request.turns);
-    let (limit, reasoning) = pen.reasoning(request, target, &said);
+    let (limit, reasoning) = claude::fit_reasoning(request, target, may_think(&said), &mut pen.notes);
     let thinks = matches!(reasoning, Some(Reasoning::Adaptive(_) | Reasoning::Budget(_)));
-    let (thinking, effort) = thinking_json(reasoning.as_ref());
+    let (thinking, effort) = claude::write_thinking(reasoning.as_ref());
     let output = object([("effort", effort), ("format", pen.format(request))]);
     let tools: Vec<Value> =
         request.tools.iter().enumerate().filter_map(|(at, tool)| pen.tool(tool, at)).collect();
-    let sampling = &request.sampling;
+    let choice = pen.tool_choice(request, thinks, !tools.is_empty());
+    let sampling = match pen.notes.own {
+        true => request.sampling.clone(),
+        false => claude::fit_sampling(request, thinks, &mut pen.notes),
+    };
     let mut body = object([
         ("model", json!(target.model)),
         ("max_tokens", json!(limit)),
         ("system", system),
         ("messages", said.into_iter().map(Said::json).collect()),
-        ("tool_choice", pen.tool_choice(request, thinks, !tools.is_empty())),
+        ("tool_choice", choice),
         ("tools", if tools.is_empty() { Value::Null } else { Value::Array(tools) }),
         ("thinking", thinking),
         ("output_config", if output.is_empty() { Value::Null } else { Value::Object(output) }),
@@ -47,28 +54,8 @@ pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>
         ("metadata", request.user.as_ref().map_or(Value::Null, |user| json!({ "user_id": user }))),
         ("stream", json!(request.stream)),
     ]);
-    if !pen.own {
-        pen.fit_sampling(request, thinks, &mut body);
-    }
-    pen.extra(&request.extra, "", &mut body);
-    Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses.in_words_of(request.from) }
-}
-
-/// An object of the members that are not `null`.
-fn object<const N: usize>(members: [(&str, Value); N]) -> Members {
-    let there = members.into_iter().filter(|(_, value)| !value.is_null());
-    there.map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-/// Adds members that the reader left, into inner objects too; what is already there stays.
-pub(super) fn merge(into: &mut Members, from: &Members) {
-    for (name, value) in from {
-        match (into.get_mut(name), value) {
-            (Some(Value::Object(into)), Value::Object(from)) => merge(into, from),
-            (Some(_), _) => {}
-            (None, value) => drop(into.insert(name.clone(), value.clone())),
-        }
-    }
+    pen.notes.rest(&request.extra, "", &mut body);
+    pen.notes.body(body, request.from)
 }
 
 fn is(block: &Value, kinds: &[&str]) -> bool {
@@ -89,7 +76,7 @@ struct Said {
 impl Said {
     fn json(self) -> Value {
         let mut json = object([("role", json!(self.role)), ("content", content(self.plain, self.blocks))]);
-        merge(&mut json, &self.extra);
+        json::add(&mut json, Some(&self.extra));
         Value::Object(json)
     }
 }
@@ -104,87 +91,48 @@ fn content(plain: bool, blocks: Vec<Value>) -> Value {
     }
 }
 
-/// Where a block is written: it decides what the API accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    System,
-    User,
-    Assistant,
-    ToolResult,
-}
-
-impl Place {
-    fn takes(self, kind: &Kind) -> bool {
-        match kind {
-            Kind::Text(_) | Kind::Refusal(_) | Kind::Opaque { .. } => true,
-            Kind::Image(_) | Kind::File(_) => matches!(self, Place::User | Place::ToolResult),
-            Kind::ToolUse { .. } | Kind::Reasoning { .. } => self == Place::Assistant,
-            Kind::ToolResult { .. } => self == Place::User,
-            Kind::Audio(_) => false,
-        }
-    }
-}
-
 /// What is known while one body is written.
 pub(super) struct Pen {
-    /// What is written was read from this dialect.
-    own: bool,
-    /// The number of the block, when an answer is written and not a request.
-    answer: Option<usize>,
+    pub(super) notes: Notes,
+    /// Ids of an answer are not ours to change: their issuer wants them back.
     ids: ToolIds,
-    pub(super) losses: Losses,
+    /// Thoughts without a seal are left out, even this dialect's own.
+    sealed_only: bool,
 }
 
 impl Pen {
-    fn new(own: bool) -> Self {
-        Pen { own, answer: None, ids: ToolIds::new(usize::MAX), losses: Losses::new() }
-    }
-
-    /// For block `number` of an answer.
-    pub(super) fn answer(own: bool, number: usize) -> Self {
-        Pen { answer: Some(number), ..Pen::new(own) }
+    pub(super) fn new(notes: Notes) -> Self {
+        let ids = if notes.own || notes.answer { IdForm::Any } else { IdForm::Plain(usize::MAX) };
+        Pen { notes, ids: ToolIds::new(ids), sealed_only: false }
     }
 
     /// The system prompt and the messages.
     fn conversation(&mut self, turns: &[Turn]) -> (Value, Vec<Said>) {
-        let (leading, turns) = turns.split_at(self.leading(turns));
+        let own = self.notes.own;
+        let leads = |turn: &Turn| turn.role != Role::System || !own || turn.at.turn.is_none();
+        let (leading, turns) = self.notes.instructions(turns, leads);
         let blocks: Vec<Value> =
             leading.iter().flat_map(|turn| self.blocks(&turn.blocks, Place::System)).collect();
-        let absent = leading.is_empty() || (blocks.is_empty() && !self.own);
+        let absent = leading.is_empty() || (blocks.is_empty() && !self.notes.own);
         let system =
             if absent { Value::Null } else { content(matches!(leading, [only] if only.plain), blocks) };
         let said = turns.iter().map(|turn| self.said(turn)).collect();
-        (system, if self.own { said } else { self.arrange(said) })
-    }
-
-    /// How many turns are the system prompt. Instructions alone are asked as the user's, because the API
-    /// wants a message.
-    fn leading(&self, turns: &[Turn]) -> usize {
-        let leads = |turn: &&Turn| match turn.role {
-            Role::System => !self.own || turn.at.turn.is_none(),
-            Role::Developer => true,
-            Role::User | Role::Assistant | Role::Tool => false,
-        };
-        let count = turns.iter().take_while(leads).count();
-        if count == turns.len() && !self.own { 0 } else { count }
+        (system, if self.notes.own { said } else { self.arrange(said) })
     }
 
     fn said(&mut self, turn: &Turn) -> Said {
-        let pointer = |member: &str| At { part: None, ..turn.at }.pointer("messages", "content", member);
         let (role, place) = match turn.role {
             Role::Assistant => ("assistant", Place::Assistant),
-            Role::System if self.own => ("system", Place::System),
+            Role::System if self.notes.own => ("system", Place::System),
             Role::User | Role::Tool => ("user", Place::User),
             Role::System | Role::Developer => {
-                self.losses.note(pointer("role"), "only the first messages can be instructions");
+                self.notes.late_instructions(turn);
                 ("user", Place::User)
             }
         };
-        if turn.name.is_some() {
-            self.losses.note(pointer("name"), NO_MEMBER);
-        }
+        self.notes.turn(turn);
         let mut extra = Members::new();
-        self.extra(&turn.extra, &pointer(""), &mut extra);
+        json::add(&mut extra, turn.extra.of(ID));
         Said { role, plain: turn.plain, blocks: self.blocks(&turn.blocks, place), extra, at: turn.at }
     }
 
@@ -213,7 +161,8 @@ impl Pen {
             && text.ends_with(char::is_whitespace)
         {
             text.truncate(text.trim_end().len());
-            self.losses
+            self.notes
+                .losses
                 .note(last.at.pointer("messages", "content", ""), "white space before the model goes on");
             last.blocks.retain(|block| block.get("text") != Some(&json!("")));
         }
@@ -231,30 +180,22 @@ impl Pen {
     }
 
     fn block(&mut self, block: &Block, place: Place) -> Option<Value> {
-        let fits = self.own || place.takes(&block.kind);
+        let fits = self.notes.own || place.takes(&block.kind);
         let written = if fits { self.kind(block) } else { Err("the API takes no such content here") };
-        let pointer = self.pointer(block, "");
         let mut json = match written {
             Ok(json) => json?,
             Err(why) => {
-                self.losses.note(pointer, why);
+                self.notes.lose(block, "", why);
                 return None;
             }
         };
-        if block.seal.is_some() && self.answer.is_none() {
-            self.losses.note(self.pointer(block, "signature"), "another API's seal");
+        if block.seal.is_some() && !self.notes.answer {
+            self.notes.lose(block, "signature", "another API's seal");
         }
-        json.extend(block.cache.as_ref().map(|cache| ("cache_control".to_owned(), cache_json(cache))));
-        self.extra(&block.extra, &pointer, &mut json);
+        put(&mut json, "cache_control", block.cache.as_ref().map(Cache::json));
+        let pointer = self.notes.pointer(block, "");
+        self.notes.rest(&block.extra, &pointer, &mut json);
         Some(Value::Object(json))
-    }
-
-    fn pointer(&self, block: &Block, member: &str) -> String {
-        match self.answer {
-            Some(number) if member.is_empty() => format!("/content/{number}"),
-            Some(number) => format!("/content/{number}/{member}"),
-            None => block.at.pointer("messages", "content", member),
-        }
     }
 
     /// The block without what all blocks have; `None` where there is nothing to say, an error where it
@@ -262,7 +203,7 @@ impl Pen {
     fn kind(&mut self, block: &Block) -> Result<Option<Members>, &'static str> {
         Ok(Some(match &block.kind {
             // The API refuses empty text.
-            Kind::Text(text) | Kind::Refusal(text) if text.is_empty() && !self.own => return Ok(None),
+            Kind::Text(text) | Kind::Refusal(text) if text.is_empty() && !self.notes.own => return Ok(None),
             Kind::Text(text) | Kind::Refusal(text) => {
                 object([("type", json!("text")), ("text", json!(text))])
             }
@@ -277,18 +218,20 @@ impl Pen {
             Kind::Audio(_) => return Err("the API takes no sound"),
             Kind::ToolUse { id, name, input } => object([
                 ("type", json!("tool_use")),
-                ("id", if self.keeps_ids() { json!(id) } else { json!(self.ids.call(id)) }),
+                ("id", json!(self.ids.call(id))),
                 ("name", json!(name)),
-                ("input", self.input(block, input)),
+                ("input", self.notes.input(block, input).into()),
             ]),
             Kind::ToolResult { id, error, content, plain } => self.tool_result(id, *error, content, *plain),
             // Another API's seal goes to a client, who brings it back, never to Anthropic.
             Kind::Reasoning { text, seal } => match seal {
-                Some(seal) if seal.issuer == ID || self.answer.is_some() => sealed(text, seal),
+                Some(seal) if seal.issuer == ID || self.notes.answer => sealed(text, seal),
                 // As it stood; what there was of a signature is in `extra`.
-                None if self.own => object([("type", json!("thinking")), ("thinking", json!(text))]),
-                _ if self.answer.is_none() => {
-                    return Err("the API takes back only thoughts that it signed");
+                None if self.notes.own && !self.sealed_only => {
+                    object([("type", json!("thinking")), ("thinking", json!(text))])
+                }
+                _ if !self.notes.answer => {
+                    return Err(NO_THOUGHTS);
                 }
                 _ => return Ok((!text.is_empty()).then(|| thought(text, ""))),
             },
@@ -297,28 +240,12 @@ impl Pen {
         }))
     }
 
-    /// The ids of an answer are not ours to change: their issuer wants them back.
-    fn keeps_ids(&self) -> bool {
-        self.own || self.answer.is_some()
-    }
-
-    /// The input of a call, which must be an object. What the model wrote wrongly (cut off, most often)
-    /// becomes an empty object: a wrapper of our own would teach it a parameter that the tool lacks.
-    fn input(&mut self, block: &Block, input: &str) -> Value {
-        match serde_json::from_str::<Value>(input) {
-            Ok(value) if value.is_object() => return value,
-            Err(_) if input.trim().is_empty() => {}
-            _ => self.losses.note(self.pointer(block, "input"), "the call's arguments are not a JSON object"),
-        }
-        json!({})
-    }
-
     fn tool_result(&mut self, id: &str, error: Option<bool>, said: &[Block], plain: bool) -> Members {
         let blocks = self.blocks(said, Place::ToolResult);
-        let absent = blocks.is_empty() && (plain || !self.own);
+        let absent = blocks.is_empty() && (plain || !self.notes.own);
         object([
             ("type", json!("tool_result")),
-            ("tool_use_id", if self.keeps_ids() { json!(id) } else { json!(self.ids.result(id)) }),
+            ("tool_use_id", json!(self.ids.result(id))),
             ("content", if absent { Value::Null } else { content(plain, blocks) }),
             ("is_error", json!(error)),
         ])
@@ -327,7 +254,7 @@ impl Pen {
     /// Where the bytes are; `inline` is what the media type must begin with for bytes in the body.
     fn source(&self, media: &Media, inline: &str) -> Result<Value, &'static str> {
         Ok(match &media.source {
-            Source::Base64 { media_type, .. } if !self.own && !media_type.starts_with(inline) => {
+            Source::Base64 { media_type, .. } if !self.notes.own && !media_type.starts_with(inline) => {
                 return Err("the API takes only pictures, PDF and plain text");
             }
             Source::Base64 { media_type, data } => {
@@ -337,163 +264,66 @@ impl Pen {
                 json!({ "type": "text", "media_type": media_type, "data": data })
             }
             Source::Url(url) => json!({ "type": "url", "url": url }),
-            Source::FileId(id) if self.own => json!({ "type": "file", "file_id": id }),
+            Source::FileId(id) if self.notes.own => json!({ "type": "file", "file_id": id }),
             Source::FileId(_) => return Err("the file lies at another provider"),
         })
     }
 
-    /// Writes back what the reader left, or notes that it is lost.
-    fn extra(&mut self, extra: &Extra, pointer: &str, into: &mut Members) {
-        extra.form(ID).into_iter().chain(extra.of(ID)).for_each(|members| merge(into, members));
-        for name in extra.lost_to(ID) {
-            self.losses.note(format!("{pointer}/{name}"), NO_MEMBER);
-        }
-    }
-
-    /// How long the answer may be, and how the model thinks. Another dialect's wish is fitted: every model
-    /// that thinks understands a budget, only the newest adaptive thinking. The budget must be under
-    /// `max_tokens`, so that is raised, and a caller whose limit was for the answer alone loses nothing.
-    /// <https://docs.anthropic.com/en/docs/build-with-claude/extended-thinking>
-    fn reasoning(
-        &mut self,
-        request: &Request,
-        target: &Target<'_>,
-        said: &[Said],
-    ) -> (u64, Option<Reasoning>) {
-        let limit = request.limit.or(target.max_output).unwrap_or(OUTPUT_TOKENS_DEFAULT);
-        let budget = match &request.reasoning {
-            as_it_is @ (None | Some(Reasoning::Off)) => return (limit, as_it_is.clone()),
-            as_it_is if self.own => return (limit, as_it_is.clone()),
-            Some(Reasoning::Budget(0)) => return (limit, Some(Reasoning::Off)),
-            Some(Reasoning::Adaptive(_)) => None,
-            Some(Reasoning::Budget(budget)) => Some(*budget),
-            Some(Reasoning::Effort(effort)) => Some(wire::effort_budget(effort).unwrap_or(0)),
-        };
-        let most = target.max_output.unwrap_or(u64::MAX);
-        let why = match budget {
-            Some(0) => "no such effort is known",
-            Some(_) if most <= 2 * THINKING_BUDGET_MIN => "the model writes too few tokens to think",
-            _ if !may_think(said) => "the last answer begins without signed thoughts",
-            None => return (limit, request.reasoning.clone()),
-            Some(budget) => {
-                // A quarter of what the model can write stays for the answer.
-                let budget = budget.clamp(THINKING_BUDGET_MIN, most - most / 4);
-                let limit = if limit > budget { limit } else { limit.saturating_add(budget).min(most) };
-                return (limit, Some(Reasoning::Budget(budget)));
-            }
-        };
-        self.losses.note("/reasoning_effort", why);
-        (limit, None)
-    }
-
     fn tool(&mut self, tool: &Tool, index: usize) -> Option<Value> {
         if let Some((dialect, json)) = &tool.native {
-            if *dialect != ID {
-                self.losses.note(format!("/tools/{index}"), FOREIGN);
-            }
-            return Some(json.clone()).filter(|_| *dialect == ID);
+            return self.notes.native(*dialect, json, &format!("/tools/{index}"));
         }
+        let (schema, strict) = claude::strict(tool, index, &mut self.notes);
         let mut json = object([
             ("name", json!(tool.name)),
             ("description", json!(tool.description)),
-            ("input_schema", self.schema(tool.schema.clone())),
-            ("strict", json!(tool.strict.filter(|strict| self.own || *strict))),
-            ("cache_control", tool.cache.as_ref().map_or(Value::Null, cache_json)),
+            ("input_schema", if self.notes.own { json!(schema) } else { schema::of_object(schema) }),
+            ("strict", json!(strict)),
+            ("cache_control", tool.cache.as_ref().map(Cache::json).unwrap_or_default()),
         ]);
-        self.extra(&tool.extra, &format!("/tools/{index}"), &mut json);
+        self.notes.rest(&tool.extra, &format!("/tools/{index}"), &mut json);
         Some(Value::Object(json))
-    }
-
-    /// The schema, which must be that of an object; other APIs let `type` be left out, and all of it.
-    fn schema(&self, schema: Option<Value>) -> Value {
-        match schema.unwrap_or_default() {
-            as_it_is if self.own => as_it_is,
-            Value::Object(mut schema) => {
-                schema.entry("type").or_insert_with(|| json!("object"));
-                Value::Object(schema)
-            }
-            _ => json!({ "type": "object", "properties": {} }),
-        }
     }
 
     fn tool_choice(&mut self, request: &Request, thinks: bool, tools: bool) -> Value {
         let (kind, name) = match &request.choice {
-            _ if !tools && !self.own => return Value::Null,
+            _ if !tools && !self.notes.own => return Value::Null,
             None if request.parallel != Some(false) => return Value::Null,
             None | Some(Choose::Auto) => ("auto", None),
             Some(Choose::None) => ("none", None),
-            Some(Choose::Required | Choose::Tool(_)) if thinks && !self.own => {
-                self.losses.note("/tool_choice", "a model that thinks cannot be made to call a tool");
+            Some(Choose::Required | Choose::Tool(_)) if thinks && !self.notes.own => {
+                self.notes.losses.note("/tool_choice", "a model that thinks cannot be made to call a tool");
                 ("auto", None)
             }
             Some(Choose::Required) => ("any", None),
             Some(Choose::Tool(name)) => ("tool", Some(name)),
             Some(Choose::Native(..)) => {
-                self.losses.note("/tool_choice", FOREIGN);
+                self.notes.losses.note("/tool_choice", FOREIGN);
                 return Value::Null;
             }
         };
-        let alone = request.parallel.filter(|_| kind != "none" || self.own).map(|parallel| !parallel);
+        let alone = request.parallel.filter(|_| kind != "none" || self.notes.own).map(|parallel| !parallel);
         let alone = ("disable_parallel_tool_use", json!(alone));
         Value::Object(object([("type", json!(kind)), ("name", json!(name)), alone]))
     }
 
     fn format(&mut self, request: &Request) -> Value {
+        let older = request.extra.form(ID).and_then(|form| form.get("output_format"));
         match &request.format {
-            Some(Format::Schema { .. }) if is_older(&request.extra) => Value::Null,
-            Some(Format::Schema { schema, .. }) => json!({ "type": "json_schema", "schema": schema }),
+            // It stood under its older name, and is written back there.
+            Some(Format::Schema { .. }) if older.is_some() => Value::Null,
+            Some(Format::Schema { schema, .. }) => {
+                let schema =
+                    claude::keep_to(schema, "/response_format", "/response_format/schema", &mut self.notes);
+                schema.map_or(Value::Null, |schema| json!({ "type": "json_schema", "schema": schema }))
+            }
             Some(Format::Json | Format::Native(..)) => {
-                self.losses.note("/response_format", "the Messages API takes only a JSON schema");
+                self.notes.losses.note("/response_format", "the Messages API takes only a JSON schema");
                 Value::Null
             }
             None | Some(Format::Text) => Value::Null,
         }
     }
-
-    /// Takes out what the API refuses or has no member for; a wish that asks for nothing is no loss.
-    /// Temperatures end at 1. A model that thinks takes no other, and newer models take either a temperature
-    /// or `top_p`, of which 1 is the same as none.
-    fn fit_sampling(&mut self, request: &Request, thinks: bool, body: &mut Members) {
-        let sampling = &request.sampling;
-        let asks = |number: &Option<Number>| number.as_ref().is_some_and(|n| n.as_f64() != Some(0.0));
-        let number = |name: &str| body.get(name).and_then(Value::as_f64);
-        let temperature = number("temperature").unwrap_or(1.0);
-        let top_p = number("top_p").unwrap_or(1.0);
-        let both = body.contains_key("temperature") && !thinks;
-        let blank = |word: &String| word.trim().is_empty();
-        let lost = [
-            ("temperature", thinks && temperature != 1.0, "a model that thinks takes only 1"),
-            ("temperature", temperature > 1.0, "it goes no higher than 1"),
-            ("top_k", thinks && sampling.top_k.is_some(), "a model that thinks takes none"),
-            ("top_p", thinks && top_p < 0.95, "a model that thinks takes none under 0.95"),
-            ("top_p", both && top_p != 1.0, "newer models take only one of it and `temperature`"),
-            ("stop", sampling.stop.iter().any(blank), "a stop sequence must hold more than white space"),
-            ("frequency_penalty", asks(&sampling.frequency_penalty), NO_MEMBER),
-            ("presence_penalty", asks(&sampling.presence_penalty), NO_MEMBER),
-            ("seed", sampling.seed.is_some(), NO_MEMBER),
-            ("n", sampling.n.is_some_and(|n| n > 1), NO_MEMBER),
-            ("logprobs", sampling.logprobs == Some(true), NO_MEMBER),
-            ("top_logprobs", sampling.top_logprobs.is_some(), NO_MEMBER),
-        ];
-        for (name, _, why) in lost.into_iter().filter(|(_, lost, _)| *lost) {
-            self.losses.note(format!("/{name}"), why);
-            body.remove(name);
-        }
-        if temperature > 1.0 && !thinks {
-            body.insert("temperature".to_owned(), json!(1));
-        }
-        if top_p == 1.0 {
-            body.remove("top_p");
-        }
-        let stop: Vec<&String> = sampling.stop.iter().filter(|word| !blank(word)).collect();
-        body.remove("stop_sequences");
-        body.extend((!stop.is_empty()).then(|| ("stop_sequences".to_owned(), json!(stop))));
-    }
-}
-
-/// The format stood under its older name, and is written back there.
-fn is_older(extra: &Extra) -> bool {
-    extra.form(ID).is_some_and(|form| form.contains_key("output_format"))
 }
 
 /// While tools are being called, the answer that called them must begin with its thoughts, and the model
@@ -503,26 +333,6 @@ fn may_think(said: &[Said]) -> bool {
     let calls = last.blocks.iter().any(|block| is(block, &["tool_use"]));
     let thought = last.blocks.first().is_some_and(|block| is(block, THOUGHTS));
     said.last().is_some_and(|end| end.role != "assistant") && (thought || !calls)
-}
-
-/// `thinking` and `output_config.effort`.
-fn thinking_json(reasoning: Option<&Reasoning>) -> (Value, Value) {
-    let word = |effort| json!(wire::effort_word(effort));
-    match reasoning {
-        None => (Value::Null, Value::Null),
-        Some(Reasoning::Off) => (json!({ "type": "disabled" }), Value::Null),
-        Some(Reasoning::Budget(budget)) => {
-            (json!({ "type": "enabled", "budget_tokens": budget }), Value::Null)
-        }
-        Some(Reasoning::Adaptive(effort)) => {
-            (json!({ "type": "adaptive" }), effort.as_ref().map_or(Value::Null, word))
-        }
-        Some(Reasoning::Effort(effort)) => (Value::Null, word(effort)),
-    }
-}
-
-fn cache_json(cache: &Cache) -> Value {
-    Value::Object(object([("type", json!("ephemeral")), ("ttl", json!(cache.ttl))]))
 }
 
 fn sealed(text: &str, seal: &Seal) -> Members {
@@ -536,7 +346,7 @@ fn thought(text: &str, signature: &str) -> Members {
 
 /// Writes a whole answer.
 pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
-    let mut pen = Pen::new(message.from == ID);
+    let mut pen = Pen::new(Notes::answer(ID, message.from == ID));
     let mut body = object([
         ("id", json!(message_id(&message.id))),
         ("type", json!("message")),
@@ -547,27 +357,28 @@ pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
     ]);
     let (mut called, mut refused, mut stop) = (false, false, None);
     for choice in message.choices.iter().skip(1) {
-        pen.losses.note(format!("/choices/{}", choice.index), "the Messages API has one answer");
+        pen.notes.losses.note(format!("/choices/{}", choice.index), "the Messages API has one answer");
     }
     if let Some(choice) = message.choices.first() {
         let mut content = Vec::new();
         for (number, block) in choice.blocks.iter().enumerate() {
             called |= matches!(block.kind, Kind::ToolUse { .. });
             refused |= matches!(block.kind, Kind::Refusal(_));
-            pen.answer = Some(number);
+            pen.notes.number = Some(number);
             content.extend(block.seal.as_ref().map(|seal| Value::Object(sealed("", seal))));
             content.extend(pen.answer_block(block));
         }
         if choice.logprobs.is_some() {
-            pen.losses.note("/logprobs", NO_MEMBER);
+            pen.notes.losses.note("/logprobs", NO_MEMBER);
         }
         body.insert("content".to_owned(), Value::Array(content));
-        pen.extra(&choice.extra, "", &mut body);
+        pen.notes.rest(&choice.extra, "", &mut body);
         stop = choice.stop.as_ref();
     }
     body.extend(stopped(stop, called, refused));
-    pen.extra(&message.extra, "", &mut body);
-    Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses }
+    pen.notes.rest(&message.extra, "", &mut body);
+    let body = if pen.notes.own { body } else { wire::filled(body) };
+    Carried { value: json::bytes(&Value::Object(body)), losses: pen.notes.losses }
 }
 
 /// An id that clients of this dialect know as one.
@@ -591,10 +402,10 @@ pub(super) fn stopped(stop: Option<&Stop>, called: bool, refused: bool) -> Membe
 }
 
 /// Writes an error: <https://docs.anthropic.com/en/api/errors>. The request's id is in the header.
-pub(super) fn fault(fault: &Fault) -> Vec<u8> {
+pub(super) fn fault(fault: &Fault) -> Value {
     let text = fault.text();
     let told = fault.kind != FaultKind::ContextTooLong || text.to_ascii_lowercase().contains(wire::TOO_LONG);
     let message = if told { text } else { format!("{}: {text}", wire::TOO_LONG) };
     let error = json!({ "type": fault.kind.meaning().anthropic_type, "message": message });
-    json::bytes(&json!({ "type": "error", "error": error }))
+    json!({ "type": "error", "error": error })
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Carried, Fault, Losses, Target,
     canon::{
-        Block, Cache, Choose, Effort, Extra, Format, Kind, Media, Message, Reasoning, Request, Role,
+        Block, Cache, Choose, Effort, Extra, Format, IdForm, Kind, Media, Message, Reasoning, Request, Role,
         Sampling, Seal, Source, Tool, ToolIds, Turn,
     },
     json::{self, put},
@@ -120,7 +120,7 @@ pub(super) struct Pen {
 
 impl Pen {
     pub(super) fn new(own: bool, answer: bool, family: Family) -> Self {
-        let ids = (!own && !answer).then(|| ToolIds::new(wire::ID_MAX));
+        let ids = (!own && !answer).then(|| ToolIds::new(IdForm::Plain(wire::ID_MAX)));
         Pen { own, answer, family, ids, names: BTreeMap::new(), losses: Losses::new() }
     }
 

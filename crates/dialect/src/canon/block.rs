@@ -3,7 +3,7 @@
 use super::{At, Extra};
 use crate::DialectId;
 use memchr::memmem;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// One piece of a turn or an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,6 +78,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The words of a kind that has words.
+    #[must_use]
+    pub fn words(&self) -> &str {
+        match self {
+            Kind::Text(text) | Kind::Refusal(text) | Kind::Reasoning { text, .. } => text,
+            _ => "",
+        }
+    }
+
     /// The type of a medium of this kind that only has an address: what its end tells, or the usual one.
     #[must_use]
     pub fn media_type(&self, url: &str) -> &'static str {
@@ -125,7 +134,8 @@ impl Seal {
     }
 
     /// A body of `dialect` holds a seal of another issuer. Such a body cannot pass untouched: the seal must
-    /// be taken out, since it goes to no one else.
+    /// be taken out, since it goes to no one else. (OpenAI's chat issues no seals and has places for those of
+    /// all others, which name their issuers, so what its clients send passes to whoever speaks it.)
     #[must_use]
     pub fn strays(body: &[u8], dialect: DialectId) -> bool {
         let holds =
@@ -133,6 +143,18 @@ impl Seal {
         // Every mark has this, and few bodies do.
         memmem::find(body, b"++").is_some()
             && DialectId::ALL.iter().filter(|issuer| **issuer != dialect).any(holds)
+    }
+
+    /// A body of Anthropic's dialect holds thoughts that no one sealed (`"signature": ""`), as they stand in
+    /// answers that were translated: Anthropic itself refuses them.
+    #[must_use]
+    pub fn lacks(body: &[u8]) -> bool {
+        const NAME: &[u8] = b"\"signature\"";
+        memmem::find_iter(body, NAME).any(|place| {
+            let value = body.get(place + NAME.len()..).unwrap_or_default().trim_ascii_start();
+            let value = value.strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+            value.is_some_and(|value| value.starts_with(b"\"\""))
+        })
     }
 }
 
@@ -147,6 +169,17 @@ fn mark(issuer: DialectId) -> String {
 pub struct Cache {
     /// How long, in the words of the API (`5m`, `1h`), where it is said.
     pub ttl: Option<String>,
+}
+
+impl Cache {
+    /// The hint in Anthropic's words, which others have taken over.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        match &self.ttl {
+            Some(ttl) => json!({"type": "ephemeral", "ttl": ttl}),
+            None => json!({"type": "ephemeral"}),
+        }
+    }
 }
 
 /// A picture, a sound or a document.
@@ -179,4 +212,25 @@ pub enum Source {
     Url(String),
     /// Uploaded before, at this provider.
     FileId(String),
+}
+
+impl Source {
+    /// Where the bytes are that a URL names: one may hold them.
+    #[must_use]
+    pub fn of_url(url: &str) -> Source {
+        match url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
+            Some((kind, data)) => Source::Base64 { media_type: kind.to_owned(), data: data.to_owned() },
+            None => Source::Url(url.to_owned()),
+        }
+    }
+
+    /// The URL that names the bytes, or holds them.
+    #[must_use]
+    pub fn url(&self) -> Option<String> {
+        match self {
+            Source::Base64 { media_type, data } => Some(format!("data:{media_type};base64,{data}")),
+            Source::Url(url) => Some(url.clone()),
+            Source::Text { .. } | Source::FileId(_) => None,
+        }
+    }
 }

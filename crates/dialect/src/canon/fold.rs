@@ -1,6 +1,6 @@
 //! A whole message is the fold of its events, and the events are the unfolding of the message.
 
-use super::{Block, BlockStart, Choice, Delta, Event, Extra, Kind, Message};
+use super::{Block, BlockStart, Choice, Delta, Event, Kind, Message};
 use crate::DialectId;
 use serde_json::Value;
 
@@ -14,23 +14,14 @@ impl Fold {
     /// Nothing has been told yet; the events come from a reader of `from`.
     #[must_use]
     pub fn new(from: DialectId) -> Self {
-        let message = Message {
-            from,
-            id: String::new(),
-            model: String::new(),
-            created: None,
-            choices: Vec::new(),
-            usage: None,
-            extra: Extra::NONE,
-        };
-        Fold { message }
+        Fold { message: Message::new(from) }
     }
 
     /// Takes the next event.
     pub fn take(&mut self, event: Event) {
         match event {
             Event::Start { id, model, created, extra } => {
-                self.message = Message { id, model, created, extra, ..Fold::new(self.message.from).message };
+                self.message = Message { id, model, created, extra, ..Message::new(self.message.from) };
             }
             Event::BlockStart { choice, start, .. } => self.choice(choice).blocks.push(Block::begun(start)),
             Event::Delta { choice, block, delta } => {
@@ -63,8 +54,7 @@ impl Fold {
     fn choice(&mut self, index: u32) -> &mut Choice {
         let place = self.message.choices.iter().position(|choice| choice.index == index);
         let place = place.unwrap_or_else(|| {
-            let fresh = Choice { index, blocks: Vec::new(), stop: None, logprobs: None, extra: Extra::NONE };
-            self.message.choices.push(fresh);
+            self.message.choices.push(Choice::new(index));
             self.message.choices.len() - 1
         });
         // The position was found or made just above.

@@ -5,6 +5,7 @@ mod block;
 mod event;
 mod fold;
 mod ids;
+mod order;
 mod request;
 mod teller;
 mod usage;
@@ -12,10 +13,11 @@ mod usage;
 pub use block::{Block, Cache, Kind, Media, Seal, Source};
 pub use event::{BlockStart, Delta, Event, Grammar, GrammarError};
 pub use fold::{Fold, fold, unfold};
-pub use ids::ToolIds;
+pub use ids::{IdForm, ToolIds};
+pub use order::InOrder;
 pub use request::{At, Choose, Effort, Format, Reasoning, Request, Role, Sampling, Tool, Turn};
 pub use teller::Teller;
-pub use usage::Usage;
+pub use usage::{Usage, UsageRow};
 
 use crate::DialectId;
 use serde_json::{Map, Value};
@@ -65,18 +67,23 @@ impl Extra {
     }
 
     /// The names of members that are lost when `dialect` writes, because another dialect owns them. A
-    /// `null` says nothing, so it is no loss.
+    /// `null` says nothing, nor does an object of nothing else, so it is no loss.
     pub fn lost_to(&self, dialect: DialectId) -> impl Iterator<Item = &str> {
         let lost = self.0.as_deref().filter(|known| known.dialect != dialect);
         lost.into_iter()
             .flat_map(|known| &known.members)
-            .filter(|(_, value)| !value.is_null())
+            .filter(|(_, value)| !is_mute(value))
             .map(|(name, _)| name.as_str())
     }
 
     fn known(&self, dialect: DialectId) -> Option<&Known> {
         self.0.as_deref().filter(|known| known.dialect == dialect)
     }
+}
+
+fn is_mute(value: &Value) -> bool {
+    let nulls = |members: &Map<String, Value>| !members.is_empty() && members.values().all(Value::is_null);
+    value.is_null() || value.as_object().is_some_and(nulls)
 }
 
 /// Why the model stopped.
@@ -121,6 +128,14 @@ pub enum StopReason {
     Other,
 }
 
+impl StopReason {
+    /// The reason that a `word` of a dialect's table means.
+    #[must_use]
+    pub fn of_word(table: &[(&str, StopReason)], word: &str) -> StopReason {
+        table.iter().find(|(name, _)| *name == word).map_or(StopReason::Other, |(_, reason)| *reason)
+    }
+}
+
 /// A whole answer: the fold of its events.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
@@ -141,6 +156,20 @@ pub struct Message {
 }
 
 impl Message {
+    /// An answer of which nothing is known but its dialect.
+    #[must_use]
+    pub fn new(from: DialectId) -> Self {
+        Message {
+            from,
+            id: String::new(),
+            model: String::new(),
+            created: None,
+            choices: Vec::new(),
+            usage: None,
+            extra: Extra::NONE,
+        }
+    }
+
     /// Every alternative says why it ended, and there is one. Only then can it be told as a stream.
     #[must_use]
     pub fn is_whole(&self) -> bool {
@@ -161,4 +190,12 @@ pub struct Choice {
     pub logprobs: Option<Value>,
     /// Members of the choice or its message that only its own dialect knows.
     pub extra: Extra,
+}
+
+impl Choice {
+    /// An alternative of which nothing has been said.
+    #[must_use]
+    pub fn new(index: u32) -> Self {
+        Choice { index, blocks: Vec::new(), stop: None, logprobs: None, extra: Extra::NONE }
+    }
 }

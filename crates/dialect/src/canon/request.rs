@@ -1,6 +1,6 @@
 //! A request in canonical form.
 
-use super::{Block, Cache, Extra};
+use super::{Block, Cache, Extra, Kind};
 use crate::DialectId;
 use serde_json::{Number, Value};
 
@@ -115,6 +115,20 @@ pub enum Role {
     Tool,
 }
 
+impl Role {
+    /// The word for it in most dialects.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::System => "system",
+            Role::Developer => "developer",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+            Role::Tool => "tool",
+        }
+    }
+}
+
 /// One message of the conversation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Turn {
@@ -131,6 +145,24 @@ pub struct Turn {
     pub name: Option<String>,
     /// Members that only the sender's dialect knows.
     pub extra: Extra,
+}
+
+impl Turn {
+    /// A turn in which nothing has been said.
+    #[must_use]
+    pub fn new(role: Role, at: At) -> Self {
+        Turn { role, blocks: Vec::new(), plain: false, at, name: None, extra: Extra::NONE }
+    }
+
+    /// How many blocks it has, with those in the results of tools.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        let inside = |block: &Block| match &block.kind {
+            Kind::ToolResult { content, .. } => content.len(),
+            _ => 0,
+        };
+        self.blocks.iter().map(|block| 1 + inside(block)).sum()
+    }
 }
 
 /// A tool that the model may call.
@@ -221,6 +253,21 @@ pub enum Effort {
     Max,
     /// A word that none of ours is; kept as it was.
     Other(String),
+}
+
+impl Effort {
+    /// The effort that a word means by a dialect's table of words and thinking budgets, in tokens.
+    #[must_use]
+    pub fn of_word(table: &[(&str, Effort, u64)], word: &str) -> Effort {
+        let row = table.iter().find(|(name, ..)| word.eq_ignore_ascii_case(name));
+        row.map_or_else(|| Effort::Other(word.to_owned()), |(_, effort, _)| effort.clone())
+    }
+
+    /// The word and the budget for it in such a table.
+    #[must_use]
+    pub fn row(&self, table: &[(&'static str, Effort, u64)]) -> Option<(&'static str, u64)> {
+        table.iter().find(|(_, effort, _)| effort == self).map(|(word, _, budget)| (*word, *budget))
+    }
 }
 
 /// The form of the answer.

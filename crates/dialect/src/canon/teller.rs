@@ -55,8 +55,7 @@ impl Teller {
         events: &mut Vec<Event>,
     ) {
         let block = self.begin(start, events);
-        let deltas = deltas.into_iter().filter(|delta| !is_empty(delta));
-        events.extend(deltas.map(|delta| Event::Delta { choice: self.choice, block, delta }));
+        deltas.into_iter().for_each(|delta| self.piece(block, delta, events));
         events.push(Event::BlockStop { choice: self.choice, block });
     }
 
@@ -67,6 +66,13 @@ impl Teller {
         self.blocks = self.blocks.saturating_add(1);
         events.push(Event::BlockStart { choice: self.choice, block, start });
         block
+    }
+
+    /// Tells a piece of a block that has begun, if there is anything in it.
+    pub fn piece(&self, block: u32, delta: Delta, events: &mut Vec<Event>) {
+        if !is_empty(&delta) {
+            events.push(Event::Delta { choice: self.choice, block, delta });
+        }
     }
 
     /// Stops the words that are open.

@@ -1,7 +1,7 @@
 //! A stream as a JSON array that is still being written: read element by element, each as soon as it is whole,
 //! and written so.
 
-use super::sse::Frames;
+use super::sse::{Frame, Frames};
 use crate::{Fault, FaultKind, limits::SSE_EVENT_MAX};
 
 /// A stream of JSON that comes as events or as an array; its first byte tells which.
@@ -118,15 +118,23 @@ impl Lister {
     /// As [`Frames::feed`].
     pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
         let Lister { frames, begun } = self;
-        frames.feed(bytes, &mut |frame| {
-            out.extend_from_slice(if std::mem::replace(begun, true) { b",\r\n" } else { b"[" });
-            out.extend_from_slice(frame.data);
-            Ok(())
-        })
+        frames.feed(bytes, &mut |frame| element(frame, begun, out))
     }
 
-    /// The events have ended, and so does the array.
-    pub fn finish(&mut self, out: &mut Vec<u8>) {
+    /// The events have ended, the last perhaps without its empty line, and so does the array.
+    ///
+    /// # Errors
+    /// As [`Frames::finish`].
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let Lister { frames, begun } = self;
+        frames.finish(&mut |frame| element(frame, begun, out))?;
         out.extend_from_slice(if self.begun { b"]" } else { b"[]" });
+        Ok(())
     }
+}
+
+fn element(frame: Frame<'_>, begun: &mut bool, out: &mut Vec<u8>) -> Result<(), Fault> {
+    out.extend_from_slice(if std::mem::replace(begun, true) { b",\r\n" } else { b"[" });
+    out.extend_from_slice(frame.data);
+    Ok(())
 }

@@ -8,17 +8,17 @@ use super::{
     write,
 };
 use crate::{
-    Fault, FaultKind,
+    Fault,
     canon::{
         At, Block, Choice, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role, Sampling,
         Seal, Source, Stop, StopReason, Tool, Turn,
     },
     error_body,
-    json::{self, Object, put, wrong},
+    json::{self, Object, bounded, put, wrong},
     limits::{CHOICES_MAX, PARTS_MAX, TOOLS_MAX, TURNS_MAX},
-    schema,
+    schema, shape,
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 type Members = Map<String, Value>;
 
@@ -69,10 +69,6 @@ fn listed(value: Value) -> Vec<Value> {
     if let Value::Array(list) = value { list } else { vec![value] }
 }
 
-fn bounded(pointer: &str, count: usize, max: usize) -> Result<(), Fault> {
-    if count <= max { Ok(()) } else { Err(Fault::bad(pointer, format!("`{pointer}` holds more than {max}"))) }
-}
-
 /// Ids of calls and of their results. A call without one gets one from its place.
 #[derive(Default)]
 pub(super) struct Ids {
@@ -110,7 +106,7 @@ impl Ids {
 fn turn(value: Value, index: Option<u32>, pointer: String, ids: &mut Ids) -> Result<Turn, Fault> {
     let at = At { turn: index, part: None };
     let role = if index.is_some() { Role::User } else { Role::System };
-    let mut turn = Turn { role, blocks: Vec::new(), plain: false, at, name: None, extra: Extra::NONE };
+    let mut turn = Turn::new(role, at);
     if let (Value::String(text), None) = (&value, index) {
         turn.blocks.push(Block { at, ..Block::new(Kind::Text(text.clone())) });
         return Ok(Turn { plain: true, ..turn });
@@ -344,16 +340,7 @@ fn format(config: &mut Object) -> Option<Format> {
 
 /// Reads a whole answer: <https://ai.google.dev/api/generate-content#generatecontentresponse>
 pub(super) fn response(body: &[u8]) -> Result<Message, Fault> {
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|error| invalid(format!("the provider's answer is not valid JSON: {error}")))?;
-    if let Some(fault) = fault_in(&value) {
-        return Err(fault);
-    }
-    message(value).map_err(|fault| invalid(format!("the provider's answer is not readable: {fault}")))
-}
-
-pub(super) fn invalid(message: String) -> Fault {
-    Fault::new(FaultKind::UpstreamInvalid, message)
+    shape::answer(body, fault_in, message)
 }
 
 fn message(value: Value) -> Result<Message, Fault> {
@@ -368,9 +355,9 @@ fn message(value: Value) -> Result<Message, Fault> {
     if choices.is_empty() {
         let stop = object.peek("promptFeedback").and_then(blocked);
         let stop = Some(stop.ok_or_else(|| Fault::bad("/candidates", "`candidates` is missing"))?);
-        choices.push(Choice { index: 0, blocks: Vec::new(), stop, logprobs: None, extra: Extra::NONE });
+        choices.push(Choice { stop, ..Choice::new(0) });
     }
-    Ok(Message { from: ME, id, model, created: None, choices, usage, extra: extra(object.rest()) })
+    Ok(Message { id, model, choices, usage, extra: extra(object.rest()), ..Message::new(ME) })
 }
 
 /// What a filter said of a prompt that got no answer. The provider took it and may charge for it, so it is
@@ -407,9 +394,12 @@ fn candidate(value: Value, position: usize, id: &str) -> Result<Choice, Fault> {
         let parts = content.list("parts")?.into_iter().flatten().enumerate();
         parts.map(|(number, value)| part(value, &format!("{pointer}/{number}"), &mut ids)).collect()
     })?;
+    // A content without anything says nothing.
+    let _ = object.peek("content").is_some_and(|content| *content == json!({}))
+        && object.take("content").is_some();
     let called = blocks.iter().any(|block| matches!(block.kind, Kind::ToolUse { .. }));
     let stop = Some(wire::read_stop(&object.string("finishReason")?.unwrap_or_default(), called));
-    Ok(Choice { index, blocks, stop, logprobs: None, extra: extra(object.rest()) })
+    Ok(Choice { blocks, stop, extra: extra(object.rest()), ..Choice::new(index) })
 }
 
 /// The error inside an answer or a piece of a stream that came under the status 200, if it is one. Without

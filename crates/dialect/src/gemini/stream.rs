@@ -9,14 +9,16 @@ use super::{
     write::{self, Pen},
 };
 use crate::{
-    Fault, FaultKind, Glance, Losses, Reader, Seen, Sink, Writer,
-    canon::{Block, BlockStart, Delta, Event, Kind, Seal, Stop, Teller, Usage},
+    Fault, Glance, Losses, Reader, Seen, Sink, Writer,
+    canon::{Block, BlockStart, Delta, Event, Kind, Request, Seal, Stop, Teller, Usage},
     frame::{
         array::{Elements, Pieces},
         sse::Frame,
     },
     json,
     limits::{CHOICES_MAX, PARTS_MAX, STREAM_HELD_MAX},
+    pen::{NO_MEMBER, Notes},
+    shape::{cut, invalid, over},
 };
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,12 +28,12 @@ type Members = Map<String, Value>;
 
 /// Reads a provider's stream: events, or without `alt=sse` a list.
 #[derive(Default)]
-pub(super) struct ChunkReader {
+pub(super) struct StreamReader {
     pieces: Pieces,
     state: ReadState,
 }
 
-impl Reader for ChunkReader {
+impl Reader for StreamReader {
     fn feed(&mut self, bytes: &[u8], sink: &mut Sink) -> Result<(), Fault> {
         self.pieces.feed(bytes, &mut |piece| self.state.chunk(piece, sink))
     }
@@ -66,11 +68,6 @@ fn take(members: &mut Members, name: &str) -> Value {
     members.shift_remove(name).unwrap_or_default()
 }
 
-pub(super) fn usage_of(chunk: &mut Members) -> Option<Usage> {
-    let usage = take(chunk, "usageMetadata");
-    if let Value::Object(usage) = usage { Some(wire::read_usage(usage)) } else { None }
-}
-
 /// The candidates of a piece by their numbers. One beyond the most that can be asked for is none.
 fn candidates_of(chunk: &mut Members) -> Vec<(u32, Members)> {
     let Value::Array(list) = take(chunk, "candidates") else { return Vec::new() };
@@ -98,7 +95,7 @@ impl ReadState {
             return Ok(());
         };
         let candidates = candidates_of(&mut chunk);
-        let usage = usage_of(&mut chunk);
+        let usage = wire::usage_of(&mut chunk);
         let blocked = chunk.get("promptFeedback").and_then(read::blocked);
         let is_answer = !candidates.is_empty() || usage.is_some() || blocked.is_some();
         if is_answer && !mem::replace(&mut self.started, true) {
@@ -126,8 +123,7 @@ impl ReadState {
         let finished = self.candidates.values().all(|candidate| candidate.finish.is_some());
         let blocked = self.blocked.take().filter(|_| self.candidates.is_empty());
         if !finished || (self.candidates.is_empty() && blocked.is_none()) {
-            let words = "the provider's stream ended before its `finishReason`";
-            return Err(Fault::new(FaultKind::UpstreamTruncated, words));
+            return Err(cut("its `finishReason`"));
         }
         for (choice, mut candidate) in mem::take(&mut self.candidates) {
             candidate.end_call(sink);
@@ -168,7 +164,7 @@ impl ReadCandidate {
 
     fn part(&mut self, part: Value, sink: &mut Sink) -> Result<(), Fault> {
         if self.teller.blocks() >= PARTS_MAX {
-            return Err(read::invalid(format!("the provider's answer holds more than {PARTS_MAX} parts")));
+            return Err(over("parts", PARTS_MAX));
         }
         let call = part.get("functionCall").and_then(Value::as_object);
         let is_piece = |call: &&Members| {
@@ -228,7 +224,7 @@ impl ReadCandidate {
         for arg in piece.get("partialArgs").and_then(Value::as_array).into_iter().flatten() {
             *held += arg.to_string().len();
             if *held > STREAM_HELD_MAX || grow(args, arg).is_none() {
-                return Err(read::invalid("the provider's call holds arguments without a place".to_owned()));
+                return Err(invalid("the provider's call holds arguments without a place"));
             }
         }
         if piece.get("willContinue").is_none_or(|more| *more != true) {
@@ -259,7 +255,7 @@ fn grow(args: &mut Value, arg: &Value) -> Option<()> {
 
 /// Writes a stream for a caller.
 #[derive(Default)]
-pub(super) struct ChunkWriter {
+pub(super) struct StreamWriter {
     /// What every piece ends with.
     head: Members,
     /// The events come from this dialect, so its own words may stand.
@@ -275,14 +271,14 @@ pub(super) struct ChunkWriter {
     ended: bool,
 }
 
-impl Writer for ChunkWriter {
+impl Writer for StreamWriter {
     fn write(&mut self, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
         match event {
             _ if self.ended => {}
             Event::Start { id, model, extra, .. } => {
                 self.own = extra.form(ME).is_some();
                 self.head = write::head(id, model);
-                extra.lost_to(ME).for_each(|name| losses.note(format!("/{name}"), write::NO_MEMBER));
+                extra.lost_to(ME).for_each(|name| losses.note(format!("/{name}"), NO_MEMBER));
             }
             Event::BlockStart { choice, start: BlockStart::Whole(whole), .. } => {
                 self.part(*choice, whole, out, losses);
@@ -300,7 +296,7 @@ impl Writer for ChunkWriter {
                     }
                 }
             }
-            Event::Logprobs { .. } => losses.note("/logprobs", write::NO_MEMBER),
+            Event::Logprobs { .. } => losses.note("/logprobs", NO_MEMBER),
             Event::Finish { choice, stop } => {
                 let word = wire::write_stop(stop, self.own);
                 let content = json!({"parts": [{"text": ""}], "role": "model"});
@@ -319,12 +315,16 @@ impl Writer for ChunkWriter {
 
     fn fault(&mut self, fault: &Fault, out: &mut Vec<u8>) {
         if !mem::replace(&mut self.ended, true) {
-            out.extend(frame(&write::fault(fault)));
+            out.extend(self::fault(fault));
         }
     }
 }
 
-impl ChunkWriter {
+impl StreamWriter {
+    pub(super) fn new(_request: &Request) -> Self {
+        StreamWriter::default()
+    }
+
     fn delta(&mut self, at: (u32, u32), delta: &Delta, out: &mut Vec<u8>, losses: &mut Losses) {
         let Some(block) = self.open.get_mut(&at) else { return };
         let mut said = match (&block.kind, delta) {
@@ -333,7 +333,7 @@ impl ChunkWriter {
                 block.grow(delta.clone());
                 if self.held > STREAM_HELD_MAX {
                     let words = format!("the provider's calls hold more than {STREAM_HELD_MAX} bytes");
-                    self.fault(&read::invalid(words), out);
+                    self.fault(&invalid(words), out);
                 }
                 return;
             }
@@ -346,12 +346,12 @@ impl ChunkWriter {
     }
 
     fn part(&mut self, choice: u32, block: &Block, out: &mut Vec<u8>, losses: &mut Losses) {
-        let mut pen = Pen::new(self.own, true);
+        let mut pen = Pen::new(Notes::answer(ME, self.own));
         if let Some(part) = pen.part(block) {
             let content = json!({"parts": [part], "role": "model"});
             self.chunk(Some(json!([{"content": content, "index": choice}])), None, out);
         }
-        losses.absorb(pen.losses);
+        losses.absorb(pen.notes.losses);
     }
 
     fn chunk(&self, candidates: Option<Value>, usage: Option<Value>, out: &mut Vec<u8>) {
@@ -363,14 +363,19 @@ impl ChunkWriter {
     }
 }
 
+/// A fault as the last event of a broken stream.
+pub(super) fn fault(fault: &Fault) -> Vec<u8> {
+    frame(&write::fault(fault))
+}
+
 /// One event, as Google ends it.
-pub(super) fn frame(data: &Value) -> Vec<u8> {
+fn frame(data: &Value) -> Vec<u8> {
     format!("data: {data}\r\n\r\n").into_bytes()
 }
 
 /// Looks at a stream that is relayed. Its pieces are few and each tells the usage, so each is parsed.
 #[derive(Default)]
-pub(super) struct ChunkGlance {
+pub(super) struct StreamGlance {
     seen: Seen,
     /// The candidates that were seen, and whether each has finished.
     candidates: BTreeMap<u32, bool>,
@@ -378,7 +383,7 @@ pub(super) struct ChunkGlance {
     elements: Elements,
 }
 
-impl Glance for ChunkGlance {
+impl Glance for StreamGlance {
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Fault> {
         if !frame.data.starts_with(b"[") {
             return self.look(frame.data);
@@ -394,7 +399,7 @@ impl Glance for ChunkGlance {
     }
 }
 
-impl ChunkGlance {
+impl StreamGlance {
     fn look(&mut self, data: &[u8]) -> Result<(), Fault> {
         let Some(mut chunk) = parsed(data)? else { return Ok(()) };
         for (index, mut candidate) in candidates_of(&mut chunk) {
@@ -405,7 +410,7 @@ impl ChunkGlance {
             self.seen.content |= parts.iter().any(|part| part.get("text").is_none_or(|text| text != ""));
         }
         self.blocked |= chunk.get("promptFeedback").and_then(read::blocked).is_some();
-        self.seen.usage = usage_of(&mut chunk).or(self.seen.usage.take());
+        self.seen.usage = wire::usage_of(&mut chunk).or(self.seen.usage.take());
         let is_answer = !self.candidates.is_empty() || self.blocked;
         self.seen.ended = is_answer && self.candidates.values().all(|finished| *finished);
         Ok(())

@@ -56,9 +56,13 @@ fn every_seal_comes_home_to_its_place() {
     let end = json!([{"text": "Four."}, {"text": "", "thoughtSignature": "c2VhbC0x"}]);
     for client in CLIENTS {
         for parts in [&calls, &words, &end] {
-            for back in there_and_back(client, parts) {
-                assert_eq!(&back, parts, "{}", client.name());
-            }
+            let [whole, streamed] = there_and_back(client, parts);
+            assert_eq!(&whole, parts, "{}", client.name());
+            // Clients of Messages take a stream's last block for what the answer says, and what is said stands
+            // already when the seal comes.
+            let unsealed = json!([{"text": "Four."}]);
+            let left = if client == DialectId::Anthropic && parts == &end { &unsealed } else { parts };
+            assert_eq!(&streamed, left, "{}", client.name());
         }
     }
 }

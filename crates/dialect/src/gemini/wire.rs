@@ -3,12 +3,33 @@
 use crate::{
     DialectId,
     canon::{Effort, Extra, Stop, StopReason, Usage},
-    json::put,
+    json::{self, put},
 };
 use serde_json::{Map, Value, json};
 
 /// This dialect.
 pub(super) const ME: DialectId = DialectId::Gemini;
+/// What writers call a thing in their losses, and what it is called here.
+pub(super) const NAMES: &[(&str, &str)] = &[
+    ("/messages", "/contents"),
+    ("/system", "/systemInstruction/parts"),
+    ("content", "parts"),
+    ("/tool_choice", "/toolConfig/functionCallingConfig"),
+    ("/reasoning_effort", "/generationConfig/thinkingConfig"),
+    ("/response_format/schema", "/generationConfig/responseJsonSchema"),
+    ("/response_format", "/generationConfig/responseMimeType"),
+    ("/max_tokens", "/generationConfig/maxOutputTokens"),
+    ("/temperature", "/generationConfig/temperature"),
+    ("/top_p", "/generationConfig/topP"),
+    ("/top_k", "/generationConfig/topK"),
+    ("/stop", "/generationConfig/stopSequences"),
+    ("/n", "/generationConfig/candidateCount"),
+    ("/seed", "/generationConfig/seed"),
+    ("/presence_penalty", "/generationConfig/presencePenalty"),
+    ("/frequency_penalty", "/generationConfig/frequencyPenalty"),
+    ("/logprobs", "/generationConfig/responseLogprobs"),
+    ("/top_logprobs", "/generationConfig/logprobs"),
+];
 /// Most stop sequences: <https://ai.google.dev/api/generate-content#v1beta.GenerationConfig>
 pub(super) const STOPS_MAX: usize = 5;
 /// What stands for the seal on a call that another model made. Without any, Gemini 3 refuses the request:
@@ -60,13 +81,12 @@ pub(super) fn write_stop(stop: &Stop, own: bool) -> &str {
 
 /// The effort that a level means.
 pub(super) fn read_effort(word: &str) -> Effort {
-    let known = EFFORTS.iter().find(|(name, ..)| word.eq_ignore_ascii_case(name));
-    known.map_or_else(|| Effort::Other(word.to_owned()), |(_, effort, _)| effort.clone())
+    Effort::of_word(EFFORTS, word)
 }
 
 /// The level and the budget for an effort; `None` for a word that we do not know.
 pub(super) fn write_effort(effort: &Effort) -> Option<(&'static str, u64)> {
-    EFFORTS.iter().find(|(_, known, _)| known == effort).map(|(word, _, budget)| (*word, *budget))
+    effort.row(EFFORTS)
 }
 
 /// A model from before Gemini 3: it knows budgets and no levels, and wants no seals.
@@ -104,6 +124,17 @@ pub(super) fn read_usage(native: Map<String, Value>) -> Usage {
         native: Extra::new(ME, native),
         ..Usage::default()
     }
+}
+
+/// The usage of an answer or a piece of one.
+pub(super) fn usage_of(chunk: &mut Map<String, Value>) -> Option<Usage> {
+    let usage = chunk.shift_remove("usageMetadata");
+    if let Some(Value::Object(usage)) = usage { Some(read_usage(usage)) } else { None }
+}
+
+/// Reads nothing but the usage of a whole answer.
+pub(super) fn meter(body: &[u8]) -> Option<Usage> {
+    usage_of(&mut json::members(body, &["usageMetadata"])?)
 }
 
 /// Writes usage, or gives back what was read.

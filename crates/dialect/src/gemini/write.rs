@@ -8,27 +8,24 @@ use super::{
     wire::{self, ME},
 };
 use crate::{
-    Carried, Fault, Losses, Target,
+    Carried, Fault, Target,
     canon::{
         Block, Choose, Effort, Extra, Format, Kind, Message, Reasoning, Request, Role, Seal, Source, Tool,
         Turn,
     },
     json::{self, put},
+    pen::{FOREIGN, NO_MEMBER, NO_THOUGHTS, Notes},
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 type Members = Map<String, Value>;
 
-pub(super) const NO_MEMBER: &str = "the Gemini API has no such member";
-const FOREIGN: &str = "only another API knows this";
-const CACHES: &str = "the Gemini API caches by itself";
-
 /// Writes a request: <https://ai.google.dev/api/generate-content#request-body>
 pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>> {
-    let mut pen = Pen::new(request.from == ME, false);
+    let mut pen = Pen::new(Notes::request(ME, request.from == ME));
     let mut body = Members::new();
-    if pen.own {
+    if pen.notes.own {
         let turns = request.turns.iter().filter(|turn| turn.role != Role::System);
         put(&mut body, "contents", Some(turns.map(|turn| pen.own_content(turn)).collect::<Vec<_>>()));
         body.extend(request.extra.form(ME).cloned().unwrap_or_default());
@@ -41,37 +38,39 @@ pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>
     } else {
         pen.foreign(request, target, &mut body);
     }
-    Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses }
+    pen.notes.body(body, request.from)
 }
 
 /// A part of this dialect's own; `None` where it cannot be written.
 pub(super) fn own_part(block: &Block) -> Option<Members> {
-    Pen::new(true, false).part(block)
+    Pen::new(Notes::request(ME, true)).part(block)
 }
 
 /// Writes a whole answer: <https://ai.google.dev/api/generate-content#generatecontentresponse>
 pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
-    let mut pen = Pen::new(message.from == ME, true);
+    let mut pen = Pen::new(Notes::answer(ME, message.from == ME));
     let mut candidates = Vec::new();
     for choice in &message.choices {
         let parts = pen.parts(&choice.blocks);
         if choice.logprobs.is_some() {
-            pen.losses.note("/logprobs", NO_MEMBER);
+            pen.notes.losses.note("/logprobs", NO_MEMBER);
         }
-        let stop = choice.stop.as_ref().map(|stop| wire::write_stop(stop, pen.own));
+        let stop = choice.stop.as_ref().map(|stop| wire::write_stop(stop, pen.notes.own));
         let mut candidate = told(json!({
             "content": {"parts": parts, "role": "model"},
             "finishReason": stop.filter(|stop| !stop.is_empty()),
             "index": choice.index,
         }));
-        pen.rest(&choice.extra, "", &mut candidate);
+        restore(&choice.extra, &mut candidate);
+        pen.notes.extra(&choice.extra, "");
         candidates.push(candidate);
     }
     let mut body = Map::from_iter([("candidates".to_owned(), candidates.into())]);
     put(&mut body, "usageMetadata", message.usage.as_ref().map(wire::write_usage));
     body.extend(head(&message.id, &message.model));
-    pen.rest(&message.extra, "", &mut body);
-    Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses }
+    restore(&message.extra, &mut body);
+    pen.notes.extra(&message.extra, "");
+    Carried { value: json::bytes(&Value::Object(body)), losses: pen.notes.losses }
 }
 
 /// What an answer, and every piece of a stream, ends with.
@@ -92,6 +91,12 @@ pub(super) fn fault(fault: &Fault) -> Value {
     }))})
 }
 
+/// Writes back what the reader left.
+fn restore(extra: &Extra, written: &mut Members) {
+    json::add(written, extra.form(ME));
+    json::add(written, extra.of(ME));
+}
+
 /// An object of the members that are not `null`.
 fn told(json: Value) -> Members {
     let Value::Object(mut members) = json else { return Members::new() };
@@ -101,18 +106,14 @@ fn told(json: Value) -> Members {
 
 /// What is known while one body is written.
 pub(super) struct Pen {
-    /// What is written was read from this dialect.
-    own: bool,
-    /// An answer is written and not a request.
-    answer: bool,
+    pub(super) notes: Notes,
     /// The tools of calls by their ids: a result must name its tool.
     names: BTreeMap<String, String>,
-    pub(super) losses: Losses,
 }
 
 impl Pen {
-    pub(super) fn new(own: bool, answer: bool) -> Self {
-        Pen { own, answer, names: BTreeMap::new(), losses: Losses::new() }
+    pub(super) fn new(notes: Notes) -> Self {
+        Pen { notes, names: BTreeMap::new() }
     }
 
     /// A content as it stood.
@@ -132,13 +133,13 @@ impl Pen {
         for block in blocks {
             match &block.kind {
                 Kind::Reasoning { text, seal: Some(Seal { issuer: ME, data, redacted }) }
-                    if !self.own && text.is_empty() && (!redacted || block.at.part.is_none()) =>
+                    if !self.notes.own && text.is_empty() && (!redacted || block.at.part.is_none()) =>
                 {
                     let place = if *redacted { &mut last } else { &mut waiting };
                     *place = Some(data.as_str());
                     continue;
                 }
-                Kind::ToolResult { content, .. } if !self.own => {
+                Kind::ToolResult { content, .. } if !self.notes.own => {
                     let media = content.iter().filter(|block| !matches!(block.kind, Kind::Text(_)));
                     parts.extend(media.filter_map(|block| self.part(block)).map(Value::Object));
                 }
@@ -158,42 +159,29 @@ impl Pen {
     /// Writes a block; `None` where nothing is left of it.
     pub(super) fn part(&mut self, block: &Block) -> Option<Members> {
         let signature = self.seal(block, block.seal.as_ref());
-        if let Some(form) = block.extra.form(ME).filter(|form| self.own && !form.is_empty()) {
+        if let Some(form) = block.extra.form(ME).filter(|form| self.notes.own && !form.is_empty()) {
             return Some(form.clone());
         }
         let mut part = match self.kind(block) {
             Ok(part) => part?,
             Err(why) => {
-                self.lose(block, "", why);
+                self.notes.lose(block, "", why);
                 return None;
             }
         };
         put(&mut part, "thoughtSignature", signature);
-        if block.cache.is_some() {
-            self.lose(block, "cache_control", CACHES);
-        }
-        let pointer = self.pointer(block, "");
-        self.rest(&block.extra, &pointer, &mut part);
+        self.notes.hints(block);
+        restore(&block.extra, &mut part);
         Some(part)
-    }
-
-    fn lose(&mut self, block: &Block, member: &str, why: &'static str) {
-        self.losses.note(self.pointer(block, member), why);
-    }
-
-    fn pointer(&self, block: &Block, member: &str) -> String {
-        let pointer = block.at.pointer("messages", "content", member);
-        // An answer has no list of messages: its blocks stand in `content`.
-        if self.answer { pointer.replacen("/system", "/content", 1) } else { pointer }
     }
 
     /// The signature for a seal. Another issuer's goes to a client, who brings it back, never to Gemini.
     fn seal(&mut self, block: &Block, seal: Option<&Seal>) -> Option<String> {
         let kept = seal?.kept(ME);
-        if seal?.issuer == ME || self.answer {
+        if seal?.issuer == ME || self.notes.answer {
             return Some(kept);
         }
-        self.lose(block, "signature", "another API's seal");
+        self.notes.lose(block, "signature", "another API's seal");
         None
     }
 
@@ -205,15 +193,15 @@ impl Pen {
         }
         Ok(Some(told(match &block.kind {
             Kind::Text(text) | Kind::Refusal(text) => {
-                if text.is_empty() && block.seal.is_none() && !self.own {
+                if text.is_empty() && block.seal.is_none() && !self.notes.own {
                     return Ok(None);
                 }
                 json!({ "text": text })
             }
             Kind::Reasoning { text, seal } => {
                 let signature = self.seal(block, seal.as_ref());
-                if signature.is_none() && !self.own && !self.answer {
-                    return Err("thoughts return only to the API that they came from");
+                if signature.is_none() && !self.notes.own && !self.notes.answer {
+                    return Err(NO_THOUGHTS);
                 }
                 let is_alone = seal.as_ref().is_some_and(|seal| seal.redacted);
                 json!({"text": text, "thought": (!is_alone).then_some(true), "thoughtSignature": signature})
@@ -223,14 +211,15 @@ impl Pen {
                     json!({"inlineData": {"mimeType": media_type, "data": data}})
                 }
                 Source::Text { data, .. } => json!({ "text": data }),
-                Source::FileId(_) if !self.own => return Err("the file lies at another provider"),
+                Source::FileId(_) if !self.notes.own => return Err("the file lies at another provider"),
                 Source::Url(uri) | Source::FileId(uri) => {
                     json!({"fileData": {"mimeType": block.kind.media_type(uri), "fileUri": uri}})
                 }
             },
             Kind::ToolUse { id, name, input } => {
                 self.names.insert(id.clone(), name.clone());
-                let args = self.args(block, input);
+                let is_absent = self.notes.own && input.trim().is_empty();
+                let args = (!is_absent).then(|| self.notes.input(block, input));
                 json!({ "functionCall": told(json!({"id": issued(id), "name": name, "args": args})) })
             }
             Kind::ToolResult { id, error, content, .. } => {
@@ -240,28 +229,17 @@ impl Pen {
         })))
     }
 
-    /// The arguments of a call, which must be an object. What the model wrote wrongly (cut off, most
-    /// often) becomes an empty one.
-    fn args(&mut self, block: &Block, input: &str) -> Option<Value> {
-        let is_blank = input.trim().is_empty();
-        let args = serde_json::from_str::<Value>(input).ok().filter(Value::is_object);
-        if args.is_none() && !is_blank {
-            self.lose(block, "input", "the call's arguments are not a JSON object");
-        }
-        args.or_else(|| (!self.own || !is_blank).then(|| json!({})))
-    }
-
     fn result(&mut self, block: &Block, id: &str, error: Option<bool>, content: &[Block]) -> Members {
         let mut text = String::new();
         for block in content {
             if let Kind::Text(words) = &block.kind {
                 text.push_str(words);
-                self.lost(&block.extra, &self.pointer(block, ""));
+                self.notes.hints(block);
             }
         }
         let name = self.names.get(id).cloned();
-        if name.is_none() && !self.own {
-            self.lose(block, "name", "the call of this result is not there");
+        if name.is_none() && !self.notes.own {
+            self.notes.lose(block, "name", "the call of this result is not there");
         }
         let failed = error.filter(|failed| *failed);
         let parsed = serde_json::from_str(&text).ok();
@@ -272,23 +250,9 @@ impl Pen {
         told(json!({"id": issued(id), "name": name, "response": response}))
     }
 
-    /// Writes back what the reader left, or notes that it is lost.
-    fn rest(&mut self, extra: &Extra, pointer: &str, written: &mut Members) {
-        json::add(written, extra.form(ME));
-        json::add(written, extra.of(ME));
-        self.lost(extra, pointer);
-    }
-
-    fn lost(&mut self, extra: &Extra, pointer: &str) {
-        extra.lost_to(ME).for_each(|name| self.losses.note(format!("{pointer}/{name}"), NO_MEMBER));
-    }
-
     /// Writes another dialect's request.
     fn foreign(&mut self, request: &Request, target: &Target<'_>, body: &mut Members) {
-        let leads = |turn: &&Turn| matches!(turn.role, Role::System | Role::Developer);
-        let count = request.turns.iter().take_while(leads).count();
-        // The API wants contents, so instructions alone are asked as the user's.
-        let (system, turns) = request.turns.split_at(if count == request.turns.len() { 0 } else { count });
+        let (system, turns) = self.notes.instructions(&request.turns, |_| true);
         let system: Vec<Value> = system.iter().flat_map(|turn| self.parts(&turn.blocks)).collect();
         put(body, "systemInstruction", (!system.is_empty()).then(|| json!({ "parts": system })));
         put(body, "contents", Some(self.contents(turns, target)));
@@ -302,8 +266,8 @@ impl Pen {
         let one_by_one = request.parallel == Some(false) && !request.tools.is_empty();
         let lost = [("/user", request.user.is_some()), ("/parallel_tool_calls", one_by_one)];
         let lost = lost.into_iter().filter(|(_, lost)| *lost);
-        lost.for_each(|(pointer, _)| self.losses.note(pointer, NO_MEMBER));
-        self.lost(&request.extra, "");
+        lost.for_each(|(pointer, _)| self.notes.losses.note(pointer, NO_MEMBER));
+        self.notes.extra(&request.extra, "");
     }
 
     /// Turns of one speaker become one content: the results of calls that were made together must stand
@@ -312,14 +276,10 @@ impl Pen {
         let mut contents: Vec<(&str, Vec<Value>)> = Vec::new();
         for turn in turns {
             let role = if turn.role == Role::Assistant { "model" } else { "user" };
-            let pointer = |member: &str| turn.at.pointer("messages", "content", member);
             if matches!(turn.role, Role::System | Role::Developer) {
-                self.losses.note(pointer("role"), "only the first messages can be instructions");
+                self.notes.late_instructions(turn);
             }
-            if turn.name.is_some() {
-                self.losses.note(pointer("name"), NO_MEMBER);
-            }
-            self.lost(&turn.extra, &pointer(""));
+            self.notes.turn(turn);
             let parts = self.parts(&turn.blocks);
             match contents.last_mut() {
                 Some((last, said)) if *last == role => said.extend(parts),
@@ -340,20 +300,17 @@ impl Pen {
         let mut functions = Vec::new();
         for (index, tool) in tools.iter().enumerate() {
             let pointer = format!("/tools/{index}");
-            if tool.native.is_some() {
-                self.losses.note(pointer, FOREIGN);
+            if let Some((dialect, json)) = &tool.native {
+                self.notes.native(*dialect, json, &pointer);
                 continue;
             }
             let schema = tool.schema.as_ref().filter(|schema| !is_blank(schema)).map(unnamed);
             let (name, words) = (&tool.name, &tool.description);
             let function = json!({"name": name, "description": words, "parametersJsonSchema": schema});
-            if tool.cache.is_some() {
-                self.losses.note(format!("{pointer}/cache_control"), CACHES);
-            }
             if tool.strict == Some(true) {
-                self.losses.note(format!("{pointer}/strict"), NO_MEMBER);
+                self.notes.losses.note(format!("{pointer}/strict"), NO_MEMBER);
             }
-            self.lost(&tool.extra, &pointer);
+            self.notes.tool(tool, index);
             functions.push(told(function));
         }
         functions
@@ -366,7 +323,7 @@ impl Pen {
             Choose::Required => ("ANY", None),
             Choose::Tool(name) => ("ANY", Some([name])),
             Choose::Native(..) => {
-                self.losses.note("/tool_choice", FOREIGN);
+                self.notes.losses.note("/tool_choice", FOREIGN);
                 return None;
             }
         };
@@ -376,12 +333,12 @@ impl Pen {
     fn generation(&mut self, request: &Request, target: &Target<'_>) -> Members {
         let wish = &request.sampling;
         if wish.stop.len() > wire::STOPS_MAX {
-            self.losses.note("/stop", "the Gemini API takes five stop sequences at most");
+            self.notes.losses.note("/stop", "the Gemini API takes five stop sequences at most");
         }
         let stop: Vec<&String> = wish.stop.iter().take(wire::STOPS_MAX).collect();
         let (is_json, schema) = match &request.format {
             Some(Format::Native(..)) => {
-                self.losses.note("/response_format", FOREIGN);
+                self.notes.losses.note("/response_format", FOREIGN);
                 (false, None)
             }
             None | Some(Format::Text) => (false, None),
@@ -414,7 +371,7 @@ impl Pen {
         let effort = match wish {
             Reasoning::Off if older => return Some(json!({"thinkingBudget": 0})),
             Reasoning::Off => {
-                self.losses.note("/reasoning_effort", "newer models cannot be kept from thinking");
+                self.notes.losses.note("/reasoning_effort", "newer models cannot be kept from thinking");
                 return Some(json!({"thinkingLevel": "low"}));
             }
             Reasoning::Budget(tokens) => {
@@ -424,7 +381,7 @@ impl Pen {
             Reasoning::Adaptive(Some(effort)) | Reasoning::Effort(effort) => effort,
         };
         let Some((level, budget)) = wire::write_effort(effort) else {
-            self.losses.note("/reasoning_effort", "no such effort is known");
+            self.notes.losses.note("/reasoning_effort", "no such effort is known");
             return None;
         };
         if older {

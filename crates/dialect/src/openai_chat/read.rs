@@ -5,14 +5,16 @@ use super::{
     write,
 };
 use crate::{
-    Fault, FaultKind,
+    Fault,
     canon::{
-        At, Block, Cache, Choice, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role,
-        Sampling, Source, Tool, Turn,
+        At, Block, Cache, Choice, Extra, Kind, Media, Message, Reasoning, Request, Role, Sampling, Source,
+        Tool, Turn,
     },
     error_body,
-    json::{self, Object, put, wrong},
-    limits::{CHOICES_MAX, PARTS_MAX, TOOLS_MAX, TURNS_MAX},
+    json::{self, Object, bounded, put, wrong},
+    limits::{CHOICES_MAX, PARTS_MAX, TURNS_MAX},
+    openai::{self, small},
+    shape,
 };
 use serde_json::{Map, Value};
 
@@ -26,16 +28,18 @@ pub(super) fn request(body: &[u8]) -> Result<Request, Fault> {
     let mut request = Request::new(ME, object.need_string("model")?);
     let messages = object.list("messages")?;
     request.turns = turns(messages.ok_or_else(|| Fault::bad("/messages", "`messages` is missing"))?)?;
-    request.tools = tools(&mut object, &mut kept)?;
+    request.tools = openai::read_tools(&mut object, &mut kept, tool)?;
+    let choice = |value: &Value| openai::read_choice(ME, value, "/function/name");
     request.choice = small(&mut object, &mut kept, "tool_choice", choice, write::choice);
     request.parallel = object.boolean("parallel_tool_calls")?;
     request.sampling = sampling(&mut object, &mut kept)?;
     request.limit = limit(&mut object, &mut kept)?;
     request.reasoning = reasoning_wish(&mut object, &mut kept);
+    let format = |value: &Value| openai::read_format(ME, value, value.get("json_schema"));
     request.format =
         small(&mut object, &mut kept, "response_format", format, |wish| write::format(wish, true));
     request.stream = object.boolean("stream")?;
-    request.stream_usage = stream_usage(&mut object, &mut kept);
+    request.stream_usage = openai::stream_usage(&mut object, &mut kept);
     request.user = object.string("user")?;
     request.extra = Extra::with_form(ME, object.rest(), kept);
     Ok(request)
@@ -43,15 +47,7 @@ pub(super) fn request(body: &[u8]) -> Result<Request, Fault> {
 
 /// Reads a whole answer: <https://platform.openai.com/docs/api-reference/chat/object>
 pub(super) fn response(body: &[u8]) -> Result<Message, Fault> {
-    let invalid = |what: String| Fault::new(FaultKind::UpstreamInvalid, what);
-    let value = serde_json::from_slice(body)
-        .map_err(|error| invalid(format!("the provider's answer is not valid JSON: {error}")))?;
-    match error_body::in_answer(&value) {
-        Some(fault) => Err(fault),
-        None => {
-            message(value).map_err(|fault| invalid(format!("the provider's answer is unreadable: {fault}")))
-        }
-    }
+    shape::answer(body, error_body::in_answer, message)
 }
 
 fn turns(messages: Vec<Value>) -> Result<Vec<Turn>, Fault> {
@@ -61,10 +57,6 @@ fn turns(messages: Vec<Value>) -> Result<Vec<Turn>, Fault> {
     messages.into_iter().enumerate().map(|(index, value)| turn(value, index)).collect()
 }
 
-fn bounded(pointer: &str, count: usize, max: usize) -> Result<(), Fault> {
-    if count <= max { Ok(()) } else { Err(Fault::bad(pointer, format!("`{pointer}` holds more than {max}"))) }
-}
-
 fn turn(value: Value, index: usize) -> Result<Turn, Fault> {
     let mut object = Object::new(value, format!("/messages/{index}"))?;
     let mut kept = Kept::new();
@@ -72,27 +64,14 @@ fn turn(value: Value, index: usize) -> Result<Turn, Fault> {
     let name = object.string("name")?;
     let plain = object.peek("content").is_some_and(Value::is_string);
     let word = object.need_string("role")?;
-    let role = match word.as_str() {
-        "system" => Role::System,
-        "developer" => Role::Developer,
-        "user" => Role::User,
-        "assistant" => Role::Assistant,
-        "tool" | "function" => Role::Tool,
-        other => {
-            return Err(Fault::bad(object.at("role"), format!("`{other}` is not a role"))
-                .hint("roles are `system`, `developer`, `user`, `assistant` and `tool`"));
-        }
-    };
+    // The legacy `function` has no id: its name is all that it answers to.
+    let is_legacy = word == "function";
+    let role = if is_legacy { Role::Tool } else { shape::role(&word, wire::ROLES, object.at("role"))? };
     let mut blocks = match role {
         Role::Assistant => spoken(&mut object, &mut kept, at, &format!("call_{index}"))?,
         Role::Tool => {
-            // The legacy `function` has no id: its name is all that it answers to.
-            let is_legacy = word == "function";
-            let id = if is_legacy {
-                name.clone().unwrap_or_default()
-            } else {
-                object.need_string("tool_call_id")?
-            };
+            let named = || name.clone().unwrap_or_default();
+            let id = if is_legacy { named() } else { object.need_string("tool_call_id")? };
             put(&mut kept, "role", is_legacy.then_some(word));
             let content = content(&mut object, &mut kept, at)?;
             vec![Block { at, ..Block::new(Kind::ToolResult { id, error: None, content, plain }) }]
@@ -220,26 +199,16 @@ fn content(object: &mut Object, kept: &mut Kept, at: At) -> Result<Vec<Block>, F
     let pointer = object.at("content");
     match object.take("content") {
         None => Ok(Vec::new()),
-        Some(Value::String(text)) if !text.is_empty() => {
-            Ok(vec![Block { at, ..Block::new(Kind::Text(text)) }])
-        }
-        Some(Value::Array(parts)) if !parts.is_empty() => {
-            let numbered = parts.into_iter().enumerate().map(|(index, value)| {
-                let part = part(value, format!("{pointer}/{index}"))?;
-                Ok(Block { at: At { part: u32::try_from(index).ok(), ..at }, ..part })
-            });
-            numbered.collect()
-        }
-        Some(empty @ (Value::String(_) | Value::Array(_))) => {
+        Some(empty) if empty == "" || empty.as_array().is_some_and(Vec::is_empty) => {
             put(kept, "content", Some(empty));
             Ok(Vec::new())
         }
-        Some(other) => Err(wrong(&pointer, "a string or a list of parts", &other)),
+        Some(said) => Ok(shape::content(said, &pointer, at, part)?.0),
     }
 }
 
 /// Reads one part. One that canonical form cannot hold is kept whole.
-fn part(value: Value, pointer: String) -> Result<Block, Fault> {
+fn part(value: Value, pointer: &str) -> Result<Block, Fault> {
     let name = value.get("type").and_then(Value::as_str).unwrap_or("").to_owned();
     let kept = match (name.as_str(), value.get(&name)) {
         ("image_url", Some(Value::String(_))) | ("thinking", _) => value.as_object().cloned(),
@@ -250,7 +219,7 @@ fn part(value: Value, pointer: String) -> Result<Block, Fault> {
         ("text", _) => Some(Kind::Text(object.need_string("text")?)),
         ("refusal", Some(Value::String(words))) => Some(Kind::Refusal(words.clone())),
         ("image_url", Some(held)) if object.peek("detail").is_none() => image(held),
-        ("input_audio", Some(Value::Object(held))) => audio(held),
+        ("input_audio", Some(held)) => openai::read_audio(held),
         ("file", Some(Value::Object(held))) => file(held),
         // Mistral: <https://docs.mistral.ai/capabilities/reasoning>
         ("thinking", Some(held)) => Some(Kind::Reasoning { text: thinking(held), seal: None }),
@@ -277,32 +246,19 @@ fn image(held: &Value) -> Option<Kind> {
         Value::Object(members) if is_known(members) => members.get("url")?,
         other => other,
     };
-    Some(Kind::Image(Media { source: source(url.as_str()?), name: None }))
-}
-
-fn audio(held: &Map<String, Value>) -> Option<Kind> {
-    let (format, data) = (held.get("format")?.as_str()?, held.get("data")?.as_str()?);
-    let source = Source::Base64 { media_type: format!("audio/{format}"), data: data.to_owned() };
-    (held.len() == 2).then_some(Kind::Audio(Media { source, name: None }))
+    Some(Kind::Image(Media { source: Source::of_url(url.as_str()?), name: None }))
 }
 
 fn file(held: &Map<String, Value>) -> Option<Kind> {
     let text = |name: &str| held.get(name).and_then(Value::as_str);
     let name = text("filename").map(str::to_owned);
     let source = match (text("file_data"), text("file_id")) {
-        (Some(data), None) if data.starts_with("data:") || data.starts_with("http") => source(data),
+        (Some(data), None) if data.starts_with("data:") || data.starts_with("http") => Source::of_url(data),
         (None, Some(id)) => Source::FileId(id.to_owned()),
         _ => return None,
     };
     let known = 1 + usize::from(name.is_some());
     (held.len() == known).then_some(Kind::File(Media { source, name }))
-}
-
-fn source(url: &str) -> Source {
-    match url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
-        Some((kind, data)) => Source::Base64 { media_type: kind.to_owned(), data: data.to_owned() },
-        None => Source::Url(url.to_owned()),
-    }
 }
 
 /// The words of Mistral's `thinking`: a list of text parts, or a string.
@@ -325,27 +281,15 @@ fn cache(object: &mut Object) -> Option<Cache> {
     Some(Cache { ttl })
 }
 
-fn tools(object: &mut Object, kept: &mut Kept) -> Result<Vec<Tool>, Fault> {
-    let tools = object.list("tools")?;
-    put(kept, "tools", tools.clone().filter(Vec::is_empty));
-    let tools = tools.unwrap_or_default();
-    bounded("/tools", tools.len(), TOOLS_MAX)?;
-    tools.into_iter().enumerate().map(|(index, value)| tool(value, index)).collect()
-}
-
 /// Reads a tool: a function, or one that only this dialect knows.
 fn tool(value: Value, index: usize) -> Result<Tool, Fault> {
     let mut object = Object::new(value, format!("/tools/{index}"))?;
     let is_function = object.peek("type").is_some_and(|kind| kind == "function");
     let Some(whole) = object.peek("function").filter(|held| is_function && held.is_object()).cloned() else {
-        let native = Some((ME, Value::Object(object.rest())));
-        return Ok(blank_tool(String::new(), native));
+        return Ok(Tool { native: Some((ME, Value::Object(object.rest()))), ..Tool::default() });
     };
     let mut function = Object::new(whole.clone(), object.at("function"))?;
-    let mut tool = blank_tool(function.need_string("name")?, None);
-    tool.description = function.string("description")?;
-    tool.schema = function.take("parameters");
-    tool.strict = function.boolean("strict")?;
+    let mut tool = openai::read_function(&mut function)?;
     tool.cache = cache(&mut object);
     object.take("type");
     object.take("function");
@@ -355,66 +299,7 @@ fn tool(value: Value, index: usize) -> Result<Tool, Fault> {
     Ok(tool)
 }
 
-fn blank_tool(name: String, native: Option<(crate::DialectId, Value)>) -> Tool {
-    Tool { name, description: None, schema: None, strict: None, cache: None, native, extra: Extra::NONE }
-}
-
-/// Reads a small member, and keeps its form where it would not be written back the same.
-fn small<T>(
-    object: &mut Object,
-    kept: &mut Kept,
-    name: &str,
-    read: impl FnOnce(&Value) -> T,
-    write: impl FnOnce(&T) -> Option<Value>,
-) -> Option<T> {
-    let value = object.take(name)?;
-    let found = read(&value);
-    let is_canonical = write(&found).as_ref() == Some(&value);
-    put(kept, name, (!is_canonical).then_some(value));
-    Some(found)
-}
-
-fn choice(value: &Value) -> Choose {
-    let is_function = value.get("type").is_some_and(|kind| kind == "function");
-    let named = value.pointer("/function/name").and_then(Value::as_str).filter(|_| is_function);
-    match (value.as_str(), named) {
-        (Some("auto"), _) => Choose::Auto,
-        (Some("none"), _) => Choose::None,
-        // `any` is Mistral's word.
-        (Some("required" | "any"), _) => Choose::Required,
-        (_, Some(name)) => Choose::Tool(name.to_owned()),
-        _ => Choose::Native(ME, value.clone()),
-    }
-}
-
-/// Reads `response_format`: <https://platform.openai.com/docs/guides/structured-outputs>
-fn format(value: &Value) -> Format {
-    let member = |name: &str| value.pointer("/json_schema")?.get(name);
-    let text = |name: &str| member(name).and_then(Value::as_str).map(str::to_owned);
-    match (value.get("type").and_then(Value::as_str), member("schema")) {
-        (Some("text"), _) => Format::Text,
-        (Some("json_object"), _) => Format::Json,
-        (Some("json_schema"), Some(schema)) => Format::Schema {
-            name: text("name"),
-            description: text("description"),
-            schema: schema.clone(),
-            strict: member("strict").and_then(Value::as_bool),
-        },
-        _ => Format::Native(ME, value.clone()),
-    }
-}
-
 fn sampling(object: &mut Object, kept: &mut Kept) -> Result<Sampling, Fault> {
-    let mut count = |name: &str, max: u32| match object.whole(name)? {
-        None => Ok(None),
-        Some(number) => match u32::try_from(number) {
-            Ok(number) if number <= max => Ok(Some(number)),
-            _ => {
-                Err(Fault::bad(format!("/{name}"), format!("`{name}` is {number}, and may be {max} at most")))
-            }
-        },
-    };
-    let (n, top_logprobs) = (count("n", CHOICES_MAX)?, count("top_logprobs", u32::MAX)?);
     Ok(Sampling {
         temperature: object.number("temperature")?,
         top_p: object.number("top_p")?,
@@ -422,22 +307,11 @@ fn sampling(object: &mut Object, kept: &mut Kept) -> Result<Sampling, Fault> {
         frequency_penalty: object.number("frequency_penalty")?,
         presence_penalty: object.number("presence_penalty")?,
         seed: object.number("seed")?,
-        stop: stop(object, kept)?,
-        n,
+        stop: openai::read_stops(object, kept)?,
+        n: object.small("n", CHOICES_MAX)?,
         logprobs: object.boolean("logprobs")?,
-        top_logprobs,
+        top_logprobs: object.small("top_logprobs", u32::MAX)?,
     })
-}
-
-fn stop(object: &mut Object, kept: &mut Kept) -> Result<Vec<String>, Fault> {
-    let Some(value) = object.take("stop") else { return Ok(Vec::new()) };
-    put(kept, "stop", Some(&value).filter(|value| value.as_array().is_none_or(Vec::is_empty)).cloned());
-    let list = if let Value::Array(list) = value { list } else { vec![value] };
-    let word = |value: Value| match value {
-        Value::String(word) => Ok(word),
-        other => Err(wrong(&object.at("stop"), "a string or a list of strings", &other)),
-    };
-    list.into_iter().map(word).collect()
 }
 
 /// Reads the limit, which has two names; the newer one counts. A negative number means "none" to some
@@ -462,7 +336,7 @@ fn reasoning_wish(object: &mut Object, kept: &mut Kept) -> Option<Reasoning> {
     let mut given = Vec::new();
     for name in ["reasoning_effort", "reasoning", "thinking"] {
         let found = match object.peek(name) {
-            Some(Value::String(word)) if name == "reasoning_effort" => Some(effort(word)),
+            Some(Value::String(word)) if name == "reasoning_effort" => Some(openai::read_effort(word)),
             Some(Value::Object(members)) if name != "reasoning_effort" => thinking_wish(members),
             _ => None,
         };
@@ -471,15 +345,11 @@ fn reasoning_wish(object: &mut Object, kept: &mut Kept) -> Option<Reasoning> {
             given.extend(object.take(name).map(|value| (name.to_owned(), value)));
         }
     }
-    let written = wish.as_ref().and_then(write::effort);
+    let written = wish.as_ref().and_then(openai::write_effort);
     if !matches!(given.as_slice(), [(_, Value::String(word))] if written == Some(word)) {
         kept.extend(given);
     }
     wish
-}
-
-fn effort(word: &str) -> Reasoning {
-    if word == "none" { Reasoning::Off } else { Reasoning::Effort(wire::read_effort(word)) }
 }
 
 /// `None` where the object says more than canonical form can.
@@ -494,18 +364,10 @@ fn thinking_wish(members: &Map<String, Value>) -> Option<Reasoning> {
     match (word("type"), enabled, budget, word("effort")) {
         (Some("disabled"), ..) | (_, Some(false), ..) => Some(Reasoning::Off),
         (_, _, Some(tokens), _) => Some(Reasoning::Budget(tokens)),
-        (_, _, _, Some(word)) => Some(effort(word)),
+        (_, _, _, Some(word)) => Some(openai::read_effort(word)),
         (Some("enabled" | "adaptive"), ..) | (_, Some(true), ..) => Some(Reasoning::Adaptive(None)),
         _ => None,
     }
-}
-
-fn stream_usage(object: &mut Object, kept: &mut Kept) -> Option<bool> {
-    let options = object.take("stream_options")?;
-    let usage = options.get("include_usage").and_then(Value::as_bool);
-    let is_canonical = usage.is_some() && options.as_object().is_some_and(|options| options.len() == 1);
-    put(kept, "stream_options", (!is_canonical).then_some(options));
-    usage
 }
 
 fn message(value: Value) -> Result<Message, Fault> {
@@ -537,7 +399,7 @@ fn answer_choice(value: Value, position: usize, id: &str) -> Result<Choice, Faul
         blocks = spoken(&mut message, &mut kept, At::default(), &wire::call_id(id, index))?;
         members = message.rest();
     }
-    let stop = object.string("finish_reason")?.map(|word| wire::read_stop(&word));
+    let stop = object.string("finish_reason")?.map(|word| openai::read_stop(&word));
     let has_logprobs = object.peek("logprobs").is_some_and(Value::is_object);
     let logprobs = if has_logprobs { object.take("logprobs") } else { None };
     put(&mut kept, wire::REST, Some(object.rest()).filter(|rest| !rest.is_empty()));

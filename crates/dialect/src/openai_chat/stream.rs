@@ -7,12 +7,15 @@ use super::{
     write,
 };
 use crate::{
-    Fault, FaultKind, Glance, Losses, Reader, Seen, Sink, Writer,
-    canon::{BlockStart, Delta, Event, Extra, Teller, Usage},
+    Fault, Glance, Losses, Seen, Sink, Writer,
+    canon::{BlockStart, Delta, Event, Extra, Request, Teller, Usage},
     error_body,
-    frame::sse::{Frame, Frames},
+    frame::sse::Frame,
     json,
     limits::{CHOICES_MAX, STREAM_HELD_MAX, TOOLS_MAX},
+    openai,
+    pen::{FOREIGN, NO_MEMBER},
+    shape::{Framed, Reading, cut, over},
 };
 use memchr::memchr_iter;
 use serde_json::{Map, Value, json};
@@ -21,27 +24,10 @@ use std::{collections::BTreeMap, fmt::Display, mem};
 const DONE: &[u8] = b"[DONE]";
 
 /// Reads a provider's stream.
-#[derive(Default)]
-pub(super) struct ChunkReader {
-    frames: Frames,
-    state: ReadState,
-}
-
-impl Reader for ChunkReader {
-    fn feed(&mut self, bytes: &[u8], sink: &mut Sink) -> Result<(), Fault> {
-        let state = &mut self.state;
-        self.frames.feed(bytes, &mut |frame| state.frame(frame, sink))
-    }
-
-    fn finish(&mut self, sink: &mut Sink) -> Result<(), Fault> {
-        let state = &mut self.state;
-        self.frames.finish(&mut |frame| state.frame(frame, sink))?;
-        self.state.end(sink)
-    }
-}
+pub(super) type StreamReader = Framed<ReadState>;
 
 #[derive(Default)]
-struct ReadState {
+pub(super) struct ReadState {
     id: String,
     started: bool,
     ended: bool,
@@ -55,6 +41,8 @@ struct ReadChoice {
     index: u32,
     teller: Teller,
     calls: Vec<ReadCall>,
+    /// Thoughts that came as strings since the last seal: with their seal they may come again.
+    thought: String,
     finished: bool,
 }
 
@@ -66,7 +54,7 @@ struct ReadCall {
     block: u32,
 }
 
-impl ReadState {
+impl Reading for ReadState {
     fn frame(&mut self, frame: Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
         let data = frame.data.trim_ascii();
         if self.ended || data.is_empty() {
@@ -82,6 +70,22 @@ impl ReadState {
         Ok(())
     }
 
+    /// The stream is whole when every choice that was seen has finished: `[DONE]` alone proves nothing,
+    /// and some providers never send it.
+    fn end(&mut self, sink: &mut Sink) -> Result<(), Fault> {
+        if self.ended {
+            return Ok(());
+        }
+        if self.choices.is_empty() || !self.choices.values().all(|choice| choice.finished) {
+            return Err(cut("its `finish_reason`"));
+        }
+        self.ended = true;
+        sink.events.push(Event::End);
+        Ok(())
+    }
+}
+
+impl ReadState {
     fn chunk(&mut self, mut chunk: Map<String, Value>, sink: &mut Sink) -> Result<(), Fault> {
         let choices = match chunk.shift_remove("choices") {
             Some(Value::Array(choices)) => choices,
@@ -105,11 +109,7 @@ impl ReadState {
 
     fn start(&mut self, mut chunk: Map<String, Value>, sink: &mut Sink) {
         self.started = true;
-        let mut text = |name: &str| match chunk.shift_remove(name) {
-            Some(Value::String(text)) => text,
-            _ => String::new(),
-        };
-        let (id, model) = (text("id"), text("model"));
+        let [id, model] = ["id", "model"].map(|name| json::take_text(&mut chunk, name));
         let created = chunk.shift_remove("created").and_then(|created| created.as_u64());
         let form = chunk.shift_remove("object").map(|name| ("object".to_owned(), name)).into_iter().collect();
         for known in ["usage", "x_groq", "obfuscation", "p"] {
@@ -148,21 +148,6 @@ impl ReadState {
         }
         Ok(())
     }
-
-    /// The stream is whole when every choice that was seen has finished: `[DONE]` alone proves nothing,
-    /// and some providers never send it.
-    fn end(&mut self, sink: &mut Sink) -> Result<(), Fault> {
-        if self.ended {
-            return Ok(());
-        }
-        if self.choices.is_empty() || !self.choices.values().all(|choice| choice.finished) {
-            let message = "the provider's stream ended before its `finish_reason`";
-            return Err(Fault::new(FaultKind::UpstreamTruncated, message));
-        }
-        self.ended = true;
-        sink.events.push(Event::End);
-        Ok(())
-    }
 }
 
 /// A frame's JSON, unless it is an error. `None` where it is no JSON.
@@ -175,22 +160,16 @@ fn parsed(frame: Frame<'_>) -> Result<Option<Value>, Fault> {
     }
 }
 
-fn over(what: &str, max: usize) -> Fault {
-    Fault::new(FaultKind::UpstreamInvalid, format!("the provider's answer holds more than {max} {what}"))
-}
-
 impl ReadChoice {
     fn delta(&mut self, mut delta: Map<String, Value>, id: &str, sink: &mut Sink) -> Result<(), Fault> {
         self.thoughts(&mut delta, sink);
         match delta.shift_remove("content") {
-            Some(Value::String(text)) => {
-                self.teller.say(BlockStart::Text, Delta::Text(text), &mut sink.events);
-            }
+            Some(Value::String(text)) => self.say(BlockStart::Text, text, sink),
             Some(Value::Array(parts)) => parts.into_iter().for_each(|part| self.part(part, sink)),
             _ => {}
         }
         if let Some(Value::String(text)) = delta.shift_remove("refusal") {
-            self.teller.say(BlockStart::Refusal, Delta::Text(text), &mut sink.events);
+            self.say(BlockStart::Refusal, text, sink);
         }
         if let Some(Value::Array(calls)) = delta.shift_remove("tool_calls") {
             calls.into_iter().try_for_each(|call| self.call(call, id, sink))?;
@@ -202,14 +181,16 @@ impl ReadChoice {
         Ok(())
     }
 
+    fn say(&mut self, kind: BlockStart, text: String, sink: &mut Sink) {
+        self.teller.say(kind, Delta::Text(text), &mut sink.events);
+    }
+
     /// Takes a part of a list (Mistral).
     fn part(&mut self, part: Value, sink: &mut Sink) {
         match (part.get("type").and_then(Value::as_str), part.get("text"), part.get("thinking")) {
-            (Some("text"), Some(Value::String(text)), _) => {
-                self.teller.say(BlockStart::Text, Delta::Text(text.clone()), &mut sink.events);
-            }
+            (Some("text"), Some(Value::String(text)), _) => self.say(BlockStart::Text, text.clone(), sink),
             (Some("thinking"), _, Some(held)) => {
-                self.teller.say(BlockStart::Reasoning, Delta::Text(read::thinking(held)), &mut sink.events);
+                self.say(BlockStart::Reasoning, read::thinking(held), sink);
             }
             _ => self.opaque(Map::from_iter([("content".to_owned(), json!([part]))]), sink),
         }
@@ -228,11 +209,17 @@ impl ReadChoice {
         if let Some(Value::String(text)) = text
             && details.iter().all(|detail| detail.text.is_empty())
         {
-            self.teller.say(BlockStart::Reasoning, Delta::Text(text), &mut sink.events);
+            if self.thought.len() <= STREAM_HELD_MAX {
+                self.thought.push_str(&text);
+            }
+            self.say(BlockStart::Reasoning, text, sink);
         }
         for (detail, entry) in details.into_iter().zip(&entries) {
-            self.teller.say(BlockStart::Reasoning, Delta::Text(detail.text.to_owned()), &mut sink.events);
+            if detail.text != self.thought {
+                self.say(BlockStart::Reasoning, detail.text.to_owned(), sink);
+            }
             if let Some(seal) = detail.seal {
+                self.thought.clear();
                 self.teller.say(BlockStart::Reasoning, Delta::Seal(seal), &mut sink.events);
             }
             if detail.foreign {
@@ -290,7 +277,7 @@ impl ReadChoice {
         self.teller.close(&mut sink.events);
         let choice = self.index;
         sink.events.extend(self.calls.iter().map(|call| Event::BlockStop { choice, block: call.block }));
-        sink.events.push(Event::Finish { choice, stop: wire::read_stop(word) });
+        sink.events.push(Event::Finish { choice, stop: openai::read_stop(word) });
     }
 }
 
@@ -313,7 +300,7 @@ fn is_content(name: &str, value: &Value) -> bool {
 
 /// Writes a stream for a caller.
 #[derive(Default)]
-pub(super) struct ChunkWriter {
+pub(super) struct StreamWriter {
     with_usage: bool,
     /// The events come from this dialect, so its own words may stand.
     own: bool,
@@ -346,7 +333,7 @@ enum WriteBlock {
     Lost,
 }
 
-impl Writer for ChunkWriter {
+impl Writer for StreamWriter {
     fn write(&mut self, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
         if let Some((choice, mut call)) = self.call.take() {
             if let (Event::Delta { delta: Delta::Seal(seal), .. }, Some(call)) = (event, call.as_object_mut())
@@ -360,7 +347,7 @@ impl Writer for ChunkWriter {
             Event::Start { id, model, created, extra } => {
                 self.own = extra.form(ME).is_some();
                 self.head = head(id, model, created.unwrap_or(0), extra);
-                extra.lost_to(ME).for_each(|name| losses.note(format!("/{name}"), write::UNKNOWN));
+                extra.lost_to(ME).for_each(|name| losses.note(format!("/{name}"), NO_MEMBER));
             }
             Event::BlockStart { choice, block, start } => self.block(*choice, *block, start, out, losses),
             Event::Delta { choice, block, delta } => self.more(*choice, *block, delta, out, losses),
@@ -371,7 +358,7 @@ impl Writer for ChunkWriter {
             }
             Event::Finish { choice, stop } => {
                 self.begin(*choice, out);
-                let word = wire::write_stop(stop, self.own);
+                let word = openai::write_stop(stop, self.own);
                 self.chunk(json!({"index": choice, "delta": {}, "finish_reason": word}), out);
             }
             Event::Usage(usage) => self.usage = Some(usage.clone()),
@@ -386,14 +373,15 @@ impl Writer for ChunkWriter {
 
     fn fault(&mut self, fault: &Fault, out: &mut Vec<u8>) {
         if !mem::replace(&mut self.ended, true) {
-            out.extend(fault_frame(fault));
+            out.extend(self::fault(fault));
         }
     }
 }
 
-impl ChunkWriter {
-    pub(super) fn new(with_usage: bool) -> Self {
-        ChunkWriter { with_usage, ..Default::default() }
+impl StreamWriter {
+    /// For the caller who sent `request`.
+    pub(super) fn new(request: &Request) -> Self {
+        StreamWriter { with_usage: request.stream_usage == Some(true), ..Default::default() }
     }
 
     fn chunk(&self, choice: impl Display, out: &mut Vec<u8>) {
@@ -429,7 +417,7 @@ impl ChunkWriter {
                 let call = json!({"index": call, "id": id, "type": "function", "function": function});
                 self.call = Some((index, call));
             }
-            BlockStart::Whole(_) => losses.note(format!("/content/{block}"), write::NO_BLOCK),
+            BlockStart::Whole(_) => losses.note(format!("/content/{block}"), FOREIGN),
             _ => {}
         }
     }
@@ -489,21 +477,21 @@ fn head(id: &str, model: &str, created: u64, extra: &Extra) -> String {
 }
 
 /// A fault as the last event of a broken stream; no `[DONE]` comes behind it.
-pub(super) fn fault_frame(fault: &Fault) -> Vec<u8> {
-    format!("data: {}\n\n", write::fault(fault)).into_bytes()
+pub(super) fn fault(fault: &Fault) -> Vec<u8> {
+    format!("data: {}\n\n", openai::fault(fault)).into_bytes()
 }
 
 /// Looks at relayed chunks. Once content has been seen, a chunk is only parsed when one of a few members
 /// is there and says something.
 #[derive(Default)]
-pub(super) struct ChunkGlance {
+pub(super) struct StreamGlance {
     seen: Seen,
     done: bool,
     /// The choices that were seen, and whether each has finished.
     choices: BTreeMap<u64, bool>,
 }
 
-impl Glance for ChunkGlance {
+impl Glance for StreamGlance {
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Fault> {
         if frame.data == DONE {
             self.done = true;
@@ -523,7 +511,7 @@ impl Glance for ChunkGlance {
     }
 }
 
-impl ChunkGlance {
+impl StreamGlance {
     fn look(&mut self, chunk: &Value) {
         let choices = chunk.get("choices").and_then(Value::as_array).map_or(&[] as &[Value], Vec::as_slice);
         for choice in choices.iter().take(CHOICES_MAX as usize) {

@@ -2,17 +2,21 @@
 
 use crate::{
     DialectId,
-    canon::{Effort, Extra, Seal, Stop, StopReason, Usage},
+    canon::{Role, Seal, Usage, UsageRow},
     json::Counts,
+    openai,
 };
 use serde_json::{Map, Value, json};
 
 /// This dialect.
 pub(super) const ME: DialectId = DialectId::OpenaiChat;
+/// What writers call a thing in their losses, and what it is called here.
+pub(super) const NAMES: &[(&str, &str)] =
+    &[("/response_format/schema", "/response_format/json_schema/schema")];
 /// Most stop sequences: <https://platform.openai.com/docs/api-reference/chat/create#chat-create-stop>
 pub(super) const STOPS_MAX: usize = 4;
-/// Longest id of an end user, in bytes: longer ones get `string_above_max_length`.
-pub(super) const USER_MAX: usize = 64;
+/// Who speaks in a request.
+pub(super) const ROLES: &[Role] = &[Role::System, Role::Developer, Role::User, Role::Assistant, Role::Tool];
 /// The object of a whole answer.
 pub(super) const WHOLE: &str = "chat.completion";
 
@@ -29,62 +33,6 @@ pub(super) const SYNONYMS: &[(&str, &str)] = &[
 /// Among the kept forms of a message: what its choice held beside it.
 pub(super) const REST: &str = "/";
 
-const FINISH: &[(&str, StopReason)] = &[
-    ("stop", StopReason::End),
-    ("length", StopReason::MaxTokens),
-    ("tool_calls", StopReason::ToolUse),
-    ("content_filter", StopReason::ContentFilter),
-    ("function_call", StopReason::ToolUse),
-    // xAI, Together and Text Generation Inference.
-    ("end_turn", StopReason::End),
-    ("eos", StopReason::End),
-    ("eos_token", StopReason::End),
-    ("stop_sequence", StopReason::Sequence),
-    // Mistral.
-    ("model_length", StopReason::ContextWindow),
-];
-
-const EFFORTS: &[(&str, Effort)] = &[
-    ("minimal", Effort::Minimal),
-    ("low", Effort::Low),
-    ("medium", Effort::Medium),
-    ("high", Effort::High),
-    ("xhigh", Effort::Max),
-    ("max", Effort::Max),
-];
-
-/// Reads a `finish_reason`.
-pub(super) fn read_stop(word: &str) -> Stop {
-    let known = FINISH.iter().find(|(name, _)| *name == word);
-    Stop::new(known.map_or(StopReason::Other, |(_, reason)| *reason), word)
-}
-
-/// The `finish_reason` for a stop: the provider's own word where it is of this dialect, else a documented
-/// one.
-pub(super) fn write_stop(stop: &Stop, own: bool) -> &str {
-    match stop.reason {
-        _ if own && !stop.native.is_empty() => &stop.native,
-        StopReason::End | StopReason::Sequence | StopReason::Pause | StopReason::Other => "stop",
-        StopReason::MaxTokens | StopReason::ContextWindow => "length",
-        StopReason::ToolUse => "tool_calls",
-        StopReason::ContentFilter | StopReason::Refusal => "content_filter",
-    }
-}
-
-/// Reads a `reasoning_effort` other than `none`.
-pub(super) fn read_effort(word: &str) -> Effort {
-    let known = EFFORTS.iter().find(|(name, _)| *name == word);
-    known.map_or_else(|| Effort::Other(word.to_owned()), |(_, effort)| effort.clone())
-}
-
-/// Writes a `reasoning_effort`.
-pub(super) fn write_effort(effort: &Effort) -> &str {
-    match effort {
-        Effort::Other(word) => word,
-        known => EFFORTS.iter().find(|(_, effort)| effort == known).map_or("medium", |(name, _)| name),
-    }
-}
-
 /// The usage among the members of an answer or a chunk. Groq puts it into `x_groq` too.
 pub(super) fn usage_of(members: &Map<String, Value>) -> Option<Usage> {
     let groq = || members.get("x_groq").and_then(|groq| groq.get("usage"));
@@ -92,80 +40,30 @@ pub(super) fn usage_of(members: &Map<String, Value>) -> Option<Usage> {
 }
 
 /// Reads a usage object: <https://platform.openai.com/docs/api-reference/completions/object>
-///
-/// OpenAI counts cached and audio tokens within `prompt_tokens` and thoughts within `completion_tokens`.
-/// xAI counts thoughts beside them (<https://docs.x.ai/docs/guides/reasoning>), Mistral sound: there the
-/// total tells.
 pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
-    let members = usage.as_object()?;
-    Some(Usage { native: Extra::new(ME, members.clone()), ..buckets(&Counts::of_map(members)) })
+    openai::read_usage(ME, usage, &openai::PROMPT)
 }
 
 /// Reads nothing but the usage of a whole answer, and of that nothing but the counts.
 pub(super) fn meter(body: &[u8]) -> Option<Usage> {
-    Counts::of_last(body, "usage").map(|counts| buckets(&counts))
+    Counts::of_last(body, "usage").map(|counts| openai::buckets(&counts, &openai::PROMPT))
 }
 
-fn buckets(counts: &Counts<'_>) -> Usage {
-    let first = |places: &[(&str, &str)]| {
-        places.iter().find_map(|(inside, name)| counts.find(inside, name)).unwrap_or(0)
-    };
-    let (prompt, completion) = (counts.get("", "prompt_tokens"), counts.get("", "completion_tokens"));
-    let cache_read = first(&[
-        ("prompt_tokens_details", "cached_tokens"),
-        ("", "prompt_cache_hit_tokens"),
-        ("", "cached_tokens"),
-        ("", "cache_read_input_tokens"),
-    ]);
-    let cache_write =
-        first(&[("prompt_tokens_details", "cache_write_tokens"), ("", "cache_creation_input_tokens")]);
-    let audio_in = counts.get("prompt_tokens_details", "audio_tokens");
-    let audio_out = counts.get("completion_tokens_details", "audio_tokens");
-    let thought = counts.get("completion_tokens_details", "reasoning_tokens");
-    let beside = counts.get("", "total_tokens").saturating_sub(prompt.saturating_add(completion));
-    let is_beside = |tokens: u64| {
-        beside > 0 && tokens > 0 && (beside == tokens || beside == audio_in.saturating_add(thought))
-    };
-    let (audio_within, thought_within) = (!is_beside(audio_in), !is_beside(thought));
-    // OpenRouter has reported more thoughts than it reported output in all.
-    let reasoning = if thought_within { thought.min(completion) } else { thought };
-    let within = |tokens: u64, is_within: bool| if is_within { tokens } else { 0 };
-    Usage {
-        input: [cache_read, cache_write, within(audio_in, audio_within)]
-            .into_iter()
-            .fold(prompt, u64::saturating_sub),
-        // Grok on Azure has reported more cached tokens than its prompt had; the totals are without them.
-        cache_read: cache_read.min(prompt),
-        cache_write: cache_write.min(prompt.saturating_sub(cache_read)),
-        audio_in,
-        output: completion.saturating_sub(within(reasoning, thought_within)).saturating_sub(audio_out),
-        reasoning,
-        audio_out,
-        ..Usage::default()
-    }
-}
+#[rustfmt::skip]
+const USAGE: &[UsageRow] = &[
+    ("", "prompt_tokens", Usage::all_input),
+    ("", "completion_tokens", Usage::all_output),
+    ("", "total_tokens", Usage::total),
+    ("prompt_tokens_details", "cached_tokens", |usage| usage.cache_read),
+    ("prompt_tokens_details", "cache_write_tokens", Usage::all_written),
+    ("prompt_tokens_details", "audio_tokens", |usage| usage.audio_in),
+    ("completion_tokens_details", "reasoning_tokens", |usage| usage.reasoning),
+    ("completion_tokens_details", "audio_tokens", |usage| usage.audio_out),
+];
 
 /// Writes a usage object, or gives back the one that was read.
 pub(super) fn write_usage(usage: &Usage) -> Value {
-    if let Some(native) = usage.native.of(ME) {
-        return Value::Object(native.clone());
-    }
-    let (prompt, completion) = (usage.all_input(), usage.all_output());
-    let written = usage.cache_write.saturating_add(usage.cache_write_1h);
-    json!({
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt.saturating_add(completion),
-        "prompt_tokens_details": {
-            "cached_tokens": usage.cache_read,
-            "cache_write_tokens": written,
-            "audio_tokens": usage.audio_in,
-        },
-        "completion_tokens_details": {
-            "reasoning_tokens": usage.reasoning,
-            "audio_tokens": usage.audio_out,
-        },
-    })
+    usage.written(ME, USAGE).into()
 }
 
 /// One entry of `reasoning_details`:

@@ -2,63 +2,64 @@
 
 use super::wire::{self, ME};
 use crate::{
-    Carried, Fault, FaultKind, Losses, Target,
+    Carried, Target,
     canon::{
-        At, Block, Cache, Choice, Choose, Extra, Format, Kind, Media, Message, Reasoning, Request, Role,
-        Sampling, Source, Tool, Turn,
+        Block, Cache, Choice, Choose, Extra, Format, Kind, Media, Message, Request, Role, Sampling, Source,
+        Tool, ToolIds, Turn,
     },
-    json::{self, put},
+    json::{self, object, put},
+    openai,
+    pen::{FOREIGN, NO_MEMBER, NO_THOUGHTS, Notes},
 };
 use serde_json::{Map, Value, json};
 
+pub(super) use crate::openai::fault;
+
 /// The id of an answer that came without one.
 pub(super) const NO_ID: &str = "chatcmpl-0";
-pub(super) const UNKNOWN: &str = "OpenAI's chat API has no such member";
-pub(super) const NO_BLOCK: &str = "OpenAI's chat API has no such block";
-const NO_CACHE: &str = "OpenAI's chat API has no cache hints";
 const NO_SOURCE: &str = "OpenAI's chat API takes no such source here";
-const OTHERS: &str = "only another API knows this";
-
 /// Writes a request. One that was read from this dialect is written as it was; of any other, what has no
 /// place here is lost.
 pub(super) fn request(request: &Request, target: &Target<'_>) -> Carried<Vec<u8>> {
-    let mut pen = Pen { own: request.from == ME, is_answer: false, losses: Losses::new() };
+    let mut pen = Pen(Notes::request(ME, request.from == ME), ToolIds::new(target.ids));
     let messages: Vec<Value> = request.turns.iter().flat_map(|turn| pen.turn(turn)).collect();
     let mut body = Map::new();
     put(&mut body, "model", Some(target.model));
     put(&mut body, "messages", Some(messages));
     let tools = request.tools.iter().enumerate().filter_map(|(index, tool)| pen.tool(tool, index));
     put(&mut body, "tools", Some(tools.collect::<Vec<Value>>()).filter(|tools| !tools.is_empty()));
-    let choice = request.choice.as_ref().and_then(|wish| pen.or_lose(choice(wish), "/tool_choice"));
+    let choice = request.choice.as_ref().and_then(|wish| pen.0.or_lose(choice(wish), "/tool_choice"));
     // OpenAI refuses these two where there are no tools.
-    let has_tools = pen.own || body.contains_key("tools");
+    let has_tools = pen.0.own || body.contains_key("tools");
     put(&mut body, "tool_choice", choice.filter(|_| has_tools));
     put(&mut body, "parallel_tool_calls", request.parallel.filter(|_| has_tools));
-    let format = request.format.as_ref().map(|wish| format(wish, pen.own));
-    put(&mut body, "response_format", format.and_then(|format| pen.or_lose(format, "/response_format")));
-    put(&mut body, "reasoning_effort", request.reasoning.as_ref().and_then(effort));
+    let format = request.format.as_ref().map(|wish| format(wish, pen.0.own));
+    put(&mut body, "response_format", format.and_then(|format| pen.0.or_lose(format, "/response_format")));
+    put(&mut body, "reasoning_effort", request.reasoning.as_ref().and_then(openai::write_effort));
     let limit = if target.completion_limit { "max_completion_tokens" } else { "max_tokens" };
     put(&mut body, limit, request.limit);
     pen.sampling(&request.sampling, &mut body);
     put(&mut body, "stream", request.stream);
     // A stream of another dialect always ends with its usage.
-    let usage = request.stream_usage.or((!pen.own && request.stream == Some(true)).then_some(true));
+    let usage = request.stream_usage.or((!pen.0.own && request.stream == Some(true)).then_some(true));
     put(&mut body, "stream_options", usage.map(|usage| json!({"include_usage": usage})));
-    // Anthropic's clients send ids that OpenAI refuses the whole request for.
-    let user = request.user.as_deref().filter(|user| pen.own || user.len() <= wire::USER_MAX);
-    if user.is_none() && request.user.is_some() {
-        pen.losses.note("/metadata/user_id", "OpenAI's chat API takes 64 characters at most");
+    put(&mut body, "user", openai::user(request, &mut pen.0));
+    // Other servers than OpenAI's own refuse these.
+    if target.completion_limit {
+        let (shared, extra) = openai::shared(request, ME);
+        json::add(&mut body, Some(&shared));
+        pen.rest(&extra, &mut body, "");
+    } else {
+        pen.rest(&request.extra, &mut body, "");
     }
-    put(&mut body, "user", user);
-    pen.rest(&request.extra, &mut body, |name| format!("/{}", name.replace('~', "~0").replace('/', "~1")));
-    Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses.in_words_of(request.from) }
+    pen.0.body(body, request.from)
 }
 
 /// Writes a whole answer.
 pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
-    let mut pen = Pen { own: message.from == ME, is_answer: true, losses: Losses::new() };
+    let mut pen = Pen(Notes::answer(ME, message.from == ME), ToolIds::default());
     let choices: Vec<Value> = message.choices.iter().map(|choice| pen.choice(choice)).collect();
-    let id = if message.id.is_empty() && !pen.own { NO_ID } else { &message.id };
+    let id = if message.id.is_empty() && !pen.0.own { NO_ID } else { &message.id };
     let mut body = Map::new();
     put(&mut body, "id", Some(id));
     put(&mut body, "object", Some(wire::WHOLE));
@@ -66,92 +67,27 @@ pub(super) fn response(message: &Message) -> Carried<Vec<u8>> {
     put(&mut body, "model", Some(message.model.as_str()));
     put(&mut body, "choices", Some(choices));
     put(&mut body, "usage", message.usage.as_ref().map(wire::write_usage));
-    pen.rest(&message.extra, &mut body, |name| format!("/{name}"));
-    Carried { value: json::bytes(&Value::Object(body)), losses: pen.losses }
-}
-
-/// Writes an error: <https://platform.openai.com/docs/guides/error-codes>
-///
-/// Where the provider refused the request itself, its own type and code say more than ours.
-pub(super) fn fault(fault: &Fault) -> Value {
-    let meaning = fault.kind.meaning();
-    let upstream = fault.upstream.as_deref().filter(|_| fault.kind == FaultKind::BadRequest);
-    let kind = upstream.and_then(|upstream| upstream.kind.as_deref()).unwrap_or(meaning.openai_type);
-    let ours = Some(meaning.openai_code).filter(|code| !code.is_empty());
-    let code = upstream.and_then(|upstream| upstream.code.as_deref()).or(ours);
-    json!({"error": {"message": fault.text(), "type": kind, "param": fault.param, "code": code}})
+    pen.rest(&message.extra, &mut body, "");
+    Carried { value: json::bytes(&Value::Object(body)), losses: pen.0.losses }
 }
 
 /// Writes a `tool_choice`.
 pub(super) fn choice(wish: &Choose) -> Option<Value> {
-    Some(match wish {
-        Choose::Auto => "auto".into(),
-        Choose::None => "none".into(),
-        Choose::Required => "required".into(),
-        Choose::Tool(name) => json!({"type": "function", "function": {"name": name}}),
-        Choose::Native(ME, value) => value.clone(),
-        Choose::Native(..) => return None,
-    })
+    openai::write_choice(ME, wish, |name| json!({"type": "function", "function": {"name": name}}))
 }
 
-/// Writes a `response_format`. OpenAI demands a name for a schema, so one that is not our `own` gets one.
+/// Writes a `response_format`.
 pub(super) fn format(wish: &Format, own: bool) -> Option<Value> {
-    Some(match wish {
-        Format::Text => json!({"type": "text"}),
-        Format::Json => json!({"type": "json_object"}),
-        Format::Native(ME, value) => value.clone(),
-        Format::Native(..) => return None,
-        Format::Schema { name, description, schema, strict } => {
-            let mut held = Map::new();
-            put(&mut held, "name", name.as_deref().or((!own).then_some("answer")));
-            put(&mut held, "description", description.as_deref());
-            put(&mut held, "schema", Some(schema.clone()));
-            put(&mut held, "strict", *strict);
-            json!({"type": "json_schema", "json_schema": held})
-        }
-    })
-}
-
-/// Writes a `reasoning_effort`. A budget of tokens becomes the effort that comes nearest; "as long as you
-/// like" is what a model does anyway.
-pub(super) fn effort(wish: &Reasoning) -> Option<&str> {
-    match wish {
-        Reasoning::Off => Some("none"),
-        Reasoning::Adaptive(effort) => effort.as_ref().map(wire::write_effort),
-        Reasoning::Effort(effort) => Some(wire::write_effort(effort)),
-        Reasoning::Budget(0..4_096) => Some("low"),
-        Reasoning::Budget(4_096..16_384) => Some("medium"),
-        Reasoning::Budget(_) => Some("high"),
-    }
+    openai::write_format(ME, wish, own, |held| object([("json_schema", held.into())]))
 }
 
 /// Writes, and notes what is lost.
-struct Pen {
-    /// What is written was read from this dialect.
-    own: bool,
-    /// It is an answer.
-    is_answer: bool,
-    losses: Losses,
-}
+struct Pen(Notes, ToolIds);
 
 impl Pen {
-    fn lose(&mut self, at: At, member: &str, why: &'static str) {
-        let pointer = at.pointer("messages", "content", member);
-        // An answer has no list of messages: its blocks stand in `content`.
-        let pointer = if self.is_answer { pointer.replacen("/system", "/content", 1) } else { pointer };
-        self.losses.note(pointer, why);
-    }
-
-    fn or_lose(&mut self, written: Option<Value>, pointer: &str) -> Option<Value> {
-        if written.is_none() {
-            self.losses.note(pointer, OTHERS);
-        }
-        written
-    }
-
     /// Adds what only this dialect knows, and notes what only another does. Of what was read, the form
     /// that was kept takes the place of what canonical form makes of it.
-    fn rest(&mut self, extra: &Extra, written: &mut Map<String, Value>, pointer: impl Fn(&str) -> String) {
+    fn rest(&mut self, extra: &Extra, written: &mut Map<String, Value>, pointer: &str) {
         if let Some(form) = extra.form(ME) {
             for (kept, other) in wire::SYNONYMS {
                 if form.contains_key(*kept) {
@@ -161,7 +97,7 @@ impl Pen {
             written.extend(form.clone());
         }
         json::add(written, extra.of(ME));
-        extra.lost_to(ME).for_each(|name| self.losses.note(pointer(name), UNKNOWN));
+        self.0.extra(extra, pointer);
     }
 
     /// Writes a turn: one message, or more where it holds results of tools. Each of them becomes a `tool`
@@ -175,17 +111,17 @@ impl Pen {
                 behind.push(block);
                 continue;
             };
-            let is_text = |block: &&Block| self.own || matches!(block.kind, Kind::Text(_));
+            let is_text = |block: &&Block| self.0.own || matches!(block.kind, Kind::Text(_));
             let (texts, media): (Vec<&Block>, Vec<&Block>) = content.iter().partition(is_text);
             behind.extend(media);
             let mut message = Map::new();
             put(&mut message, "role", Some("tool"));
-            put(&mut message, "tool_call_id", Some(id.as_str()));
+            put(&mut message, "tool_call_id", Some(self.1.result(id)));
             let text = self.content(&texts, false);
-            put(&mut message, "content", text.or((!self.own).then(|| "".into())));
+            put(&mut message, "content", text.or((!self.0.own).then(|| "".into())));
             put(&mut message, "cache_control", self.cache(block));
             if *error == Some(true) {
-                self.lose(block.at, "is_error", "OpenAI's chat API cannot say that a tool failed");
+                self.0.lose(block, "is_error", "OpenAI's chat API cannot say that a tool failed");
             }
             if turn.role == Role::Tool {
                 self.close(turn, &mut message);
@@ -200,25 +136,21 @@ impl Pen {
 
     fn message(&mut self, turn: &Turn, blocks: &[&Block]) -> Option<Value> {
         let mut message = Map::new();
-        let role = match turn.role {
-            Role::System => "system",
-            Role::Developer => "developer",
-            Role::User | Role::Tool => "user",
-            Role::Assistant => {
-                self.spoken(blocks.iter().copied(), &mut message);
-                self.close(turn, &mut message);
-                return Some(Value::Object(message));
-            }
-        };
-        put(&mut message, "role", Some(role));
+        if turn.role == Role::Assistant {
+            self.spoken(blocks.iter().copied(), &mut message);
+            self.close(turn, &mut message);
+            return Some(Value::Object(message));
+        }
+        let role = if turn.role == Role::Tool { Role::User } else { turn.role };
+        put(&mut message, "role", Some(role.word()));
         let content = self.content(blocks, false);
-        if content.is_none() && !self.own {
+        if content.is_none() && !self.0.own {
             return None;
         }
         put(&mut message, "content", content);
         if let [block] = blocks
             && block.at.part.is_none()
-            && self.own
+            && self.0.own
         {
             put(&mut message, "cache_control", self.cache(block));
         }
@@ -228,19 +160,19 @@ impl Pen {
 
     fn close(&mut self, turn: &Turn, message: &mut Map<String, Value>) {
         put(message, "name", turn.name.as_deref());
-        self.rest(&turn.extra, message, |name| turn.at.pointer("messages", "content", name));
+        self.rest(&turn.extra, message, &turn.at.pointer("messages", "content", ""));
     }
 
     fn choice(&mut self, choice: &Choice) -> Value {
         let mut message = Map::new();
         self.spoken(&choice.blocks, &mut message);
-        self.rest(&choice.extra, &mut message, |name| format!("/choices/{}/message/{name}", choice.index));
+        self.rest(&choice.extra, &mut message, &format!("/choices/{}/message", choice.index));
         let rest = message.shift_remove(wire::REST);
         let mut written = Map::new();
         put(&mut written, "index", Some(choice.index));
         put(&mut written, "message", Some(message));
-        put(&mut written, "logprobs", choice.logprobs.clone().or((!self.own).then_some(Value::Null)));
-        let stop = choice.stop.as_ref().map(|stop| wire::write_stop(stop, self.own));
+        put(&mut written, "logprobs", choice.logprobs.clone().or((!self.0.own).then_some(Value::Null)));
+        let stop = choice.stop.as_ref().map(|stop| openai::write_stop(stop, self.0.own));
         put(&mut written, "finish_reason", stop);
         json::add(&mut written, rest.as_ref().and_then(Value::as_object));
         Value::Object(written)
@@ -251,7 +183,7 @@ impl Pen {
         let (mut calls, mut thoughts, mut refusals, mut parts) = (vec![], vec![], vec![], vec![]);
         for block in blocks {
             // What this dialect's own bodies hold as a part of the content goes back there.
-            let is_part = self.own && block.at.part.is_some();
+            let is_part = self.0.own && block.at.part.is_some();
             match block.kind {
                 Kind::ToolUse { .. } | Kind::Opaque { dialect: ME, .. } if !is_part => calls.push(block),
                 Kind::Reasoning { .. } if !is_part => thoughts.push(block),
@@ -261,19 +193,18 @@ impl Pen {
         }
         let content = self.content(&parts, true);
         let calls: Vec<Value> = calls.into_iter().map(|block| self.call(block)).collect();
-        let nothing = if self.is_answer || !calls.is_empty() { Value::Null } else { "".into() };
+        let nothing = if self.0.answer || !calls.is_empty() { Value::Null } else { "".into() };
         put(message, "role", Some("assistant"));
-        put(message, "content", content.or((!self.own).then_some(nothing)));
+        put(message, "content", content.or((!self.0.own).then_some(nothing)));
         let refusal = (!refusals.is_empty()).then(|| Value::from(words(&refusals)));
         // OpenAI's schema demands this and `logprobs` of every answer.
-        put(message, "refusal", refusal.or((!self.own && self.is_answer).then_some(Value::Null)));
-        if self.own || self.is_answer {
+        put(message, "refusal", refusal.or((!self.0.own && self.0.answer).then_some(Value::Null)));
+        if self.0.own || self.0.answer {
             put(message, "reasoning_content", Some(words(&thoughts)).filter(|text| !text.is_empty()));
             let sealed = details(&thoughts, &parts);
             put(message, "reasoning_details", (!sealed.is_empty()).then_some(sealed));
         } else {
-            let why = "thoughts return only to the API that they came from";
-            thoughts.iter().for_each(|block| self.lose(block.at, "", why));
+            thoughts.iter().for_each(|block| self.0.lose(block, "", NO_THOUGHTS));
         }
         put(message, "tool_calls", (!calls.is_empty()).then_some(calls));
     }
@@ -281,16 +212,16 @@ impl Pen {
     /// Writes content as it was, a string or a list of parts. Of another dialect's, text alone becomes a
     /// string where it is one block, or where `join` allows: strings are what every server understands.
     fn content(&mut self, blocks: &[&Block], join: bool) -> Option<Value> {
-        let is_lost = |block: &&Block| !self.own && matches!(block.kind, Kind::Opaque { .. });
+        let is_lost = |block: &&Block| !self.0.own && matches!(block.kind, Kind::Opaque { .. });
         let (lost, blocks): (Vec<&Block>, Vec<&Block>) = blocks.iter().copied().partition(is_lost);
-        lost.into_iter().for_each(|block| self.lose(block.at, "", NO_BLOCK));
+        lost.into_iter().for_each(|block| self.0.lose(block, "", FOREIGN));
         let is_text = |block: &&Block| matches!(block.kind, Kind::Text(_));
-        let is_plain = match self.own {
+        let is_plain = match self.0.own {
             true => blocks.iter().all(|block| block.at.part.is_none()),
             false => blocks.iter().all(is_text) && (join || blocks.len() == 1),
         };
         if is_plain && !blocks.is_empty() {
-            blocks.iter().for_each(|block| self.hints(block));
+            blocks.iter().for_each(|block| self.0.hints(block));
             return Some(words(&blocks).into());
         }
         let parts: Vec<Value> = blocks.iter().filter_map(|block| self.part(block)).collect();
@@ -307,18 +238,18 @@ impl Pen {
             Kind::Opaque { dialect: ME, json } => return Some(json.clone()),
             Kind::Image(media) | Kind::Audio(media) | Kind::File(media) => self.medium(&block.kind, media),
             _ => {
-                self.lose(block.at, "", NO_BLOCK);
+                self.0.lose(block, "", FOREIGN);
                 return None;
             }
         };
         let Some(Value::Object(mut part)) = written else {
-            self.lose(block.at, "source", NO_SOURCE);
+            self.0.lose(block, "source", NO_SOURCE);
             return None;
         };
-        if !self.own
+        if !self.0.own
             && matches!(&block.kind, Kind::File(Media { source: Source::Text { .. }, name: Some(_) }))
         {
-            self.lose(block.at, "title", UNKNOWN);
+            self.0.lose(block, "title", NO_MEMBER);
         }
         put(&mut part, "cache_control", self.cache(block));
         let mut extra = block.extra.of(ME).cloned().unwrap_or_default();
@@ -332,23 +263,17 @@ impl Pen {
     /// Writes a picture, a sound or a document, if this dialect takes it from where it is. Uploaded files
     /// are known to the API only where they were uploaded.
     fn medium(&self, kind: &Kind, Media { source, name }: &Media) -> Option<Value> {
-        let url = match source {
-            Source::Base64 { media_type, data } => Some(format!("data:{media_type};base64,{data}")),
-            Source::Url(url) => Some(url.clone()),
-            _ => None,
-        };
+        let url = source.url();
         Some(match (kind, source) {
             (Kind::Image(_), _) => json!({"type": "image_url", "image_url": {"url": url?}}),
             (Kind::Audio(_), Source::Base64 { media_type, data }) => {
-                let format = media_type.strip_prefix("audio/").unwrap_or(media_type);
-                let format = if !self.own && format == "mpeg" { "mp3" } else { format };
-                json!({"type": "input_audio", "input_audio": {"data": data, "format": format}})
+                openai::write_audio(media_type, data, self.0.own)
             }
             (Kind::File(_), Source::Text { data, .. }) => json!({"type": "text", "text": data}),
-            (Kind::File(_), _) if self.own || matches!(source, Source::Base64 { .. }) => {
+            (Kind::File(_), _) if self.0.own || matches!(source, Source::Base64 { .. }) => {
                 let mut file = Map::new();
                 // OpenAI demands a name.
-                put(&mut file, "filename", name.as_deref().or((!self.own).then_some("document.pdf")));
+                put(&mut file, "filename", name.as_deref().or((!self.0.own).then_some("document.pdf")));
                 match source {
                     Source::FileId(id) => put(&mut file, "file_id", Some(id.as_str())),
                     _ => put(&mut file, "file_data", Some(url?)),
@@ -360,40 +285,35 @@ impl Pen {
     }
 
     fn call(&mut self, block: &Block) -> Value {
-        self.hints(block);
+        self.0.hints(block);
         let (id, name, input) = match &block.kind {
             Kind::ToolUse { id, name, input } => (id, name, input),
             Kind::Opaque { json, .. } => return json.clone(),
             _ => return Value::Null,
         };
         // No arguments at all are an empty object to this dialect's clients and servers.
-        let input = if input.is_empty() && !self.own { "{}" } else { input };
+        let input = if input.is_empty() && !self.0.own { "{}" } else { input };
         let call = json!({"id": id, "type": "function", "function": {"name": name, "arguments": input}});
         let Value::Object(mut call) = whole_form(&block.extra).unwrap_or(call) else { return Value::Null };
+        let written = self.1.call(id);
+        if written != *id {
+            put(&mut call, "id", Some(written));
+        }
         json::add(&mut call, block.extra.of(ME));
-        let seal = block.seal.as_ref().filter(|_| self.is_answer);
+        let seal = block.seal.as_ref().filter(|_| self.0.answer);
         put(&mut call, "extra_content", seal.and_then(wire::write_signature));
         Value::Object(call)
     }
 
     fn tool(&mut self, tool: &Tool, index: usize) -> Option<Value> {
-        if let Some((dialect, value)) = &tool.native {
-            return self.or_lose((*dialect == ME).then(|| value.clone()), &format!("/tools/{index}"));
+        if let Some((dialect, json)) = &tool.native {
+            return self.0.native(*dialect, json, &format!("/tools/{index}"));
         }
-        let mut function = Map::new();
-        put(&mut function, "name", Some(tool.name.as_str()));
-        put(&mut function, "description", tool.description.as_deref());
-        put(&mut function, "parameters", tool.schema.clone());
-        put(&mut function, "strict", tool.strict);
-        let mut written = Map::new();
-        put(&mut written, "type", Some("function"));
-        put(&mut written, "function", Some(function));
-        if self.own {
-            put(&mut written, "cache_control", tool.cache.as_ref().map(hint));
-        } else if tool.cache.is_some() {
-            self.losses.note(format!("/tools/{index}/cache_control"), NO_CACHE);
-        }
-        self.rest(&tool.extra, &mut written, |name| format!("/tools/{index}/{name}"));
+        let function = openai::write_function(tool, Value::Null);
+        let mut written = object([("type", "function".into()), ("function", function.into())]);
+        put(&mut written, "cache_control", tool.cache.as_ref().filter(|_| self.0.own).map(Cache::json));
+        self.0.tool(tool, index);
+        self.rest(&tool.extra, &mut written, &format!("/tools/{index}"));
         Some(Value::Object(written))
     }
 
@@ -407,9 +327,9 @@ impl Pen {
         put(body, "n", wish.n);
         put(body, "logprobs", wish.logprobs);
         put(body, "top_logprobs", wish.top_logprobs);
-        let most = if self.own { usize::MAX } else { wire::STOPS_MAX };
+        let most = if self.0.own { usize::MAX } else { wire::STOPS_MAX };
         if wish.stop.len() > most {
-            self.losses.note("/stop_sequences", "OpenAI's chat API takes four stop sequences at most");
+            self.0.losses.note("/stop", "OpenAI's chat API takes four stop sequences at most");
         }
         let stop: Vec<&str> = wish.stop.iter().take(most).map(String::as_str).collect();
         put(body, "stop", (!stop.is_empty()).then_some(stop));
@@ -417,18 +337,8 @@ impl Pen {
 
     /// The cache hint of a block, where it may be written; what else of a block is lost is noted.
     fn cache(&mut self, block: &Block) -> Option<Value> {
-        self.hints(block);
-        block.cache.as_ref().filter(|_| self.own).map(hint)
-    }
-
-    fn hints(&mut self, block: &Block) {
-        if block.cache.is_some() && !self.own {
-            self.lose(block.at, "cache_control", NO_CACHE);
-        }
-        if block.seal.is_some() && !self.is_answer && !self.own {
-            self.lose(block.at, "signature", "a seal returns only to the API that it came from");
-        }
-        block.extra.lost_to(ME).for_each(|name| self.lose(block.at, name, UNKNOWN));
+        self.0.hints(block);
+        block.cache.as_ref().filter(|_| self.0.own).map(Cache::json)
     }
 }
 
@@ -439,11 +349,7 @@ fn whole_form(extra: &Extra) -> Option<Value> {
 
 /// The words of all blocks that have words.
 fn words(blocks: &[&Block]) -> String {
-    let words = blocks.iter().map(|block| match &block.kind {
-        Kind::Text(text) | Kind::Refusal(text) | Kind::Reasoning { text, .. } => text.as_str(),
-        _ => "",
-    });
-    words.collect()
+    blocks.iter().map(|block| block.kind.words()).collect()
 }
 
 /// `reasoning_details` of the thoughts and the words that are sealed.
@@ -454,11 +360,4 @@ fn details(thoughts: &[&Block], parts: &[&Block]) -> Vec<Value> {
         _ => None,
     });
     sealed.enumerate().map(|(index, (text, seal))| wire::write_detail(text, seal, index)).collect()
-}
-
-fn hint(cache: &Cache) -> Value {
-    match &cache.ttl {
-        Some(ttl) => json!({"type": "ephemeral", "ttl": ttl}),
-        None => json!({"type": "ephemeral"}),
-    }
 }

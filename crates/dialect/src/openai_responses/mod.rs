@@ -18,76 +18,11 @@ mod tests;
 mod wire;
 mod write;
 
-use crate::{
-    Carried, Dialect, DialectId, Fault, Glance, Paths, Reader, Target, Writer,
-    canon::{Message, Request, Usage},
-};
-
-/// The dialect of `/v1/responses`.
-pub(crate) struct OpenaiResponses;
-
-impl Dialect for OpenaiResponses {
-    fn id(&self) -> DialectId {
-        wire::ME
-    }
-
-    fn paths(&self) -> Paths {
-        Paths { generate: "/responses", stream: None, count: None }
-    }
-
-    fn names(&self) -> &'static [(&'static str, &'static str)] {
-        wire::NAMES
-    }
-
-    fn read_request(&self, body: &[u8]) -> Result<Carried<Request>, Fault> {
-        read::request(body).map(Carried::whole)
-    }
-
-    fn write_request(&self, request: &Request, target: &Target<'_>) -> Carried<Vec<u8>> {
-        write::request(request, target)
-    }
-
-    fn read_response(&self, body: &[u8]) -> Result<Carried<Message>, Fault> {
-        read::response(body).map(Carried::whole)
-    }
-
-    fn write_response(&self, message: &Message) -> Carried<Vec<u8>> {
-        write::response(message)
-    }
-
-    fn reader(&self) -> Box<dyn Reader> {
-        Box::new(stream::EventReader::default())
-    }
-
-    fn writer(&self, request: &Request) -> Box<dyn Writer> {
-        Box::new(stream::EventWriter::new(request))
-    }
-
-    fn glance(&self) -> Box<dyn Glance> {
-        Box::new(stream::EventGlance::default())
-    }
-
-    fn read_usage(&self, body: &[u8]) -> Option<Usage> {
-        read::usage(body)
-    }
-
-    fn read_fault(&self, status: u16, body: &[u8]) -> Fault {
-        crate::error_body::read(status, body)
-    }
-
-    fn write_fault(&self, fault: &Fault) -> Vec<u8> {
-        crate::json::bytes(&write::fault(fault))
-    }
-
-    fn write_stream_fault(&self, fault: &Fault) -> Vec<u8> {
-        stream::fault_events(fault)
-    }
-
-    fn read_count_request(&self, body: &[u8]) -> Result<Carried<Request>, Fault> {
-        self.read_request(body)
-    }
-
-    fn write_count(&self, tokens: u64) -> Vec<u8> {
-        format!(r#"{{"object":"response.input_tokens","input_tokens":{tokens}}}"#).into_bytes()
-    }
+crate::shape::dialect! {
+    /// The dialect of `/v1/responses`.
+    OpenaiResponses = wire::ME;
+    paths = { generate: "/responses", stream: None, count: None };
+    names = wire::NAMES;
+    counts = read::request, r#"{{"object":"response.input_tokens","input_tokens":{}}}"#;
+    echo = write::echo, write::reply;
 }

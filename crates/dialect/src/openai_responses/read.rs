@@ -5,16 +5,14 @@ use super::{
     write,
 };
 use crate::{
-    Fault, FaultKind,
-    canon::{
-        At, Block, Choice, Choose, Extra, Format, Kind, Media, Message, Request, Role, Seal, Source, Tool,
-        Turn, Usage,
-    },
+    Fault,
+    canon::{At, Block, Choice, Extra, Kind, Media, Message, Request, Role, Seal, Source, Tool, Turn},
     error_body,
-    json::{self, Object, wrong},
-    limits::{PARTS_MAX, TOOLS_MAX, TURNS_MAX},
+    json::{self, Object, bounded, put, word, wrong},
+    limits::{PARTS_MAX, TURNS_MAX},
+    openai::{self, small},
+    shape,
 };
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 type Members = Map<String, Value>;
@@ -30,19 +28,23 @@ pub(super) fn request(body: &[u8]) -> Result<Request, Fault> {
     let mut request = Request::new(ME, object.need_string("model")?);
     request.needs = needs(&object);
     request.turns = turns(&mut object, &mut form, request.needs.is_empty())?;
-    request.tools = tools(&mut object, &mut form)?;
-    request.choice = object.take("tool_choice").map(choice);
+    request.tools = openai::read_tools(&mut object, &mut form, tool)?;
+    let choice = |value: &Value| openai::read_choice(ME, value, "/name");
+    request.choice = small(&mut object, &mut form, "tool_choice", choice, write::choice);
     request.parallel = object.boolean("parallel_tool_calls")?;
     request.sampling.temperature = object.number("temperature")?;
     request.sampling.top_p = object.number("top_p")?;
-    include(&mut object, &mut form, &mut request);
+    include(&mut object, &mut form, &mut request)?;
     request.limit = object.whole("max_output_tokens")?;
     request.reasoning = nested(&mut object, &mut form, "reasoning", |reasoning| {
         // Thoughts that can be read are told anyway.
         reasoning.take("summary");
-        Ok(reasoning.string("effort")?.map(|word| wire::read_effort(&word)))
+        Ok(reasoning.string("effort")?.map(|word| openai::read_effort(&word)))
     })?;
-    request.format = nested(&mut object, &mut form, "text", |text| Ok(text.take("format").map(format)))?;
+    request.format = nested(&mut object, &mut form, "text", |text| {
+        let format = text.take("format");
+        Ok(format.map(|format| openai::read_format(ME, &format, Some(&format))))
+    })?;
     request.stream = object.boolean("stream")?;
     request.user = object.string("user")?;
     let (mute, extra) = object.rest().into_iter().partition(|(name, value)| wire::is_mute(name, value));
@@ -60,65 +62,51 @@ fn needs(body: &Object) -> Vec<String> {
     members.chain(references.map(|(index, _)| format!("/input/{index}"))).collect()
 }
 
-fn word<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
-    value.get(name).and_then(Value::as_str)
-}
-
 /// Takes the inner object `name` apart. It is kept as it was, and what `take` leaves of it only this
 /// dialect knows.
-fn nested<T>(
+fn nested<T: Default>(
     parent: &mut Object,
     form: &mut Members,
     name: &str,
-    take: impl FnOnce(&mut Object) -> Result<Option<T>, Fault>,
-) -> Result<Option<T>, Fault> {
-    let as_it_was = parent.peek(name).cloned();
-    let Some(mut inner) = parent.object(name)? else { return Ok(None) };
-    let taken = take(&mut inner)?;
-    form.extend(as_it_was.map(|value| (name.to_owned(), value)));
-    let mut rest = inner.rest();
-    rest.retain(|_, value| !value.is_null());
-    if !rest.is_empty() {
-        parent.put(name, Value::Object(rest));
-    }
+    take: impl FnOnce(&mut Object) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let as_it_was = parent.peek(name).filter(|value| !value.is_null()).cloned();
+    let taken = parent.nested(name, take)?;
+    put(form, name, as_it_was);
     Ok(taken)
 }
 
 /// Reads `include`, and `top_logprobs`, which says nothing without it.
-fn include(body: &mut Object, form: &mut Members, request: &mut Request) {
-    let Some(Value::Array(list)) = body.peek("include") else { return };
+fn include(body: &mut Object, form: &mut Members, request: &mut Request) -> Result<(), Fault> {
+    let Some(Value::Array(list)) = body.peek("include") else { return Ok(()) };
     let asks = |value: &Value| value.as_str().is_some_and(|word| wire::INCLUDES.contains(&word));
     let (known, logprobs) = (list.iter().all(asks), list.iter().any(|value| value == wire::LOGPROBS));
     if known {
         form.extend(body.take("include").map(|list| ("include".to_owned(), list)));
     }
-    let count = body.peek("top_logprobs").and_then(Value::as_u64).and_then(|count| u32::try_from(count).ok());
     if logprobs {
         request.sampling.logprobs = Some(true);
-        request.sampling.top_logprobs = count;
-        body.take("top_logprobs").filter(|_| count.is_none()).into_iter().for_each(|strange| {
-            body.put("top_logprobs", strange);
-        });
+        request.sampling.top_logprobs = body.small("top_logprobs", u32::MAX)?;
     }
+    Ok(())
 }
 
 fn turns(body: &mut Object, form: &mut Members, needs_input: bool) -> Result<Vec<Turn>, Fault> {
     let mut turns: Vec<Turn> = Vec::new();
     if let Some(text) = body.string("instructions")? {
-        turns.push(turn(Role::System, vec![Block::new(Kind::Text(text))], At::default(), true));
+        turns.push(plain(Role::System, text));
     }
     let items = match body.take("input") {
         None if needs_input => return Err(Fault::bad("/input", "`input` is missing")),
         None => Vec::new(),
         Some(Value::String(text)) => {
-            turns.push(turn(Role::User, vec![Block::new(Kind::Text(text))], At::default(), true));
+            turns.push(plain(Role::User, text));
             Vec::new()
         }
-        Some(Value::Array(items)) if items.is_empty() => {
-            form.insert("input".to_owned(), json!([]));
+        Some(Value::Array(items)) => {
+            put(form, "input", items.is_empty().then(|| json!([])));
             items
         }
-        Some(Value::Array(items)) => items,
         Some(other) => return Err(wrong("/input", "a string or a list of items", &other)),
     };
     bounded("/input", items.len(), TURNS_MAX)?;
@@ -133,22 +121,17 @@ fn turns(body: &mut Object, form: &mut Members, needs_input: bool) -> Result<Vec
                 last.plain = false;
                 last.blocks.extend(blocks);
             }
-            _ => turns.push(turn(role, blocks, at, plain)),
+            _ => turns.push(Turn { blocks, plain, ..Turn::new(role, at) }),
         }
     }
     bounded("/input", parts, PARTS_MAX)?;
     Ok(turns)
 }
 
-fn turn(role: Role, blocks: Vec<Block>, at: At, plain: bool) -> Turn {
-    Turn { role, blocks, plain, at, name: None, extra: Extra::NONE }
-}
-
-fn bounded(pointer: &str, found: usize, max: usize) -> Result<(), Fault> {
-    if found <= max {
-        return Ok(());
-    }
-    Err(Fault::bad(pointer, format!("`{pointer}` holds {found}, and at most {max} are taken")))
+/// A turn that was a string and no item.
+fn plain(role: Role, text: String) -> Turn {
+    let blocks = vec![Block::new(Kind::Text(text))];
+    Turn { blocks, plain: true, ..Turn::new(role, At::default()) }
 }
 
 /// Reads one item, of a request (then `at` names its place) or of an answer.
@@ -165,7 +148,11 @@ pub(super) fn item(value: Value, at: At, pointer: &str) -> Result<(Role, Vec<Blo
     let one = |kind: Kind| block(kind, at, Members::new());
     let whole = || one(Kind::Opaque { dialect: ME, json: value.clone() });
     let (role, mut blocks) = match named {
-        "message" => message_item(&value, at, pointer)?,
+        "message" => {
+            let said = word(&value, "role").unwrap_or("null");
+            let role = shape::role(said, wire::ROLES, format!("{pointer}/role"))?;
+            (role, content(value.get("content"), &format!("{pointer}/content"), at)?.0)
+        }
         "function_call" => {
             let (id, name) = (need("call_id").or_else(|fault| need("id").map_err(|_| fault))?, need("name")?);
             (Role::Assistant, vec![one(Kind::ToolUse { id, name, input: need("arguments")? })])
@@ -178,8 +165,9 @@ pub(super) fn item(value: Value, at: At, pointer: &str) -> Result<(Role, Vec<Blo
         }
         "reasoning" => (Role::Assistant, vec![one(thoughts(&value))]),
         // What the caller's side gave back.
-        "mcp_approval_response" => (Role::User, vec![whole()]),
-        other if other.ends_with("_output") => (Role::User, vec![whole()]),
+        other if other == "mcp_approval_response" || other.ends_with("_output") => {
+            (Role::User, vec![whole()])
+        }
         _ => (Role::Assistant, vec![whole()]),
     };
     if blocks.is_empty() {
@@ -187,7 +175,11 @@ pub(super) fn item(value: Value, at: At, pointer: &str) -> Result<(Role, Vec<Blo
     }
     let known = wire::ITEMS.iter().find(|row| row.0 == named);
     let said_all = at.turn.is_some() && write::item(role, &blocks).as_ref() == Some(&value);
-    if let (Some(known), false) = (known, said_all) {
+    // Another issuer's seal goes to no provider of this dialect, so the item does not come back as it was.
+    let is_foreign =
+        |block: &Block| matches!(&block.kind, Kind::Reasoning { seal: Some(seal), .. } if seal.issuer != ME);
+    let strays = at.turn.is_some() && blocks.iter().any(is_foreign);
+    if let (Some(known), false) = (known, said_all || strays) {
         keep(&mut blocks, value, known.1);
     }
     Ok((role, blocks))
@@ -216,31 +208,11 @@ fn others(value: &Value, known: &[&str]) -> Members {
     others.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-fn message_item(item: &Value, at: At, pointer: &str) -> Result<(Role, Vec<Block>), Fault> {
-    let role = match word(item, "role") {
-        Some("user") => Role::User,
-        Some("assistant") => Role::Assistant,
-        Some("system") => Role::System,
-        Some("developer") => Role::Developer,
-        other => {
-            let words = format!("`{}` is not a role", other.unwrap_or("null"));
-            let fault = Fault::bad(format!("{pointer}/role"), words);
-            return Err(fault.hint("roles are `user`, `assistant`, `system` and `developer`"));
-        }
-    };
-    Ok((role, content(item.get("content"), &format!("{pointer}/content"), at)?.0))
-}
-
 /// Reads a string or a list of parts, and tells which it was.
 fn content(value: Option<&Value>, pointer: &str, at: At) -> Result<(Vec<Block>, bool), Fault> {
-    match value {
-        None | Some(Value::Null) => Ok((Vec::new(), false)),
-        Some(Value::String(text)) => Ok((vec![block(Kind::Text(text.clone()), at, Members::new())], true)),
-        Some(Value::Array(list)) => {
-            let place = |index: u32| At { part: Some(index), ..at };
-            Ok(((0..).zip(list).map(|(index, value)| part(value, place(index))).collect(), false))
-        }
-        Some(other) => Err(wrong(pointer, "a string or a list of parts", other)),
+    match value.filter(|value| !value.is_null()) {
+        None => Ok((Vec::new(), false)),
+        Some(said) => shape::content(said.clone(), pointer, at, |value, _| Ok(part(&value, at))),
     }
 }
 
@@ -253,16 +225,16 @@ fn part(value: &Value, at: At) -> Block {
         "input_text" | "output_text" => word(value, "text").map(|text| Kind::Text(text.to_owned())),
         "refusal" => word(value, "refusal").map(|text| Kind::Refusal(text.to_owned())),
         "input_image" => {
-            let source = word(value, "image_url").map(wire::source).or_else(file_id);
+            let source = word(value, "image_url").map(Source::of_url).or_else(file_id);
             source.map(|source| Kind::Image(media(source, None)))
         }
         "input_file" => {
-            let inline = word(value, "file_data").map(wire::source);
+            let inline = word(value, "file_data").map(Source::of_url);
             let url = || word(value, "file_url").map(|url| Source::Url(url.to_owned()));
             let source = inline.or_else(url).or_else(file_id);
             source.map(|source| Kind::File(media(source, word(value, "filename"))))
         }
-        "input_audio" => audio(value),
+        "input_audio" => value.get("input_audio").and_then(openai::read_audio),
         _ => None,
     };
     let known = wire::PARTS.iter().find(|row| row.0 == named).map_or(&[] as &[&str], |row| row.1);
@@ -272,37 +244,20 @@ fn part(value: &Value, at: At) -> Block {
     }
 }
 
-fn audio(part: &Value) -> Option<Kind> {
-    let held = part.get("input_audio")?;
-    let source = Source::Base64 {
-        media_type: format!("audio/{}", word(held, "format")?),
-        data: word(held, "data")?.to_owned(),
-    };
-    Some(Kind::Audio(Media { source, name: None }))
-}
-
-/// Reads thoughts: summaries (OpenAI), or the thoughts themselves (open models), and their seal.
+/// Reads thoughts: summaries (OpenAI), or the thoughts themselves (open models), and their seal. A summary
+/// without words is that of another issuer's seal, which covers what comes next.
 fn thoughts(item: &Value) -> Kind {
     let list = |name: &str| item.get(name).and_then(Value::as_array).into_iter().flatten();
     let words: Vec<&str> =
         list("summary").chain(list("content")).filter_map(|part| word(part, "text")).collect();
     let text = words.join(PARAGRAPH);
     let data = word(item, "encrypted_content").filter(|data| !data.is_empty());
-    let seal = data.map(|data| Seal { issuer: ME, data: data.to_owned(), redacted: text.is_empty() });
+    let seal = data.map(|data| Seal::brought(data, ME, words.is_empty()));
     Kind::Reasoning { text, seal }
 }
 
 /// What stands between the parts of thoughts.
 pub(super) const PARAGRAPH: &str = "\n\n";
-
-fn tools(body: &mut Object, form: &mut Members) -> Result<Vec<Tool>, Fault> {
-    let Some(list) = body.list("tools")? else { return Ok(Vec::new()) };
-    bounded("/tools", list.len(), TOOLS_MAX)?;
-    if list.is_empty() {
-        form.insert("tools".to_owned(), json!([]));
-    }
-    list.into_iter().enumerate().map(|(index, value)| tool(value, index)).collect()
-}
 
 /// Reads a function; every other type is a tool of the provider's own, or of this dialect's.
 fn tool(value: Value, index: usize) -> Result<Tool, Fault> {
@@ -311,59 +266,18 @@ fn tool(value: Value, index: usize) -> Result<Tool, Fault> {
     }
     let mut object = Object::new(value, format!("/tools/{index}"))?;
     object.take("type");
-    Ok(Tool {
-        name: object.need_string("name")?,
-        description: object.string("description")?,
-        schema: object.take("parameters"),
-        strict: object.boolean("strict")?,
-        extra: object.extra(ME),
-        ..Tool::default()
-    })
-}
-
-fn choice(value: Value) -> Choose {
-    let named = word(&value, "name").filter(|_| word(&value, "type") == Some("function"));
-    match (value.as_str(), named) {
-        (Some("auto"), _) => Choose::Auto,
-        (Some("none"), _) => Choose::None,
-        (Some("required"), _) => Choose::Required,
-        (_, Some(name)) if value.as_object().is_some_and(|members| members.len() == 2) => {
-            Choose::Tool(name.to_owned())
-        }
-        _ => Choose::Native(ME, value),
-    }
-}
-
-/// Reads `text.format`: <https://platform.openai.com/docs/guides/structured-outputs>
-fn format(value: Value) -> Format {
-    let text = |name: &str| word(&value, name).map(str::to_owned);
-    match (word(&value, "type"), value.get("schema")) {
-        (Some("text"), _) => Format::Text,
-        (Some("json_object"), _) => Format::Json,
-        (Some("json_schema"), Some(schema)) => Format::Schema {
-            name: text("name"),
-            description: text("description"),
-            schema: schema.clone(),
-            strict: value.get("strict").and_then(Value::as_bool),
-        },
-        _ => Format::Native(ME, value),
-    }
+    let tool = openai::read_function(&mut object)?;
+    Ok(Tool { extra: object.extra(ME), ..tool })
 }
 
 /// Reads a whole answer: <https://platform.openai.com/docs/api-reference/responses/object>
 pub(super) fn response(body: &[u8]) -> Result<Message, Fault> {
-    let invalid = |why: String| {
-        Fault::new(FaultKind::UpstreamInvalid, format!("the provider's answer is not readable: {why}"))
+    let failed = |value: &Value| {
+        let said = |name: &&str| value.get(*name).is_some_and(|said| !said.is_null());
+        let is_error = value.get("output").is_none() && ["message", "detail", "code"].iter().any(said);
+        if is_error { Some(error_body::told(200, value)) } else { failure("", value) }
     };
-    let value: Value = serde_json::from_slice(body).map_err(|error| invalid(error.to_string()))?;
-    let said = |name: &str| value.get(name).is_some_and(|said| !said.is_null());
-    if value.get("output").is_none() && ["message", "detail", "code"].iter().any(|name| said(name)) {
-        return Err(error_body::told(200, &value));
-    }
-    match failure("", &value) {
-        Some(fault) => Err(fault),
-        None => message(value).map_err(|fault| invalid(fault.to_string())),
-    }
+    shape::answer(body, failed, message)
 }
 
 fn message(value: Value) -> Result<Message, Fault> {
@@ -379,7 +293,7 @@ fn message(value: Value) -> Result<Message, Fault> {
     let called = blocks.iter().any(|block| matches!(block.kind, Kind::ToolUse { .. }));
     let stop = Some(wire::read_stop(&value, "completed", called));
     let logprobs = (!logprobs.is_empty()).then(|| json!({ "content": logprobs }));
-    let choices = vec![Choice { index: 0, blocks, stop, logprobs, extra: Extra::NONE }];
+    let choices = vec![Choice { blocks, stop, logprobs, ..Choice::new(0) }];
     let usage = value.get("usage").and_then(wire::read_usage);
     Ok(Message { choices, usage, ..head(value) })
 }
@@ -391,7 +305,7 @@ pub(super) fn head(response: Value) -> Message {
     // Bedrock and Azure write the time with a fraction.
     let time = response.get("created_at").map(Value::to_string).unwrap_or_default();
     let created = time.split('.').next().and_then(|seconds| seconds.parse().ok());
-    let mut members = if let Value::Object(members) = response { members } else { Members::new() };
+    let mut members = json::into_members(response);
     for told in ["id", "model", "created_at", "output", "status", "usage"] {
         members.remove(told);
     }
@@ -400,16 +314,7 @@ pub(super) fn head(response: Value) -> Message {
     let is_echo = |name: &String| echo.contains_key(name) || wire::ALSO_ECHO.contains(&name.as_str());
     let (form, extra) = members.into_iter().partition(|(name, _)| is_echo(name));
     let extra = Extra::with_form(ME, extra, form);
-    Message { from: ME, id, model, created, choices: Vec::new(), usage: None, extra }
-}
-
-/// Reads nothing but the usage of a whole answer.
-pub(super) fn usage(body: &[u8]) -> Option<Usage> {
-    #[derive(Deserialize)]
-    struct Metered {
-        usage: Option<Value>,
-    }
-    wire::read_usage(&serde_json::from_slice::<Metered>(body).ok()?.usage?)
+    Message { id, model, created, extra, ..Message::new(ME) }
 }
 
 /// The error that an answer or the event `named` is, under the status 200.

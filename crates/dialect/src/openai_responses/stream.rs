@@ -3,73 +3,39 @@
 use super::{
     read,
     wire::{self, ME},
-    write::{self, Pen, object},
+    write::{self, Pen},
 };
 use crate::{
-    Fault, FaultKind, Glance, Losses, Reader, Seen, Sink, Writer,
-    canon::{At, BlockStart, Delta, Event, Extra, Fold, Kind, Message, Request},
+    Fault, Glance, Losses, Seen, Sink, Writer,
+    canon::{At, BlockStart, Delta, Event, Extra, Fold, Kind, Message, Request, Seal, Teller},
     error_body,
-    frame::sse::{Frame, Frames},
+    frame::sse::Frame,
+    json::object,
     limits::{ANSWER_MAX, PARTS_MAX},
+    pen::Notes,
+    shape::{Framed, Reading, cut, event_name, invalid, over, write_event},
 };
-use memchr::{memchr, memmem};
-use serde::{Deserialize, de::IgnoredAny};
+use memchr::memmem;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
 type Members = Map<String, Value>;
 
-/// The event's name: that of its line where there is one (OpenRouter, Azure and Bedrock leave it out), else
-/// the type in its data.
+/// The event's name.
 fn name<'a>(frame: &Frame<'a>) -> Cow<'a, str> {
-    #[derive(Deserialize)]
-    struct Typed {
-        #[serde(rename = "type")]
-        kind: Option<String>,
-        error: Option<IgnoredAny>,
-    }
-    if frame.event == b"error" || frame.event.starts_with(b"response.") {
-        return String::from_utf8_lossy(frame.event);
-    }
-    if let Some(rest) = frame.data.strip_prefix(b"{\"type\":\"")
-        && let Some((named, _)) = memchr(b'"', rest).and_then(|end| rest.split_at_checked(end))
-    {
-        return String::from_utf8_lossy(named);
-    }
-    let typed = serde_json::from_slice::<Typed>(frame.data).ok();
-    let named = typed.and_then(|typed| typed.kind.or(typed.error.map(|_| "error".to_owned())));
-    Cow::Owned(named.unwrap_or_default())
+    event_name(frame, |told| told == b"error" || told.starts_with(b"response."))
 }
 
 /// Reads a provider's stream.
-#[derive(Default)]
-pub(super) struct EventReader {
-    frames: Frames,
-    state: Reading,
-}
-
-impl Reader for EventReader {
-    fn feed(&mut self, bytes: &[u8], sink: &mut Sink) -> Result<(), Fault> {
-        let EventReader { frames, state } = self;
-        frames.feed(bytes, &mut |frame| state.frame(&frame, sink))
-    }
-
-    fn finish(&mut self, sink: &mut Sink) -> Result<(), Fault> {
-        let EventReader { frames, state } = self;
-        frames.finish(&mut |frame| state.frame(&frame, sink))?;
-        let words = "the provider's stream ended before `response.completed`";
-        if state.ended { Ok(()) } else { Err(Fault::new(FaultKind::UpstreamTruncated, words)) }
-    }
-}
+pub(super) type StreamReader = Framed<ReadState>;
 
 #[derive(Default)]
-struct Reading {
+pub(super) struct ReadState {
     started: bool,
     ended: bool,
     called: bool,
     items: Vec<Item>,
-    /// Number of the next block.
-    next: u32,
+    teller: Teller,
 }
 
 /// An item of the answer so far, with its blocks until it is done.
@@ -99,6 +65,21 @@ enum What {
     Input,
 }
 
+impl What {
+    /// How a block of words begins.
+    fn start(self) -> BlockStart {
+        match self {
+            What::Refusal => BlockStart::Refusal,
+            What::Thought => BlockStart::Reasoning,
+            What::Text | What::Input => BlockStart::Text,
+        }
+    }
+
+    fn delta(self, text: String) -> Delta {
+        if self == What::Input { Delta::Input(text) } else { Delta::Text(text) }
+    }
+}
+
 impl Open {
     /// It tells this part of an item; thoughts are one block, and a call has no parts.
     fn is(&self, what: What, part: u64) -> bool {
@@ -121,9 +102,9 @@ const PIECES: &[(&str, What)] = &[
     ("function_call_arguments", What::Input),
 ];
 
-impl Reading {
-    fn frame(&mut self, frame: &Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
-        let named = name(frame);
+impl Reading for ReadState {
+    fn frame(&mut self, frame: Frame<'_>, sink: &mut Sink) -> Result<(), Fault> {
+        let named = name(&frame);
         let mut data: Value = match serde_json::from_slice(frame.data) {
             _ if self.ended || frame.data == b"[DONE]" => return Ok(()),
             Ok(data @ Value::Object(_)) => data,
@@ -146,7 +127,7 @@ impl Reading {
         }
         let (word, end) = event.rsplit_once('.').unwrap_or_default();
         match (event, PIECES.iter().find(|row| row.0 == word && matches!(end, "delta" | "done"))) {
-            ("completed" | "incomplete", _) => self.end(event, response, sink),
+            ("completed" | "incomplete", _) => self.stop(event, response, sink),
             ("output_item.added", _) => self.added(&data, &item, sink),
             ("output_item.done", _) => {
                 let place = self.place(&data, &item);
@@ -162,10 +143,15 @@ impl Reading {
         if self.items.len() <= PARTS_MAX {
             return Ok(());
         }
-        let words = format!("the provider's answer holds more than {PARTS_MAX} items");
-        Err(Fault::new(FaultKind::UpstreamInvalid, words))
+        Err(over("items", PARTS_MAX))
     }
 
+    fn end(&mut self, _sink: &mut Sink) -> Result<(), Fault> {
+        if self.ended { Ok(()) } else { Err(cut("`response.completed`")) }
+    }
+}
+
+impl ReadState {
     /// Where in `items` an event belongs: by its index, which is surer than its id (some gateways change the
     /// ids from event to event); without one (llama.cpp) by its id, or to the item that is open.
     fn place(&mut self, data: &Value, item: &Value) -> usize {
@@ -193,14 +179,11 @@ impl Reading {
     }
 
     fn begin(&mut self, start: BlockStart, sink: &mut Sink) -> u32 {
-        let number = self.next;
-        self.next = self.next.saturating_add(1);
         self.called |= matches!(start, BlockStart::ToolUse { .. });
         // Words do not wait for each other's end, so that what follows can be told at once.
         let open = self.items.iter_mut().flat_map(|item| &mut item.open);
         open.filter(|open| open.what != What::Input).for_each(|open| open.stop(sink));
-        sink.events.push(Event::BlockStart { choice: 0, block: number, start });
-        number
+        self.teller.begin(start, &mut sink.events)
     }
 
     fn open(&mut self, place: usize, what: What, part: u64, start: BlockStart, sink: &mut Sink) {
@@ -230,7 +213,7 @@ impl Reading {
         }
         let fits = |open: &Open| open.is(what, part) && !open.stopped;
         if !self.items.get(place).is_some_and(|item| item.open.iter().any(fits)) && what != What::Input {
-            self.open(place, what, part, start(what), sink);
+            self.open(place, what, part, what.start(), sink);
         }
         let item = self.items.get_mut(place);
         let Some(open) = item.and_then(|item| item.open.iter_mut().find(|open| fits(open))) else {
@@ -239,7 +222,7 @@ impl Reading {
         let again = what == What::Thought && open.part != part && !open.empty;
         let text = if again { format!("{}{text}", read::PARAGRAPH) } else { text.to_owned() };
         (open.part, open.empty) = (part, false);
-        say(open.number, what, text, sink);
+        self.teller.piece(open.number, what.delta(text), &mut sink.events);
         let logprobs = data.get("logprobs").filter(|list| !wire::is_mute("", list));
         let logprobs = logprobs.map(|list| json!({ "content": list }));
         sink.events.extend(logprobs.map(|logprobs| Event::Logprobs { choice: 0, logprobs }));
@@ -261,9 +244,9 @@ impl Reading {
             }
             block.extra = Extra::NONE;
             let (what, start, text, seal) = match block.kind {
-                Kind::Text(text) => (What::Text, start(What::Text), text, None),
-                Kind::Refusal(text) => (What::Refusal, start(What::Refusal), text, None),
-                Kind::Reasoning { text, seal } => (What::Thought, start(What::Thought), text, seal),
+                Kind::Text(text) => (What::Text, BlockStart::Text, text, None),
+                Kind::Refusal(text) => (What::Refusal, BlockStart::Refusal, text, None),
+                Kind::Reasoning { text, seal } => (What::Thought, BlockStart::Reasoning, text, seal),
                 Kind::ToolUse { id, name, input } => {
                     (What::Input, BlockStart::ToolUse { id, name }, input, None)
                 }
@@ -274,9 +257,8 @@ impl Reading {
                 }
             };
             let part = open.iter().find(|open| open.what == what).map(|open| open.part);
-            let (told, rest) = open.into_iter().partition(|open| open.is(what, part.unwrap_or(0)));
-            open = rest;
-            let mut told: Vec<Open> = told;
+            let mut told: Vec<Open>;
+            (told, open) = open.into_iter().partition(|open| open.is(what, part.unwrap_or(0)));
             if told.is_empty() && text.is_empty() && seal.is_none() && what != What::Input {
                 continue;
             }
@@ -287,22 +269,20 @@ impl Reading {
                 told.push(Open { what, part: 0, number, empty: true, stopped: false });
             }
             let Some(last) = told.last_mut() else { continue };
-            if !is_told && !text.is_empty() {
-                say(last.number, what, text, sink);
+            let text = Some(what.delta(text)).filter(|_| !is_told);
+            for more in text.into_iter().chain(seal.map(Delta::Seal)) {
+                self.teller.piece(last.number, more, &mut sink.events);
             }
-            let seal =
-                seal.map(|seal| Event::Delta { choice: 0, block: last.number, delta: Delta::Seal(seal) });
-            sink.events.extend(seal);
             // Calls without ids that overlap are taken for one item.
             told.iter_mut().for_each(|open| open.stop(sink));
         }
         open.iter_mut().for_each(|open| open.stop(sink));
     }
 
-    fn end(&mut self, event: &str, mut response: Value, sink: &mut Sink) {
+    fn stop(&mut self, event: &str, mut response: Value, sink: &mut Sink) {
         let output = response.get_mut("output").and_then(Value::as_array_mut).map(std::mem::take);
         // Where nothing has been told, all of it stands here.
-        for item in output.into_iter().flatten().take(if self.next == 0 { PARTS_MAX } else { 0 }) {
+        for item in output.into_iter().flatten().take(if self.teller.blocks() == 0 { PARTS_MAX } else { 0 }) {
             self.items.push(Item::default());
             self.done(self.items.len() - 1, item, sink);
         }
@@ -315,28 +295,16 @@ impl Reading {
     }
 }
 
-/// How a block of words begins.
-fn start(what: What) -> BlockStart {
-    match what {
-        What::Refusal => BlockStart::Refusal,
-        What::Thought => BlockStart::Reasoning,
-        What::Text | What::Input => BlockStart::Text,
-    }
-}
-
-fn say(block: u32, what: What, text: String, sink: &mut Sink) {
-    let delta = if what == What::Input { Delta::Input(text) } else { Delta::Text(text) };
-    sink.events.push(Event::Delta { choice: 0, block, delta });
-}
-
 /// Writes a stream for a caller: every event that strict clients wait for. Each block is an item of its own,
 /// and the last event repeats the whole answer.
-pub(super) struct EventWriter {
+pub(super) struct StreamWriter {
     echo: Members,
     sequence: u64,
     answer: Fold,
     /// Bytes of the answer.
     held: usize,
+    /// The block that has begun last, as its seal may come next.
+    begun: Option<(u32, BlockStart)>,
     /// By the block's number; `None` for one that is lost or whole.
     blocks: Vec<Option<Writing>>,
     /// How many items there are.
@@ -364,7 +332,7 @@ const SHAPES: [Shape; 4] = [
     Shape("", "response.function_call_arguments", "", "", "arguments", "fc"),
 ];
 
-impl Writer for EventWriter {
+impl Writer for StreamWriter {
     fn write(&mut self, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
         if self.ended {
             return;
@@ -374,13 +342,21 @@ impl Writer for EventWriter {
             // The item that it may keep is written block by block.
             block.extra = Extra::NONE;
         }
+        if let Some((number, start)) = self.begun.take() {
+            if let Event::Delta { delta: Delta::Seal(seal), .. } = event
+                && start != BlockStart::Reasoning
+            {
+                self.seal(seal, out);
+            }
+            self.block(number, &start, out);
+        }
         self.answer.take(told);
         match event {
             Event::Start { .. } => {
                 self.response("response.created", Some("in_progress"), out);
                 self.response("response.in_progress", Some("in_progress"), out);
             }
-            Event::BlockStart { choice: 0, start, .. } => self.block(start, out),
+            Event::BlockStart { choice: 0, block, start } => self.begun = Some((*block, start.clone())),
             Event::Delta { choice: 0, block, delta: Delta::Text(more) | Delta::Input(more) } => {
                 self.delta(*block, more, out);
             }
@@ -396,8 +372,7 @@ impl Writer for EventWriter {
             _ => {}
         }
         if self.held > ANSWER_MAX {
-            let words = format!("the provider's answer is over {ANSWER_MAX} bytes");
-            self.fault(&Fault::new(FaultKind::UpstreamInvalid, words), out);
+            self.fault(&invalid(format!("the provider's answer is over {ANSWER_MAX} bytes")), out);
         }
     }
 
@@ -407,8 +382,7 @@ impl Writer for EventWriter {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let error = write::fault(fault);
-        let error = error.get("error").cloned().unwrap_or_default();
+        let error = write::fault(fault).get_mut("error").map(Value::take).unwrap_or_default();
         let [code, param] = ["code", "param"].map(|name| error.get(name).cloned().unwrap_or_default());
         let told = json!({ "code": code.as_str().unwrap_or("server_error"), "message": fault.text() });
         let mut event =
@@ -420,18 +394,18 @@ impl Writer for EventWriter {
     }
 }
 
-impl EventWriter {
+impl StreamWriter {
     /// For the caller who sent `request`.
     pub(super) fn new(request: &Request) -> Self {
         let (echo, answer) = (write::echo(request), Fold::new(ME));
-        EventWriter { echo, sequence: 0, answer, held: 0, blocks: Vec::new(), items: 0, ended: false }
+        Self { echo, answer, sequence: 0, held: 0, items: 0, begun: None, blocks: Vec::new(), ended: false }
     }
 
     fn event(&mut self, mut event: Members, out: &mut Vec<u8>) {
         event.insert("sequence_number".to_owned(), json!(self.sequence));
         self.sequence += 1;
         let name = event.get("type").and_then(Value::as_str).unwrap_or_default();
-        out.extend_from_slice(format!("event: {name}\ndata: {}\n\n", json!(event)).as_bytes());
+        write_event(out, name, &[json!(event).to_string().as_bytes()]);
     }
 
     fn response(&mut self, name: &str, status: Option<&str>, out: &mut Vec<u8>) -> Losses {
@@ -444,7 +418,7 @@ impl EventWriter {
     fn item(&self, number: usize, index: usize) -> Option<Value> {
         let answer = self.answer.so_far();
         let block = answer.choices.iter().find(|choice| choice.index == 0)?.blocks.get(number)?;
-        Pen::new(write::is_own(answer)).answer_item(block, number, &answer.id, index)
+        Pen(Notes::answer(ME, write::is_own(answer))).answer_item(block, number, &answer.id, index)
     }
 
     fn item_event(&mut self, name: &str, index: usize, item: Value, out: &mut Vec<u8>) {
@@ -479,8 +453,16 @@ impl EventWriter {
         }
     }
 
-    fn block(&mut self, start: &BlockStart, out: &mut Vec<u8>) {
-        let (number, index) = (self.blocks.len(), self.items);
+    /// Another issuer's seal on words or a call stands before them.
+    fn seal(&mut self, seal: &Seal, out: &mut Vec<u8>) {
+        let item = write::seal_item(seal, &self.answer.so_far().id, self.items);
+        self.item_event("response.output_item.added", self.items, item.clone(), out);
+        self.item_event("response.output_item.done", self.items, item, out);
+        self.items += 1;
+    }
+
+    fn block(&mut self, number: u32, start: &BlockStart, out: &mut Vec<u8>) {
+        let (number, index) = (number as usize, self.items);
         let shape = match start {
             BlockStart::Text => SHAPES.first(),
             BlockStart::Refusal => SHAPES.get(1),
@@ -504,8 +486,7 @@ impl EventWriter {
 
     fn delta(&mut self, number: u32, more: &str, out: &mut Vec<u8>) {
         self.held += more.len();
-        let block = self.blocks.get_mut(number as usize).and_then(Option::as_mut);
-        let Some(writing) = block else { return };
+        let Some(Some(writing)) = self.blocks.get_mut(number as usize) else { return };
         let is_open = std::mem::replace(&mut writing.part_open, true);
         let at = (number as usize, *writing);
         if !is_open {
@@ -533,19 +514,19 @@ impl EventWriter {
 }
 
 /// The last events of a broken stream.
-pub(super) fn fault_events(fault: &Fault) -> Vec<u8> {
+pub(super) fn fault(fault: &Fault) -> Vec<u8> {
     let mut out = Vec::new();
-    EventWriter::new(&Request::new(ME, "")).fault(fault, &mut out);
+    StreamWriter::new(&Request::new(ME, "")).fault(fault, &mut out);
     out
 }
 
 /// Looks at a stream that is relayed. Pieces, which are nearly all of it, cost a look at their name.
 #[derive(Default)]
-pub(super) struct EventGlance {
+pub(super) struct StreamGlance {
     seen: Seen,
 }
 
-impl Glance for EventGlance {
+impl Glance for StreamGlance {
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Fault> {
         if self.seen.ended {
             return Ok(());

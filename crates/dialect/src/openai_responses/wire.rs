@@ -3,7 +3,8 @@
 
 use crate::{
     DialectId,
-    canon::{Effort, Extra, Reasoning, Source, Stop, StopReason, Usage},
+    canon::{Role, Stop, StopReason, Usage, UsageRow},
+    json, openai,
 };
 use serde_json::{Map, Value, json};
 
@@ -17,13 +18,15 @@ pub(super) const NAMES: &[(&str, &str)] = &[
     ("/max_tokens", "/max_output_tokens"),
     ("/response_format", "/text/format"),
     ("/reasoning_effort", "/reasoning/effort"),
-    ("/metadata/user_id", "/user"),
 ];
 
 /// Members by which a request leans on what the provider keeps, where they are not `null` or `false`: no
 /// provider of another dialect can serve it. An `item_reference` in `input` does the same.
 /// <https://platform.openai.com/docs/guides/conversation-state>
 pub(super) const STATEFUL: &[&str] = &["previous_response_id", "conversation", "prompt", "background"];
+
+/// Who speaks in a message.
+pub(super) const ROLES: &[Role] = &[Role::User, Role::Assistant, Role::System, Role::Developer];
 
 /// Items that canonical form knows, with the members that it carries or that name nothing but the item.
 /// All others are carried whole and opaque: what the provider's own tools did, custom tools, references,
@@ -53,10 +56,10 @@ pub(super) const SEALS: &str = "reasoning.encrypted_content";
 /// Log probabilities shall come.
 pub(super) const LOGPROBS: &str = "message.output_text.logprobs";
 
+/// Wishes that this dialect has no member for.
+pub(super) const UNKNOWN: &[&str] = &["stop", "top_k", "frequency_penalty", "presence_penalty", "seed", "n"];
 /// Smallest limit that OpenAI takes, in tokens.
 pub(super) const LIMIT_MIN: u64 = 16;
-/// Longest id of an end user that OpenAI takes, in bytes.
-pub(super) const USER_MAX: usize = 64;
 /// Longest part of an item's id that is made of the answer's, in characters: OpenAI takes ids of 64.
 const ID_MAX: usize = 40;
 
@@ -66,79 +69,27 @@ pub(super) fn is_mute(name: &str, value: &Value) -> bool {
         "store" | "background" => value == false,
         "truncation" => value == "disabled",
         "detail" | "service_tier" => value == "auto",
-        _ => value.is_null() || value.as_array().is_some_and(Vec::is_empty),
+        _ => value.is_null() || *value == json!([]) || *value == json!({}),
     }
 }
 
 /// Members of an answer that repeat the request, or that say nothing but how things stand, as they are
 /// where the request said nothing.
 pub(super) fn echo() -> Map<String, Value> {
-    let echo = json!({
+    json::into_members(json!({
         "object": "response", "background": false, "completed_at": null, "error": null,
-        "incomplete_details": null, "instructions": null, "max_output_tokens": null, "max_tool_calls": null,
-        "metadata": {}, "parallel_tool_calls": true, "previous_response_id": null, "prompt_cache_key": null,
+        "frequency_penalty": 0, "incomplete_details": null, "instructions": null, "max_output_tokens": null,
+        "max_tool_calls": null, "metadata": {}, "parallel_tool_calls": true, "presence_penalty": 0,
+        "previous_response_id": null, "prompt_cache_key": null,
         "reasoning": { "effort": null, "summary": null }, "safety_identifier": null,
         "service_tier": "default", "store": false, "temperature": 1.0,
         "text": { "format": { "type": "text" } }, "tool_choice": "auto", "tools": [], "top_logprobs": 0,
         "top_p": 1.0, "truncation": "disabled", "user": null,
-    });
-    if let Value::Object(echo) = echo { echo } else { Map::new() }
+    }))
 }
 
 /// More of them, which not every server has.
-pub(super) const ALSO_ECHO: &[&str] = &[
-    "billing",
-    "frequency_penalty",
-    "output_text",
-    "presence_penalty",
-    "prompt_cache_retention",
-    "tool_usage",
-];
-
-const EFFORTS: &[(&str, Effort)] = &[
-    ("minimal", Effort::Minimal),
-    ("low", Effort::Low),
-    ("medium", Effort::Medium),
-    ("high", Effort::High),
-    ("xhigh", Effort::Max),
-    ("max", Effort::Max),
-];
-
-/// Reads an effort.
-pub(super) fn read_effort(word: &str) -> Reasoning {
-    let known = EFFORTS.iter().find(|(name, _)| *name == word);
-    match known {
-        _ if word == "none" => Reasoning::Off,
-        Some((_, effort)) => Reasoning::Effort(effort.clone()),
-        None => Reasoning::Effort(Effort::Other(word.to_owned())),
-    }
-}
-
-/// Writes an effort. A budget of tokens becomes the effort that comes nearest; "as long as you like" is what
-/// a model does anyway.
-pub(super) fn write_effort(wish: &Reasoning) -> Option<&str> {
-    match wish {
-        Reasoning::Off => Some("none"),
-        Reasoning::Adaptive(None) => None,
-        Reasoning::Adaptive(Some(Effort::Other(word))) | Reasoning::Effort(Effort::Other(word)) => Some(word),
-        Reasoning::Adaptive(Some(known)) | Reasoning::Effort(known) => {
-            EFFORTS.iter().find(|(_, effort)| effort == known).map(|(name, _)| *name)
-        }
-        Reasoning::Budget(0..4_096) => Some("low"),
-        Reasoning::Budget(4_096..16_384) => Some("medium"),
-        Reasoning::Budget(_) => Some("high"),
-    }
-}
-
-/// Where the bytes of a medium are, by its URL.
-pub(super) fn source(url: &str) -> Source {
-    match url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
-        Some((media_type, data)) => {
-            Source::Base64 { media_type: media_type.to_owned(), data: data.to_owned() }
-        }
-        None => Source::Url(url.to_owned()),
-    }
-}
+pub(super) const ALSO_ECHO: &[&str] = &["billing", "output_text", "prompt_cache_retention", "tool_usage"];
 
 /// Why an answer stopped, by its status and the reason in `incomplete_details`:
 /// <https://platform.openai.com/docs/api-reference/responses/object>
@@ -177,41 +128,29 @@ pub(super) fn write_stop(stop: Option<&Stop>, own: bool) -> (&str, Value) {
     ("incomplete", json!({ "reason": reason }))
 }
 
-/// Reads a usage object. Cached input stands within `input_tokens`, thoughts within `output_tokens`.
+/// Reads a usage object.
 pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
-    let native = usage.as_object()?;
-    let count = |pointer: &str| usage.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
-    let cache_read = count("/input_tokens_details/cached_tokens");
-    let cache_write = count("/input_tokens_details/cache_write_tokens");
-    let output = count("/output_tokens");
-    let reasoning = count("/output_tokens_details/reasoning_tokens").min(output);
-    Some(Usage {
-        input: count("/input_tokens").saturating_sub(cache_read).saturating_sub(cache_write),
-        cache_read,
-        cache_write,
-        output: output.saturating_sub(reasoning),
-        reasoning,
-        native: Extra::new(ME, native.clone()),
-        ..Usage::default()
-    })
+    openai::read_usage(ME, usage, &openai::INPUT)
 }
+
+/// Reads nothing but the usage of a whole answer, and of that nothing but the counts.
+pub(super) fn meter(body: &[u8]) -> Option<Usage> {
+    read_usage(&json::members(body, &["usage"])?.remove("usage")?)
+}
+
+#[rustfmt::skip]
+const USAGE: &[UsageRow] = &[
+    ("", "input_tokens", Usage::all_input),
+    ("input_tokens_details", "cached_tokens", |usage| usage.cache_read),
+    ("input_tokens_details", "cache_write_tokens", Usage::all_written),
+    ("", "output_tokens", Usage::all_output),
+    ("output_tokens_details", "reasoning_tokens", |usage| usage.reasoning),
+    ("", "total_tokens", Usage::total),
+];
 
 /// Writes a usage object, or gives back the one that was read. It is never absent: clients fail without it.
 pub(super) fn write_usage(usage: Option<&Usage>) -> Value {
-    let none = Usage::default();
-    let usage = usage.unwrap_or(&none);
-    if let Some(native) = usage.native.of(ME) {
-        return Value::Object(native.clone());
-    }
-    let (input, output) = (usage.all_input(), usage.all_output());
-    let written = usage.cache_write.saturating_add(usage.cache_write_1h);
-    json!({
-        "input_tokens": input,
-        "input_tokens_details": { "cached_tokens": usage.cache_read, "cache_write_tokens": written },
-        "output_tokens": output,
-        "output_tokens_details": { "reasoning_tokens": usage.reasoning },
-        "total_tokens": input.saturating_add(output),
-    })
+    usage.unwrap_or(&Usage::default()).written(ME, USAGE).into()
 }
 
 /// An answer's id as clients of this dialect know it.

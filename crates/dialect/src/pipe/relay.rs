@@ -1,9 +1,13 @@
-//! Untouched bytes, looked at from the side.
+//! Untouched bytes, looked at from the side. An event that holds broken JSON is left out: clients would fall over
+//! it, and most often what follows is whole.
 
 use crate::{
     Dialect, Fault, FaultKind, Glance, Seen,
     canon::Usage,
-    frame::{Frames, sse::Frame},
+    frame::{
+        Frames,
+        sse::{self, Frame},
+    },
     limits::METERED_BODY_MAX,
     splice,
 };
@@ -35,10 +39,17 @@ impl Relay {
 
     pub(super) fn feed(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), Fault> {
         let (glance, failed, passes) = (&mut self.glance, &mut self.failed, !self.guarded);
-        self.frames.feed(&chunk, &mut |frame| look(glance.as_mut(), failed, passes, frame))?;
+        let mut torn = false;
+        self.frames.feed(&chunk, &mut |frame| {
+            torn |= is_torn(&frame);
+            if is_torn(&frame) { Ok(()) } else { look(glance.as_mut(), failed, passes, frame) }
+        })?;
         // Where an event has ended, it ended in this chunk: what was held is part of it.
         let closed = chunk.len().saturating_sub(self.frames.open());
-        if closed > 0 {
+        if closed > 0 && torn && matches!(self.frames, Frames::Sse(_)) {
+            self.held.extend_from_slice(chunk.get(..closed).unwrap_or_default());
+            out.push(Bytes::from(without_torn(&mem::take(&mut self.held))));
+        } else if closed > 0 {
             self.flush(out);
             out.push(chunk.slice(..closed));
         }
@@ -47,14 +58,27 @@ impl Relay {
     }
 
     pub(super) fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        let before = self.seen().missing;
         let (glance, failed, passes) = (&mut self.glance, &mut self.failed, !self.guarded);
-        self.frames.finish(&mut |frame| look(glance.as_mut(), failed, passes, frame))?;
+        let mut torn = false;
+        self.frames.finish(&mut |frame| {
+            torn = is_torn(&frame);
+            if torn { Ok(()) } else { look(glance.as_mut(), failed, passes, frame) }
+        })?;
         if !self.seen().ended && self.failed.is_none() {
             return Err(Fault::new(
                 FaultKind::UpstreamTruncated,
                 "the provider's stream ended before its last event",
             ));
         }
+        let missing = self.seen().missing;
+        if torn || !before.is_empty() && !missing.is_empty() {
+            // What is held is the beginning of an event that tells nothing more.
+            self.held.clear();
+        } else if !missing.is_empty() {
+            self.held.extend_from_slice(b"\n\n");
+        }
+        self.held.extend_from_slice(missing);
         self.flush(out);
         Ok(())
     }
@@ -76,6 +100,37 @@ impl Relay {
             out.push(Bytes::from(mem::take(&mut self.held)));
         }
     }
+}
+
+/// An event of JSON that breaks off or breaks its rules.
+fn is_torn(frame: &Frame<'_>) -> bool {
+    frame.data.first() == Some(&b'{') && !splice::is_object(frame.data)
+}
+
+/// The events of `text`, less those that are torn.
+pub(crate) fn without_torn(text: &[u8]) -> Vec<u8> {
+    let mut sound = Vec::with_capacity(text.len());
+    let (mut frames, mut begin) = (sse::Frames::default(), 0);
+    for end in 1..=text.len() {
+        let mut torn = false;
+        let look = &mut |frame: Frame<'_>| {
+            torn |= is_torn(&frame);
+            Ok(())
+        };
+        // What has been read once breaks no limit the second time.
+        let _ = frames.feed(text.get(end - 1..end).unwrap_or_default(), look);
+        if frames.open() == 0 {
+            sound.extend_from_slice(text.get(begin..end).filter(|_| !torn).unwrap_or_default());
+            begin = end;
+        }
+    }
+    let mut torn = false;
+    let _ = frames.finish(&mut |frame| {
+        torn = is_torn(&frame);
+        Ok(())
+    });
+    sound.extend_from_slice(text.get(begin..).filter(|_| !torn).unwrap_or_default());
+    sound
 }
 
 /// An error after content passes on unchanged and is remembered, where it `passes`; before it, another target

@@ -6,7 +6,7 @@
 //! that is a fault. A tool call of which anything has been sent is never gone on with.
 
 use crate::{
-    Dialect, Fault, FaultKind, Losses, Reader, Sink, Writer,
+    Dialect, DialectId, Fault, FaultKind, Losses, Reader, Sink, Writer,
     canon::{BlockStart, Delta, Event, Request, Usage, unfold},
     limits::ANSWER_MAX,
 };
@@ -15,6 +15,7 @@ use std::mem;
 
 /// A stream as far as it has been told.
 pub struct Resume {
+    caller: DialectId,
     writer: Box<dyn Writer>,
     /// The words that have been told.
     words: String,
@@ -37,6 +38,7 @@ impl Resume {
             reader.feed(piece, &mut sink).ok()?;
         }
         let mut resume = Resume {
+            caller: request.from,
             writer: caller.writer(request),
             words: String::new(),
             blocks: 0,
@@ -92,6 +94,8 @@ impl Resume {
 /// The way of an answer that goes on with another.
 pub(super) struct Resumed {
     provider: &'static dyn Dialect,
+    /// It speaks another dialect than the caller.
+    foreign: bool,
     source: Source,
     told: Resume,
     /// How many bytes of the words that have been told have come again.
@@ -122,10 +126,12 @@ enum Source {
 }
 
 impl Resumed {
-    pub(super) fn new(provider: &'static dyn Dialect, streamed: bool, told: Resume) -> Resumed {
+    pub(super) fn new(provider: DialectId, streamed: bool, told: Resume) -> Resumed {
+        let (foreign, provider) = (provider != told.caller, provider.dialect());
         let source = if streamed { Source::Stream(provider.reader()) } else { Source::Whole(Vec::new()) };
         Resumed {
             provider,
+            foreign,
             source,
             told,
             repeated: 0,
@@ -217,10 +223,14 @@ impl Resumed {
             Event::BlockStart { choice: 0, block, start } => self.start(block, start, out)?,
             Event::Delta { choice: 0, block, delta } => self.delta(block, delta, out)?,
             Event::BlockStop { choice: 0, .. } => self.stop(out),
-            Event::Finish { choice: 0, stop } => {
+            Event::Finish { choice: 0, mut stop } => {
                 self.all_repeated()?;
                 self.close(out);
                 self.ended = true;
+                // The writer takes the whole stream for one of its own dialect, and would repeat a foreign word.
+                if self.foreign {
+                    stop.native.clear();
+                }
                 self.write(Event::Finish { choice: 0, stop }, out);
             }
             Event::End => self.write(Event::End, out),

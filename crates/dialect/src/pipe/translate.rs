@@ -1,7 +1,7 @@
 //! From the provider's dialect and form to the caller's.
 
 use crate::{
-    Dialect, Fault, FaultKind, Losses, Reader, Sink, Writer,
+    Dialect, Echo, Fault, FaultKind, Losses, Reader, Sink, Writer,
     canon::{BlockStart, Event, Fold, Message, Request, Usage, unfold},
     limits::ANSWER_MAX,
 };
@@ -31,7 +31,8 @@ enum Source {
 
 enum Target {
     Stream(Box<dyn Writer>),
-    Whole(&'static dyn Dialect, Fold),
+    /// The caller's dialect, what there is of the answer, and what it repeats of the request.
+    Whole(&'static dyn Dialect, Box<Fold>, Echo),
 }
 
 impl Translate {
@@ -45,7 +46,7 @@ impl Translate {
         let target = if request.stream == Some(true) {
             Target::Stream(caller.writer(request))
         } else {
-            Target::Whole(caller, Fold::new(provider.id()))
+            Target::Whole(caller, Box::new(Fold::new(provider.id())), caller.echo(request))
         };
         let model = request.model.clone();
         let choices = (BTreeSet::new(), BTreeSet::new());
@@ -95,8 +96,8 @@ impl Translate {
             }
         };
         self.pass(read, events, out)?;
-        if let Target::Whole(_, fold) = &mut self.target {
-            let message = mem::replace(fold, Fold::new(self.provider.id())).message();
+        if let Target::Whole(_, fold, _) = &mut self.target {
+            let message = mem::replace(&mut **fold, Fold::new(self.provider.id())).message();
             self.write_whole(&message, out);
         }
         Ok(())
@@ -157,7 +158,7 @@ impl Translate {
             }
         }
         match &mut self.target {
-            Target::Whole(_, fold) => events.into_iter().for_each(|event| fold.take(event)),
+            Target::Whole(_, fold, _) => events.into_iter().for_each(|event| fold.take(event)),
             Target::Stream(writer) => {
                 self.content |= events.iter().any(is_content);
                 if read.is_ok() || self.content {
@@ -193,8 +194,8 @@ impl Translate {
     }
 
     fn write_whole(&mut self, message: &Message, out: &mut Vec<Bytes>) {
-        if let Target::Whole(caller, _) = &self.target {
-            let text = caller.write_response(message);
+        if let Target::Whole(caller, _, echo) = &self.target {
+            let text = caller.write_reply(message, echo);
             self.losses.absorb(text.losses);
             self.content = true;
             push(text.value, out);

@@ -2,7 +2,7 @@
 
 use crate::{
     DialectId, Fault, Loss, Losses, Target,
-    canon::Request,
+    canon::{IdForm, Request},
     frame::{Framing, aws},
     pipe::Pipe,
 };
@@ -65,8 +65,17 @@ impl Case {
     }
 
     fn check_head(&self) {
-        const KNOWN: &[&str] =
-            &["kind", "model", "max_output", "completion_limit", "status", "stream", "stream_usage"];
+        const KNOWN: &[&str] = &[
+            "kind",
+            "model",
+            "max_output",
+            "completion_limit",
+            "sealed_only",
+            "ids",
+            "status",
+            "stream",
+            "stream_usage",
+        ];
         for line in self.head.lines() {
             let name = line.split_once(": ").map_or(line, |(name, _)| name);
             assert!(KNOWN.contains(&name), "{}: `{line}` is no head line, known: {KNOWN:?}", self.name());
@@ -125,6 +134,12 @@ impl Case {
             model: self.value("model").unwrap_or(&read.value.model),
             max_output: self.value("max_output").map(|limit| limit.parse().unwrap()),
             completion_limit: self.value("completion_limit") == Some("true"),
+            sealed_only: self.value("sealed_only") == Some("true"),
+            ids: match self.value("ids") {
+                None => IdForm::Any,
+                Some("nine") => IdForm::Nine,
+                Some(max) => IdForm::Plain(max.parse().unwrap()),
+            },
         };
         let written = self.to.dialect().write_request(&read.value, &target);
         let mut losses = read.losses;

@@ -1,6 +1,6 @@
 //! The transitions: what becomes of an answer.
 
-use super::{Answering, Exchange, Live, Order, Phase, Task, UpstreamHead, machine::Said, reply};
+use super::{Answering, Exchange, Live, Order, Phase, Task, UpstreamHead, later, machine::Said, reply};
 use crate::{
     headers,
     ledger::Verdict,
@@ -182,17 +182,17 @@ impl Exchange {
         if self.speaks(live) {
             return;
         }
-        for mut other in mem::take(&mut self.live) {
+        for other in mem::take(&mut self.live) {
             if let Some(trial) = self.trial_of(&other) {
                 trial.outrun = true;
             }
-            // Slow as it was, it may have been about to speak: that is what is learnt of it.
-            let waited = now.since(other.asked);
-            other.race = now;
-            self.cancel(&other, Verdict::Slow(waited));
+            // Who was asked first and is heard last was too slow; who was asked beside it was only not needed.
+            let slow = other.attempt < live.attempt;
+            self.cancel(&other, if slow { Verdict::Slow } else { Verdict::Dropped }, now);
         }
         self.trouble = None;
         self.voice = usize::try_from(live.attempt.0).ok();
+        self.losses.absorb(mem::take(&mut live.losses));
         if let Some(trial) = self.trial_of(live) {
             trial.ttft = Some(now.since(live.asked));
         }
@@ -223,14 +223,15 @@ impl Exchange {
     /// An answer is whole.
     fn complete(&mut self, mut live: Live, now: Instant) {
         if let Phase::Answering(answering) = &live.phase {
-            self.losses.absorb(answering.way.pipe.losses().clone());
+            let lost = if self.speaks(&live) { &mut self.losses } else { &mut live.losses };
+            lost.absorb(answering.way.pipe.losses().clone());
         }
         self.commit(&mut live, true, now);
         let broken = match &live.phase {
             Phase::Answering(answering) => answering.way.pipe.failed().map(|fault| fault.kind),
             _ => None,
         };
-        self.keep_usage(&live);
+        self.close(&live, now);
         let first = self.first_token(&live);
         self.note(live.turn, broken.map_or(Verdict::Good(first), |kind| Verdict::Bad(kind, None)));
         if let Some(trial) = self.trial_of(&live) {
@@ -245,12 +246,15 @@ impl Exchange {
         self.trial_of(live)?.ttft.filter(|_| streamed)
     }
 
-    pub(super) fn keep_usage(&mut self, live: &Live) {
-        if let Phase::Answering(answering) = &live.phase {
-            let usage = answering.way.pipe.usage().cloned();
-            if let Some(trial) = self.trial_of(live) {
-                trial.usage = usage;
-            }
+    /// An attempt is not under way any more: what is known of it is kept.
+    pub(super) fn close(&mut self, live: &Live, now: Instant) {
+        let usage = match &live.phase {
+            Phase::Answering(answering) => answering.way.pipe.usage().cloned(),
+            Phase::Asked { .. } | Phase::Refused { .. } | Phase::Socket { .. } => None,
+        };
+        if let Some(trial) = self.trial_of(live) {
+            trial.usage = usage;
+            trial.took = now.since(live.asked);
         }
     }
 
@@ -259,7 +263,7 @@ impl Exchange {
         let Phase::Refused { head, body, until } = live.phase else { return };
         let body = self.without_keys(live.turn.aim, body, &head.signed_with);
         let mut fault = self.dialect_of(live.turn.aim).dialect().read_fault(head.status.as_u16(), &body);
-        fault.retry_after_ms = fault.retry_after_ms.or_else(|| reply::retry_after(&head.headers));
+        fault.retry_after_ms = fault.retry_after_ms.or_else(|| later::retry_after(&head.headers));
         live.phase = Phase::Asked { until };
         self.fail(live, fault, Some((head, body)), now);
     }
@@ -289,7 +293,7 @@ impl Exchange {
     }
 
     fn fail(&mut self, live: Live, fault: Fault, said: Option<Said>, now: Instant) {
-        self.keep_usage(&live);
+        self.close(&live, now);
         if let Some(trial) = self.trial_of(&live) {
             trial.fault = Some(fault.kind);
         }

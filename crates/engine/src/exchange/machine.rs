@@ -14,7 +14,7 @@ use crate::{
     time::{Instant, Span},
 };
 use bytes::Bytes;
-use dialect::{Fault, FaultKind};
+use dialect::{Fault, FaultKind, Losses};
 
 impl Exchange {
     /// Takes a report. One that belongs to an attempt which was given up says nothing.
@@ -83,7 +83,7 @@ impl Exchange {
             return self.tell_estimate(tokens, now);
         }
         match self.render(turn) {
-            Ok(upstream) => self.send(turn, upstream, now),
+            Ok((upstream, losses)) => self.send(turn, upstream, losses, now),
             Err(fault) => {
                 self.note(turn, Verdict::Dropped);
                 if self.live.is_empty() {
@@ -93,7 +93,7 @@ impl Exchange {
         }
     }
 
-    fn send(&mut self, turn: Turn, upstream: Upstream, now: Instant) {
+    fn send(&mut self, turn: Turn, upstream: Upstream, losses: Losses, now: Instant) {
         let again = self.trouble.as_ref().filter(|trouble| trouble.aim == Some(turn.aim));
         let tries = 1 + again.map_or(0, |trouble| trouble.tries);
         let attempt = Attempt(u32::try_from(self.trials.len()).unwrap_or(u32::MAX));
@@ -109,6 +109,7 @@ impl Exchange {
             asked: now,
             socket,
             race,
+            losses,
             phase: Phase::Asked { until },
         });
     }
@@ -148,23 +149,25 @@ impl Exchange {
         self.tell_whole(reply, body, Outcome::Whole, now);
     }
 
-    pub(super) fn render(&mut self, turn: Turn) -> Result<Upstream, Fault> {
+    pub(super) fn render(&mut self, turn: Turn) -> Result<(Upstream, Losses), Fault> {
         let missing = || Fault::new(FaultKind::Internal, "the plan does not hold its own target");
         let aim = self.aims.get(turn.aim).ok_or_else(missing)?;
         let provider = self.plan.providers.get(aim.provider).ok_or_else(missing)?;
         match &mut self.task {
             Task::Refused(_) => Err(missing()),
-            Task::Pass { uri, .. } => render::pass(provider, aim, uri.clone(), turn.key, &self.inbound),
+            Task::Pass { uri, .. } => {
+                let upstream = render::pass(provider, aim, uri.clone(), turn.key, &self.inbound)?;
+                Ok((upstream, Losses::new()))
+            }
             Task::Call(call) => {
                 if let Some(sent) = relay::render(provider, aim, call, turn.key, &self.inbound) {
-                    return sent;
+                    return Ok((sent?, Losses::new()));
                 }
                 let (upstream, losses) = render::call(provider, aim, call, turn.key, &self.inbound)?;
                 if call.strict && !losses.is_empty() {
                     return Err(render::strict(&losses));
                 }
-                self.losses = losses;
-                Ok(upstream)
+                Ok((upstream, losses))
             }
         }
     }
@@ -172,7 +175,16 @@ impl Exchange {
     fn trial(&self, aim: usize) -> Trial {
         let provider = self.provider(aim).map_or(String::new(), |provider| provider.name.clone());
         let model = self.aims.get(aim).map_or(String::new(), |Aim { model, .. }| model.clone());
-        Trial { provider, model, status: None, fault: None, usage: None, ttft: None, outrun: false }
+        Trial {
+            provider,
+            model,
+            status: None,
+            fault: None,
+            usage: None,
+            ttft: None,
+            took: Span::ZERO,
+            outrun: false,
+        }
     }
 
     pub(super) fn trial_of(&mut self, live: &Live) -> Option<&mut Trial> {
@@ -185,16 +197,16 @@ impl Exchange {
     }
 
     /// Gives up an attempt, which is not under way any more.
-    pub(super) fn cancel(&mut self, live: &Live, verdict: Verdict) {
+    pub(super) fn cancel(&mut self, live: &Live, verdict: Verdict, now: Instant) {
         self.orders.push_back(Order::Cancel(live.attempt));
         self.note(live.turn, verdict);
-        self.keep_usage(live);
+        self.close(live, now);
     }
 
     /// Another answer has begun, or none is wanted any more.
-    pub(super) fn cancel_all(&mut self) {
+    pub(super) fn cancel_all(&mut self, now: Instant) {
         for live in std::mem::take(&mut self.live) {
-            self.cancel(&live, Verdict::Dropped);
+            self.cancel(&live, Verdict::Dropped, now);
         }
     }
 
@@ -244,7 +256,7 @@ impl Exchange {
     fn stop(&mut self, fault: &Fault, now: Instant) {
         let speaking = self.live.iter().position(|_| self.status.is_some());
         let speaking = speaking.map(|place| self.live.swap_remove(place));
-        self.cancel_all();
+        self.cancel_all(now);
         self.left.clear();
         match speaking {
             Some(live) => {
@@ -272,7 +284,7 @@ impl Exchange {
             return;
         }
         self.asking = None;
-        self.cancel_all();
+        self.cancel_all(now);
         self.finish(Outcome::ClientGone, now);
     }
 

@@ -7,6 +7,7 @@
 
 mod answer;
 mod choose;
+mod later;
 mod machine;
 mod preview;
 mod relay;
@@ -273,6 +274,7 @@ pub struct Exchange {
     voice: Option<usize>,
     /// Targets that were not asked.
     passed_over: Vec<PassedOver>,
+    /// What the answer lost, of whose trial the caller hears.
     losses: Losses,
     admitted: bool,
     /// Nobody gets the answer.
@@ -312,6 +314,8 @@ struct Live {
     socket: bool,
     /// When the next target is asked beside it.
     race: Instant,
+    /// What could not be carried to it.
+    losses: Losses,
     phase: Phase,
 }
 

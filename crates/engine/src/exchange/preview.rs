@@ -8,7 +8,7 @@ use crate::{
     provider::Operation,
     tiers::Shape,
 };
-use dialect::{DialectId, Fault, FaultKind, Losses, canon::Seal};
+use dialect::{DialectId, Fault, FaultKind, Losses};
 
 /// One exchange before it begins.
 pub(crate) struct Preview(Exchange);
@@ -54,10 +54,7 @@ impl Preview {
 
     /// What a target would be asked, and what that loses. The headers hold its key.
     pub(crate) fn render(&mut self, aim: usize) -> Result<(Upstream, Losses), Fault> {
-        self.0.losses = Losses::new();
-        let turn = Turn { aim, key: 0, keys_left: false, patience: None };
-        let upstream = self.0.render(turn)?;
-        Ok((upstream, std::mem::take(&mut self.0.losses)))
+        self.0.render(Turn { aim, key: 0, keys_left: false, patience: None })
     }
 
     /// The dialect in which a target is asked.
@@ -69,6 +66,10 @@ impl Preview {
     pub(crate) fn translates(&self, aim: usize) -> bool {
         let Task::Call(call) = &self.0.task else { return false };
         let spoken = self.0.dialect_of(aim);
-        spoken != call.dialect || Seal::strays(&self.0.inbound.body, spoken)
+        let takes = |aim: &Aim| {
+            let provider = self.0.plan.providers.get(aim.provider);
+            provider.is_some_and(|own| render::target(own, aim).takes(&self.0.inbound.body, spoken))
+        };
+        spoken != call.dialect || !self.0.aims.get(aim).is_some_and(takes)
     }
 }

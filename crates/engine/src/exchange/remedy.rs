@@ -4,7 +4,7 @@
 //! |---|---|
 //! | the key is refused, has no money, or is limited | another key of the provider, then as below |
 //! | limited (429) | the next target; the same after `Retry-After` where there is none |
-//! | overloaded or failed (5xx) | the same target once more after a short pause, then the next |
+//! | overloaded or failed (5xx) | the same target once more after a short pause, unless it wants a longer one, then the next |
 //! | unreachable | the next target; the same where there is none |
 //! | silent, broken off, not understood, no such model | the next target |
 //! | the prompt is too long | the next target: first those that are there for this |
@@ -95,8 +95,10 @@ impl Exchange {
             && (failed.tries <= self.plan.failover.retries || !others && self.plan.failover.retries > 0)
         {
             let pause = fault.retry_after_ms.map_or_else(|| self.backoff(failed.tries), Span::millis);
-            let patient = matches!(fault.kind, FaultKind::UpstreamOverloaded | FaultKind::UpstreamFailed);
-            if pause <= RETRY_AFTER_MAX && (!others || patient && pause <= BACKOFF_MAX) {
+            // Who wants to be left alone for longer than a moment is, where there is another.
+            let patient = matches!(fault.kind, FaultKind::UpstreamOverloaded | FaultKind::UpstreamFailed)
+                && fault.retry_after_ms.is_none_or(|ms| Span::millis(ms) <= BACKOFF);
+            if pause <= RETRY_AFTER_MAX && (!others || patient) {
                 list.push_back(Remedy::Again(pause));
             }
         }

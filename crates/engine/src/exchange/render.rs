@@ -11,7 +11,7 @@ use crate::{
 use bytes::Bytes;
 use dialect::{
     Carried, DialectId, Fault, FaultKind, Losses, Target,
-    canon::{self, Seal},
+    canon::{self, IdForm},
     splice::{Edit, Outline},
 };
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
@@ -106,8 +106,7 @@ pub(super) fn call(
         None => provider.url(call.operation, speech, &aim.model, call.stream),
     };
     let uri = uri.ok_or_else(none)?;
-    let untouched = same && !Seal::strays(&inbound.body, dialect);
-    let (body, losses) = if untouched {
+    let (body, losses) = if same && target(provider, aim).takes(&inbound.body, dialect) {
         splice_body(provider, speech, aim, call, &inbound.body)?
     } else {
         translate_body(provider, speech, aim, call, &inbound.body)?
@@ -223,10 +222,7 @@ fn translate_body(
     // Whatever the caller asked for, we want to know what the answer cost.
     let asked = read.value.stream_usage;
     read.value.stream_usage = read.value.stream.unwrap_or(false).then_some(true).or(asked);
-    let completion_limit = provider.quirks.contains(&Quirk::MaxCompletionTokens);
-    let max_output = provider.facts(&aim.model).max_output;
-    let target = Target { model: &aim.model, max_output, completion_limit };
-    let written = dialect.dialect().write_request(&read.value, &target);
+    let written = dialect.dialect().write_request(&read.value, &target(provider, aim));
     read.value.stream_usage = asked;
     let mut losses = read.losses.clone();
     losses.absorb(written.losses);
@@ -240,6 +236,20 @@ fn translate_body(
     let (pieces, refused) = deviate(provider, speech, own, &body, edit)?;
     losses.absorb(refused);
     Ok((pieces, losses))
+}
+
+/// What a dialect must know of the model it writes a request for.
+pub(super) fn target<'a>(provider: &Provider, aim: &'a Aim) -> Target<'a> {
+    let has = |quirk| provider.quirks.contains(&quirk);
+    let ids = match () {
+        () if has(Quirk::NineLetterIds) => IdForm::Nine,
+        () if has(Quirk::PlainIds) => IdForm::Plain(usize::MAX),
+        () => IdForm::Any,
+    };
+    let completion_limit = has(Quirk::MaxCompletionTokens);
+    let sealed_only = has(Quirk::SealedThoughts);
+    let max_output = provider.facts(&aim.model).max_output;
+    Target { model: &aim.model, max_output, completion_limit, sealed_only, ids }
 }
 
 /// The caller's request in canonical form, read when it is first needed.

@@ -140,15 +140,6 @@ pub(super) fn fault(exchange: &Exchange, fault: &Fault) -> (Reply, Bytes) {
     (Reply { status, headers, length }, body)
 }
 
-/// When a provider wants to be asked again, in milliseconds.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<u64> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
-    let ms = number("retry-after-ms").or_else(|| Some(number("retry-after")? * 1_000.0))?;
-    // The cast saturates, and a negative number becomes 0.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturating by definition")]
-    ms.is_finite().then_some(ms as u64)
-}
-
 /// What every answer says of us.
 fn ours(exchange: &Exchange, headers: &mut HeaderMap) {
     if let Ok(id) = HeaderValue::from_str(&exchange.inbound.id) {

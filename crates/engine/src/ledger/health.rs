@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     limits::{
-        KEY_REST, KEY_REST_MAX, PATIENCE_LEARNT, PATIENCE_MAX, PATIENCE_MIN, RETRY_BUDGET_MAX,
+        KEY_REST, KEY_REST_MAX, PATIENCE, PATIENCE_LEARNT, PATIENCE_MAX, PATIENCE_MIN, RETRY_BUDGET_MAX,
         RETRY_BUDGET_MIN, RETRY_EARNS, TARGETS_KNOWN_MAX,
     },
     path::KeyChoice,
@@ -22,8 +22,9 @@ pub enum Verdict {
     Good(Option<Span>),
     /// It failed, and may have said when to come back.
     Bad(FaultKind, Option<Span>),
-    /// It was outrun, and had said nothing for so long.
-    Slow(Span),
+    /// It had said nothing for so long that another was asked beside it, which then was faster. Its time is
+    /// not known, so nothing is learnt of it: otherwise who is slow would be given ever more time.
+    Slow,
     /// It was given up, for reasons that are not its own.
     Dropped,
 }
@@ -95,6 +96,11 @@ impl Line {
         target.max(key)
     }
 
+    /// The breaker lets requests for `model` through.
+    pub(super) fn passes(&self, model: &str, now: Instant) -> bool {
+        self.models.get(model).is_none_or(|health| health.breaker.opens(now) <= now)
+    }
+
     fn rest(&self, health: Option<&Health>, key: usize) -> Instant {
         let of = |rests: &[Instant]| rests.get(key).copied().unwrap_or_default();
         of(&self.rests).max(health.map_or(Instant::default(), |health| of(&health.rests)))
@@ -156,7 +162,11 @@ impl Line {
         health.in_flight = health.in_flight.saturating_sub(1);
         match verdict {
             Verdict::Dropped => {}
-            Verdict::Slow(waited) => health.speaks(waited, now),
+            Verdict::Slow => {
+                let waited = health.patience().unwrap_or(PATIENCE);
+                health.breaker.bad(now);
+                health.peak.add(waited, now);
+            }
             Verdict::Good(first) => {
                 health.breaker.good(now);
                 if let Some(first) = first {

@@ -119,7 +119,8 @@ impl Ledger {
             Command::Again(aim) => {
                 let provider = asks.aims.get(aim).and_then(|aim| asks.plan.providers.get(aim.provider));
                 let line = provider.and_then(|provider| self.lines.get_mut(&provider.name));
-                match line.is_some_and(Line::spend) {
+                let model = asks.aims.get(aim).map_or("", |aim| aim.model.as_str());
+                match line.is_some_and(|line| line.passes(model, now) && line.spend()) {
                     true => Answer::Begun(self.begin(asks, aim, false, now)),
                     false => Answer::Spent,
                 }

@@ -194,6 +194,11 @@ impl Target {
         }
     }
 
+    /// What it does when it has been asked so many times before.
+    pub(super) fn does(&self, times: usize) -> &Act {
+        if times > 0 { &self.then } else { &self.act }
+    }
+
     fn provider(&self, index: usize) -> Provider {
         let row = of_dialect(self.dialect);
         Provider {
@@ -237,6 +242,11 @@ impl Target {
 }
 
 impl Act {
+    /// A provider that does this has said, or it is plain, that it has not begun to answer.
+    pub(super) fn did_nothing(&self) -> bool {
+        matches!(self, Act::Refuse(_) | Act::ErrorInside | Act::Fail(Io::Connect | Io::Tls | Io::Credentials))
+    }
+
     fn by(chance: &mut Chance) -> Act {
         let part = chance.below(1_000);
         match chance.below(14) {
@@ -264,7 +274,7 @@ impl Act {
 fn message(from: DialectId) -> Message {
     let text = Block::new(Kind::Text(WORDS.to_owned()));
     let native = match from {
-        DialectId::Anthropic => "end_turn",
+        DialectId::Anthropic | DialectId::Bedrock => "end_turn",
         DialectId::Gemini => "STOP",
         _ => "stop",
     };

@@ -84,8 +84,10 @@ pub(super) fn play(scene: &Scene) -> Result<Ending, String> {
                 ending.sent += 1;
                 rule(ending.sent <= scene.attempts, "attempts are bounded")?;
                 ending.resumed += u32::from(ending.head.is_some());
-                ending.asked.push(upstream.provider);
                 let times = ending.asked.iter().filter(|asked| **asked == upstream.provider).count();
+                let before = times.checked_sub(1).map(|last| scene.targets[upstream.provider].does(last));
+                rule(before.is_none_or(Act::did_nothing), "what may have been done is not asked for again")?;
+                ending.asked.push(upstream.provider);
                 live.insert(attempt, Live::of(scene, upstream.provider, times, now));
                 ending.raced |= live.len() > 1;
             }
@@ -140,10 +142,10 @@ fn wait(live: &mut BTreeMap<Attempt, Live>, now: Instant, until: Instant) -> (Re
 }
 
 impl Live {
-    /// What a provider does that is asked for the so manieth time.
+    /// What a provider does that has been asked so many times before.
     fn of(scene: &Scene, provider: usize, times: usize, now: Instant) -> Live {
         let target = &scene.targets[provider];
-        let act = if times > 1 { &target.then } else { &target.act };
+        let act = target.does(times);
         let whole = target.answer(scene.stream);
         let part = |thousandths: u64| {
             let end = usize::try_from(whole.len() as u64 * thousandths / 1_000).unwrap();
@@ -217,6 +219,8 @@ impl Ending {
                 rule(!self.aborted, "a whole answer is not aborted")?;
                 let message = self.read(scene).ok_or("a whole answer can be read")?;
                 rule(text(&message) == WORDS, "a whole answer holds every word")?;
+                let why = message.choices.first().and_then(|choice| Some(choice.stop.as_ref()?.reason));
+                rule(why == Some(canon::StopReason::End), "a whole answer says why it ended")?;
                 // A stream may be cut behind its last word and before its usage, by the provider or by a limit.
                 let voice = record.voice.ok_or("a whole answer is somebody's")?;
                 let target = &scene.targets[self.asked[voice]];

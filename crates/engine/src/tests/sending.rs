@@ -68,6 +68,13 @@ fn a_body_of_the_same_dialect_passes_untouched_but_for_its_model() {
 }
 
 #[test]
+fn a_body_that_its_provider_would_refuse_is_written_anew() {
+    let body = r#"{"model":"anthropic/a","max_tokens":5,"messages":[{"role":"user","content":"why"},{"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":""},{"type":"tool_use","id":"f:0","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"f:0","content":"so"}]}]}"#;
+    let sent = sent(DialectId::Anthropic, body);
+    assert!(!sent.contains("hm") && !sent.contains("f:0") && sent.matches("f_0").count() == 2, "{sent}");
+}
+
+#[test]
 fn a_seal_of_another_issuer_is_taken_out_before_a_body_passes() {
     let thought = r#"{"type":"thinking","thinking":"hm","signature":"gemini++c2VhbA=="},"#;
     let with = |thought: &str| {

@@ -188,6 +188,9 @@ fn put(
             request.headers_mut().insert(AUTHORIZATION, value.clone());
             Ok(())
         }
+        (Credential::Aws(_), _) if request.body().is_once() => {
+            Err("AWS signs the whole body, and this one passes piece by piece".to_owned())
+        }
         (Credential::Aws(keys), Scheme::SigV4 { region, service }) => {
             // What a client has signed with keys of its own says nothing of us.
             for name in ["x-amz-date", "x-amz-security-token", "x-amz-content-sha256"] {

@@ -31,6 +31,7 @@ use gate::Gated;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts, uri::PathAndQuery,
 };
+use http_body::Body as _;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{rt::TokioIo, server::conn::auto};
 use io::ClientIo;
@@ -137,7 +138,8 @@ async fn route(
     let (plain, query) = target.split_once('?').unwrap_or((target, ""));
     let found = surface::find(plain);
     let dialect = found.map_or(DialectId::OpenaiChat, |found| found.route.dialect);
-    let refuse = |fault| Ok(Err((dialect, fault)));
+    let left = !body.is_end_stream();
+    let refuse = |fault| Ok(Ok(reply::unread(worker, client, dialect, &fault, left)));
     let chunks = parts.headers.contains_key(header::TRANSFER_ENCODING);
     let both = chunks && client.head_names("content-length");
     let keyed = dialect == DialectId::Gemini;
@@ -149,7 +151,7 @@ async fn route(
     }
     let Some(Found { route, model }) = found else { return refuse(nothing_here()) };
     if !route.takes(parts.method.as_str()) {
-        return Ok(Ok(reply::wrong_method(worker, client, route)));
+        return Ok(Ok(reply::wrong_method(worker, client, route, left)));
     }
     let key_of_query = path::query(query).find(|(name, _)| keyed && name == "key").map(|(_, key)| key);
     let socket = matches!(route.action, Action::Socket | Action::Pass)

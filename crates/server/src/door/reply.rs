@@ -144,11 +144,32 @@ pub(super) fn fault(
     response
 }
 
+/// A refusal before the body is read. Where some of it is `left`, no other request can follow on the
+/// connection, and the client must know before it sends one.
+pub(super) fn unread(
+    worker: &Worker,
+    client: &ClientIo,
+    dialect: DialectId,
+    told: &Fault,
+    left: bool,
+) -> Response<ReplyBody> {
+    let mut response = fault(worker, client, dialect, told);
+    if left {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
 /// The path is there, the method is not.
-pub(super) fn wrong_method(worker: &Worker, client: &ClientIo, route: &Route) -> Response<ReplyBody> {
+pub(super) fn wrong_method(
+    worker: &Worker,
+    client: &ClientIo,
+    route: &Route,
+    left: bool,
+) -> Response<ReplyBody> {
     let methods = route.methods.join(", ");
     let told = Fault::new(FaultKind::MethodNotAllowed, format!("this path takes {methods}"));
-    let mut response = fault(worker, client, route.dialect, &told);
+    let mut response = unread(worker, client, route.dialect, &told, left);
     if let Ok(methods) = HeaderValue::from_str(&methods) {
         response.headers_mut().insert(header::ALLOW, methods);
     }

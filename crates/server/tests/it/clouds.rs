@@ -2,10 +2,11 @@
 
 use crate::support::{
     all_at_once, chat,
-    client::{Answer, PATIENCE, Request, get, post},
+    client::{Answer, PATIENCE, Request, get, post, request},
     cloud::{Asked, Cloud, File},
     gateway::{Gateway, Setup},
     message, streamed,
+    upstream::Upstream,
 };
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der},
@@ -23,6 +24,7 @@ use base64::{
 };
 use serde_json::{Value, json};
 use std::{
+    io::Write,
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -377,6 +379,44 @@ fn a_stream_of_bedrock_s_comes_through() {
     let asked = cloud.asked_once("/model/us.amazon.nova-v1%3A0/converse-stream");
     assert_eq!(asked.header("authorization"), "Bearer key-0123456789");
     assert!(!asked.body.contains("\"stream\""), "{}", asked.body);
+}
+
+#[test]
+fn a_websocket_is_signed_too() {
+    let azure = Upstream::start(|socket, request| {
+        let request = String::from_utf8_lossy(request).to_lowercase();
+        let signed = request.contains("authorization: bearer given-0123456789\r\n");
+        let head = if signed { "101 Yes\r\nupgrade: websocket\r\nconnection: upgrade" } else { "401 No" };
+        let _ = socket.write_all(format!("HTTP/1.1 {head}\r\n\r\n").as_bytes());
+    });
+    let url = azure.url();
+    let environment = [("AZURE_OPENAI_ENDPOINT", url.as_str()), ("AZURE_AD_TOKEN", "given-0123456789")];
+    let gateway = gateway(&environment, "");
+    let mut client = gateway.connect();
+    let request = get("/azure/openai/v1/realtime?model=m").header("upgrade", "websocket");
+    let request = request.header("connection", "upgrade").header("sec-websocket-version", "13");
+    client.send_request(&request.header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="));
+    client.wait_for("HTTP/1.1 101 ");
+}
+
+#[test]
+fn an_upload_that_aws_cannot_sign_is_refused() {
+    let cloud = aws();
+    let url = cloud.url();
+    let environment = [
+        ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", SECRET),
+        ("AWS_REGION", "eu-central-1"),
+        ("BEDROCK_BASE_URL", url.as_str()),
+    ];
+    let gateway = gateway(&environment, "");
+    let field = "--cut\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nbedrock/m\r\n--cut\r\n";
+    let file = "content-disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n";
+    let form = [field, file, &"x".repeat(1 << 20), "\r\n--cut--\r\n"].concat();
+    let upload = request("POST", "/bedrock/files").body(form);
+    let answer = gateway.ask(&upload.header("content-type", "multipart/form-data; boundary=cut"));
+    assert_eq!(answer.status, 502, "{}", answer.text());
+    assert!(cloud.asked("/").is_empty());
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn a_key_may_stand_in_the_query_of_these_routes_alone() {
 
 #[test]
 fn faults_are_google_s() {
-    let world = World::open();
+    let world = World::once();
     let answer = world.ask(&ask("/v1beta/models/nobody-knows-this:generateContent", "hello"));
     let error = &answer.json()["error"];
     assert_eq!((answer.status, &error["code"], &error["status"]), (404, &json!(404), &json!("NOT_FOUND")));

@@ -4,6 +4,9 @@
 mod access;
 mod clouds;
 mod ending;
+mod faults;
+mod faults_outage;
+mod faults_streams;
 mod fidelity;
 mod gemini;
 mod headers;

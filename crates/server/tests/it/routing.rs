@@ -3,6 +3,7 @@
 use crate::support::{
     chat,
     client::post,
+    gateway::Setup,
     message, streamed, tag,
     world::{FAILING, TURNS, World},
 };
@@ -10,7 +11,7 @@ use serde_json::json;
 
 #[test]
 fn several_keys_take_turns_one_step_an_upstream_request() {
-    let world = World::open();
+    let world = World::once();
     let tag = tag();
     let script = format!("{tag} [[kit status=500]]");
     for model in ["turns/m", "turns/m", "twice-turns", "turns/m", "twice-turns"] {
@@ -22,6 +23,28 @@ fn several_keys_take_turns_one_step_an_upstream_request() {
     let first = TURNS.iter().position(|turn| *turn == keys[0]).expect("one of the keys");
     let expected: Vec<&str> = TURNS.iter().cycle().skip(first).take(7).copied().collect();
     assert_eq!(keys, expected);
+}
+
+#[test]
+fn what_is_wrong_with_one_key_is_tried_with_the_next() {
+    // Keys that were refused rest, so each has a provider of its own.
+    let row = |status| {
+        format!(
+            "  keys-{status}: {{base_url: \"KIT/v1\", keys: [one-{status}, two-{status}, three-{status}]}}\n"
+        )
+    };
+    let config = format!("providers:\n{}", [401, 402, 403, 429].map(row).concat());
+    let world = World::start(&config, Setup::default());
+    for status in [401, 402, 403, 429] {
+        let (tag, model) = (tag(), format!("keys-{status}/m-{status}"));
+        let script = format!("{tag} [[kit status={status} times=2]]");
+        let answer = world.ask(&post("/v1/chat/completions", chat(&model, &script)));
+        assert_eq!((answer.status, answer.header("x-sekisho-attempts").as_str()), (200, "3"), "{status}");
+        let seen = world.seen(&tag, 3);
+        let keys: std::collections::BTreeSet<&str> =
+            seen.iter().map(|seen| seen.header("authorization")).collect();
+        assert_eq!(keys.len(), 3, "{status}: {keys:?}");
+    }
 }
 
 #[test]
@@ -41,7 +64,7 @@ fn a_key_can_be_chosen_in_the_path() {
 
 #[test]
 fn a_target_that_fails_before_its_first_byte_gives_way_to_the_next() {
-    let world = World::open();
+    let world = World::once();
     for (path, body) in [
         ("/v1/chat/completions", chat as fn(&str, &str) -> serde_json::Value),
         ("/v1/messages", message as fn(&str, &str) -> serde_json::Value),
@@ -52,7 +75,8 @@ fn a_target_that_fails_before_its_first_byte_gives_way_to_the_next() {
                     // A relayed stream is not judged event by event: its reader sees what we see.
                     continue;
                 }
-                let (tag, model) = (tag(), format!("then-good/{failing}"));
+                let tag = tag();
+                let model = format!("then-good/{failing}/{tag}");
                 let request = body(&model, &tag);
                 let request = if stream { streamed(request) } else { request };
                 let answer = world.ask(&post(path, request));
@@ -116,7 +140,7 @@ fn what_the_caller_did_wrong_is_not_asked_of_another_target() {
 
 #[test]
 fn attempts_are_bounded_and_the_last_refusal_is_told() {
-    let world = World::open();
+    let world = World::once();
     let tag = tag();
     let answer = world.ask(&post("/v1/chat/completions", chat("all-fail", &tag)));
     assert_eq!((answer.status, answer.header("x-sekisho-attempts").as_str()), (429, "3"));
@@ -126,7 +150,7 @@ fn attempts_are_bounded_and_the_last_refusal_is_told() {
 
 #[test]
 fn a_failing_provider_alone_has_its_own_status_and_code() {
-    let world = World::open();
+    let world = World::once();
     let status = |path: &str, body| {
         let answer = world.ask(&post(path, body));
         (answer.status, answer.code())

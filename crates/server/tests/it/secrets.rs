@@ -119,7 +119,7 @@ fn world() -> World {
         format!("  {name}: {{base_url: \"KIT/v1\", keys: {OPENAI}, headers: {{x-kit: {script}, x-secret: {CONFIGURED}}}}}\n")
     });
     let config = format!(
-        "keys: {CLIENT}\nlimits: {{body: 64KiB}}\ntimeouts: {{first_byte: 500ms, idle: 500ms}}\nlog: {{format: json}}\n\
+        "keys: {CLIENT}\nlimits: {{body: 64KiB}}\ntimeouts: {{first_byte: 500ms, idle: 500ms}}\nfailover: {{retries: 0}}\nlog: {{format: json}}\n\
          providers:\n  openai: {{base_url: \"KIT/v1\", keys: {OPENAI}}}\n  \
          anthropic: {{base_url: \"KIT\", keys: \"${{SECRET_KEY}}\", headers: {{x-secret: {CONFIGURED}}}}}\n  \
          claude: {{base_url: \"KIT\", dialect: anthropic, keys: {ANTHROPIC}, headers: {{x-kit: status=401}}}}\n  \

@@ -85,7 +85,7 @@ fn a_provider_that_is_silent_is_given_up_in_time_and_the_next_is_asked() {
 /// Name, status, OpenAI code, and the limit that ends it in milliseconds.
 const SILENT: [(&str, u16, &str, u64); 8] = [
     ("closed", 502, "upstream_unreachable", 0),
-    ("full", 502, "upstream_unreachable", 400),
+    ("full", 504, "upstream_timeout", 400),
     ("deaf", 504, "upstream_timeout", 700),
     ("trickles", 504, "upstream_timeout", 700),
     ("silent", 504, "upstream_timeout", 700),

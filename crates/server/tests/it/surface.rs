@@ -214,7 +214,7 @@ fn what_cannot_be_understood_says_what_was_meant() {
 
 #[test]
 fn every_answer_has_a_request_id_of_its_own() {
-    let world = World::open();
+    let world = World::once();
     let mut ids = std::collections::HashSet::new();
     let requests = [
         get("/"),

@@ -58,7 +58,7 @@ const WAYS: [(&str, Body, &str); 4] = [
 fn stream_of(world: &World, model: &str) -> (usize, usize) {
     let (path, body, mark) = match model {
         "good" => ("/v1/chat/completions", chat as Body, "\"finish_reason\":\"stop\""),
-        _ => ("/v1/messages", message as Body, "event: message_stop"),
+        _ => ("/v1/messages", message as Body, "event: message_delta"),
     };
     let text = world.ask(&post(path, streamed(body(model, "[[kit words=4]]")))).text();
     let at = text.find(mark).expect("the last event");
@@ -193,7 +193,7 @@ fn an_error_in_a_stream_before_its_content_has_a_status_of_its_own() {
             assert!(answer.text().contains("scripted error"), "{place}");
         }
     }
-    let answer = world.ask(&post("/v1/chat/completions", streamed(chat("then-good/errs", "hi"))));
+    let answer = world.ask(&post("/v1/chat/completions", streamed(chat("then-good/errs/m", "hi"))));
     assert_eq!((answer.status, verdict(&answer)), (200, Verdict::Success));
     assert_eq!(answer.header("x-sekisho-target"), "openai/second");
 }

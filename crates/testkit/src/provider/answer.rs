@@ -3,6 +3,8 @@
 use super::{schema, script::Script};
 use crate::limits;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
 
 /// What a request asks for, whichever dialect it came in.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +13,8 @@ pub(crate) struct Ask {
     pub(crate) stream: bool,
     /// The text of the last message that a user wrote.
     pub(crate) user_text: String,
+    /// The last message is the assistant's: the answer should go on with it.
+    pub(crate) prefilled: bool,
     /// What a tool said, when that is the last thing in the request.
     pub(crate) tool_result: Option<String>,
     /// Name and schema of each tool.
@@ -29,6 +33,12 @@ pub(crate) struct Ask {
     pub(crate) include_usage: bool,
     /// Rough size of the request in tokens.
     pub(crate) input: u64,
+    /// What shall become vectors, how long they shall be, and whether they are wanted in base64.
+    pub(crate) texts: Vec<String>,
+    pub(crate) dimensions: Option<usize>,
+    pub(crate) base64: bool,
+    /// The request, for APIs that repeat it.
+    pub(crate) body: Value,
 }
 
 /// Whether a tool must be called.
@@ -77,10 +87,10 @@ pub(crate) struct Usage {
 
 const LEXICON: &[&str] =
     &["the", "関所", "reads", "each", "paper,", "counts", "each", "toll,", "and", "opens", "its", "gates"];
-const THOUGHT: &str = "First I look at the papers, then I decide — briefly.";
+pub(crate) const THOUGHT: &str = "First I look at the papers, then I decide — briefly.";
 
 pub(crate) fn answer(ask: &Ask, script: &Script) -> Answer {
-    let calls = calls(ask);
+    let calls = scripted_call(ask, script).map_or_else(|| calls(ask), |call| vec![call]);
     let thought = ask.thinks.then(|| words(THOUGHT));
     let (words, stop) = match calls.is_empty() {
         true => bounded(text(ask, script), ask),
@@ -106,6 +116,23 @@ pub(crate) fn words(text: &str) -> Vec<String> {
 pub(crate) fn pieces(text: &str) -> Vec<String> {
     let characters: Vec<char> = text.chars().collect();
     characters.chunks(8).map(|piece| piece.iter().collect()).collect()
+}
+
+/// The seal on a thought, in base64: it depends on every byte, and holds characters that careless code changes.
+pub(crate) fn seal(thought: &str) -> String {
+    let mut seal = "EqQB/+Zz".to_owned();
+    for byte in Sha256::digest(thought) {
+        let _ = write!(seal, "{byte:02x}");
+    }
+    seal + "/w=="
+}
+
+/// The call that the script wants, before any tool has answered.
+fn scripted_call(ask: &Ask, script: &Script) -> Option<Call> {
+    let wanted = script.call.as_ref().filter(|_| ask.tool_result.is_none())?;
+    let (name, schema) = ask.tools.iter().find(|(name, _)| name == wanted)?;
+    let given = script.argument.as_ref().map(|(name, text)| serde_json::json!({ name: text }));
+    Some(Call { name: name.clone(), arguments: given.unwrap_or_else(|| schema::example(schema)) })
 }
 
 fn calls(ask: &Ask) -> Vec<Call> {

@@ -2,22 +2,49 @@
 //! <https://docs.anthropic.com/en/docs/build-with-claude/streaming>.
 
 use super::{
-    answer::{Answer, Ask, Call, Choice, Stop, pieces},
+    answer::{Answer, Ask, Call, Choice, Stop, pieces, seal},
+    calls::{self, Loose, Step},
     identity,
+    routes::{Dialect, Event, Framing, Given},
     script::{Script, UsageAt},
+    shape::{self, COUNT, Member, Shape, TEXT, Why, Wrong},
 };
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
-use std::fmt::Write;
+
+/// How this API dresses what is said.
+pub(crate) const DIALECT: Dialect = Dialect {
+    whole,
+    stream,
+    fault,
+    stream_fault: |message| named(&fault(529, message)),
+    refusal: None,
+    lead: 2,
+    framing: Framing::Sse,
+};
 
 /// Reads a request.
 ///
 /// # Errors
 /// Says what is wrong in the words of an Anthropic error message.
-pub(crate) fn ask(body: &Value) -> Result<Ask, String> {
+pub(crate) fn ask(given: &Given<'_>) -> Result<Ask, String> {
+    let ask = ask_count(given)?;
+    if ask.limit.is_none() {
+        return Err("max_tokens: Field required".to_owned());
+    }
+    Ok(ask)
+}
+
+/// Reads a request to count tokens, which needs no limit.
+///
+/// # Errors
+/// As [`ask`].
+pub(crate) fn ask_count(given: &Given<'_>) -> Result<Ask, String> {
+    let body = given.body;
+    given.insist(shape::check(body, &Shape::Object(REQUEST)).map_err(wrong))?;
     let text = |name: &str| body.get(name).and_then(Value::as_str);
     let messages = body.get("messages").and_then(Value::as_array).ok_or("messages: Field required")?;
-    check_signatures(messages)?;
+    given.insist(check(body, messages))?;
+    given.insist(check_signatures(messages))?;
     let last_user = messages.iter().rev().find(|message| role(message) == "user");
     let with_text =
         messages.iter().rev().find(|message| role(message) == "user" && !own_text(message).is_empty());
@@ -29,6 +56,7 @@ pub(crate) fn ask(body: &Value) -> Result<Ask, String> {
         model: text("model").ok_or("model: Field required")?.to_owned(),
         stream: body.get("stream").and_then(Value::as_bool).unwrap_or(false),
         user_text: with_text.map(own_text).unwrap_or_default(),
+        prefilled: messages.last().is_some_and(|last| role(last) == "assistant"),
         tool_result: last_user.and_then(tool_result),
         tools: body.get("tools").and_then(Value::as_array).into_iter().flatten().filter_map(tool).collect(),
         choice: choice(body.get("tool_choice")),
@@ -43,11 +71,11 @@ pub(crate) fn ask(body: &Value) -> Result<Ask, String> {
 }
 
 /// The answer as one JSON object.
-pub(crate) fn whole(ask: &Ask, answer: &Answer, script: &Script, seed: u64) -> Value {
+fn whole(ask: &Ask, answer: &Answer, script: &Script, seed: u64) -> Value {
     let mut content = Vec::new();
     if let Some(thought) = &answer.thought {
         let thought = thought.concat();
-        content.push(json!({"type": "thinking", "thinking": thought, "signature": signature(&thought)}));
+        content.push(json!({"type": "thinking", "thinking": thought, "signature": seal(&thought)}));
     }
     if answer.calls.is_empty() {
         content.push(json!({"type": "text", "text": answer.words.concat()}));
@@ -66,7 +94,7 @@ pub(crate) fn whole(ask: &Ask, answer: &Answer, script: &Script, seed: u64) -> V
 }
 
 /// The answer as the data of its events, in order. An event's name is its `type`.
-pub(crate) fn stream(ask: &Ask, answer: &Answer, script: &Script, seed: u64) -> Vec<Value> {
+fn stream(ask: &Ask, answer: &Answer, script: &Script, seed: u64) -> Vec<Event> {
     let mut out = vec![json!({"type": "message_start", "message": {
         "id": identity("msg_01", 22, seed), "type": "message", "role": "assistant", "model": ask.model,
         "content": [], "stop_reason": null, "stop_sequence": null, "usage": usage(answer, 1),
@@ -78,7 +106,7 @@ pub(crate) fn stream(ask: &Ask, answer: &Answer, script: &Script, seed: u64) -> 
     if let Some(thought) = &answer.thought {
         let mut deltas: Vec<Value> =
             thought.iter().map(|word| json!({"type": "thinking_delta", "thinking": word})).collect();
-        deltas.push(json!({"type": "signature_delta", "signature": signature(&thought.concat())}));
+        deltas.push(json!({"type": "signature_delta", "signature": seal(&thought.concat())}));
         let opened = json!({"type": "thinking", "thinking": "", "signature": ""});
         block(&mut out, &mut index, &opened, &deltas);
     }
@@ -96,7 +124,7 @@ pub(crate) fn stream(ask: &Ask, answer: &Answer, script: &Script, seed: u64) -> 
         block(&mut out, &mut index, &opened, &deltas);
     }
     finish(&mut out, answer, script);
-    out
+    out.iter().map(named).collect()
 }
 
 /// An error body, which is also the data of an error event.
@@ -114,20 +142,37 @@ pub(crate) fn fault(status: u16, message: &str) -> Value {
     json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": identity("req_01", 22, 1)})
 }
 
-/// The seal on a thought: it depends on every byte, and holds characters that careless code changes.
-pub(crate) fn signature(thought: &str) -> String {
-    let mut signature = "EqQB/+".to_owned();
-    for byte in Sha256::digest(thought) {
-        let _ = write!(signature, "{byte:02x}");
+/// How many tokens were counted.
+pub(crate) fn count(tokens: u64) -> Value {
+    json!({ "input_tokens": tokens })
+}
+
+/// The models of the house.
+pub(crate) fn models(names: &[&str]) -> Value {
+    let one = |name: &&str| json!({"type": "model", "id": name, "display_name": name, "created_at": "2026-01-01T00:00:00Z"});
+    let ends = (names.first(), names.last());
+    json!({"data": names.iter().map(one).collect::<Vec<_>>(), "has_more": false, "first_id": ends.0, "last_id": ends.1})
+}
+
+/// An event, called by its type.
+pub(crate) fn named(data: &Value) -> Event {
+    (data.get("type").and_then(Value::as_str).map(str::to_owned), data.to_string())
+}
+
+fn wrong(Wrong { path, why }: Wrong) -> String {
+    let path = shape::dotted(&path);
+    match why {
+        Why::Unknown => format!("{path}: Extra inputs are not permitted"),
+        Why::Missing => format!("{path}: Field required"),
+        Why::Not(wanted) => format!("{path}: Input should be {wanted}"),
     }
-    signature + "=="
 }
 
 fn check_signatures(messages: &[Value]) -> Result<(), String> {
     for (m, message) in messages.iter().enumerate() {
         for (b, block) in blocks(message).enumerate() {
             let text = |name: &str| block.get(name).and_then(Value::as_str).unwrap_or_default();
-            if text("type") == "thinking" && text("signature") != signature(text("thinking")) {
+            if text("type") == "thinking" && text("signature") != seal(text("thinking")) {
                 return Err(format!("messages.{m}.content.{b}: Invalid `signature` in `thinking` block"));
             }
         }
@@ -226,4 +271,179 @@ fn tool_result(message: &Value) -> Option<String> {
     let results: Vec<String> =
         blocks(message).filter(|block| kind(block) == "tool_result").map(own_text).collect();
     (!results.is_empty()).then(|| results.join("\n"))
+}
+
+const CACHE: Member = ("cache_control", Shape::Map);
+const SOURCE: Shape = Shape::Tagged(
+    "type",
+    &[
+        ("base64", &[("media_type!", TEXT), ("data!", TEXT)]),
+        ("url", &[("url!", TEXT)]),
+        ("file", &[("file_id!", TEXT)]),
+        ("text", &[("media_type!", TEXT), ("data!", TEXT)]),
+        ("content", &[("content!", Shape::Any)]),
+    ],
+);
+const TEXT_BLOCK: (&str, &[Member]) =
+    ("text", &[("text!", TEXT), CACHE, ("citations", Shape::List(&Shape::Any))]);
+const IMAGE: (&str, &[Member]) = ("image", &[("source!", SOURCE), CACHE]);
+const DOCUMENT: (&str, &[Member]) = (
+    "document",
+    &[("source!", SOURCE), ("title", TEXT), ("context", TEXT), ("citations", Shape::Map), CACHE],
+);
+const RESULT: Shape =
+    Shape::Either(&[TEXT, Shape::List(&Shape::Tagged("type", &[TEXT_BLOCK, IMAGE, DOCUMENT]))]);
+const BLOCK: Shape = Shape::Tagged(
+    "type",
+    &[
+        TEXT_BLOCK,
+        IMAGE,
+        DOCUMENT,
+        (
+            "tool_use",
+            &[
+                ("id!", TEXT),
+                ("name!", Shape::Text(128)),
+                ("input!", Shape::Map),
+                CACHE,
+                ("caller", Shape::Map),
+            ],
+        ),
+        ("tool_result", &[("tool_use_id!", TEXT), ("content", RESULT), ("is_error", Shape::Flag), CACHE]),
+        ("thinking", &[("thinking!", TEXT), ("signature!", TEXT)]),
+        ("redacted_thinking", &[("data!", TEXT)]),
+    ],
+);
+const MESSAGE: Shape = Shape::Object(&[
+    ("role!", Shape::Word(&["user", "assistant"])),
+    ("content!", Shape::Either(&[TEXT, Shape::List(&BLOCK)])),
+]);
+const SYSTEM: Shape = Shape::Either(&[TEXT, Shape::List(&Shape::Tagged("type", &[TEXT_BLOCK]))]);
+const TOOL: Shape = Shape::Tagged(
+    "type",
+    &[(
+        "custom",
+        &[
+            ("name!", Shape::Text(128)),
+            ("description", TEXT),
+            ("input_schema!", Shape::Map),
+            CACHE,
+            ("strict", Shape::Flag),
+            ("defer_loading", Shape::Flag),
+            ("eager_input_streaming", Shape::Flag),
+        ],
+    )],
+);
+const NO_PARALLEL: Member = ("disable_parallel_tool_use", Shape::Flag);
+const CHOICE: Shape = Shape::Tagged(
+    "type",
+    &[
+        ("auto", &[NO_PARALLEL]),
+        ("any", &[NO_PARALLEL]),
+        ("tool", &[("name!", TEXT), NO_PARALLEL]),
+        ("none", &[]),
+    ],
+);
+const THINKING: Shape = Shape::Tagged(
+    "type",
+    &[
+        ("enabled", &[("budget_tokens!", Shape::Count(1024)), ("display", TEXT)]),
+        ("adaptive", &[("display", TEXT)]),
+        ("disabled", &[]),
+    ],
+);
+const FORMAT: Shape = Shape::Tagged("type", &[("json_schema", &[("schema!", Shape::Map)])]);
+const OUTPUT: Shape = Shape::Object(&[
+    ("effort", Shape::Word(&["low", "medium", "high", "xhigh", "max"])),
+    ("format", FORMAT),
+    ("task_budget", Shape::Map),
+]);
+
+/// <https://docs.anthropic.com/en/api/messages>
+const REQUEST: &[Member] = &[
+    ("model!", TEXT),
+    ("messages!", Shape::List(&MESSAGE)),
+    ("max_tokens", Shape::Count(1)),
+    ("cache_control", Shape::Map),
+    ("container", Shape::Any),
+    ("context_management", Shape::Map),
+    ("mcp_servers", Shape::List(&Shape::Map)),
+    ("metadata", Shape::Object(&[("user_id", Shape::Text(256))])),
+    ("output_config", OUTPUT),
+    ("output_format", FORMAT),
+    ("service_tier", Shape::Word(&["auto", "standard_only"])),
+    ("stop_sequences", Shape::List(&TEXT)),
+    ("stream", Shape::Flag),
+    ("system", SYSTEM),
+    ("temperature", Shape::Number(0.0, 1.0)),
+    ("thinking", THINKING),
+    ("tool_choice", CHOICE),
+    ("tools", Shape::List(&TOOL)),
+    ("top_k", COUNT),
+    ("top_p", Shape::Number(0.0, 1.0)),
+];
+
+/// What no shape can say.
+fn check(body: &Value, messages: &[Value]) -> Result<(), String> {
+    if messages.is_empty() {
+        return Err("messages: at least one message is required".to_owned());
+    }
+    for (m, message) in messages.iter().enumerate() {
+        let is_last = m + 1 == messages.len();
+        let is_bare = |content: &Value| content == "" || content.as_array().is_some_and(Vec::is_empty);
+        if message.get("content").is_some_and(is_bare) && !(is_last && role(message) == "assistant") {
+            return Err(format!("messages.{m}: all messages must have non-empty content"));
+        }
+        if blocks(message).any(|block| block.get("text").is_some_and(|text| text == "")) {
+            return Err(format!("messages.{m}: text content blocks must be non-empty"));
+        }
+        let ids = blocks(message).filter_map(|block| block.get("id")?.as_str());
+        let is_odd =
+            |id: &str| id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+        if let Some(id) = ids.into_iter().find(|id| is_odd(id)) {
+            return Err(format!(
+                "messages.{m}.content: String should match pattern '^[a-zA-Z0-9_-]+$': {id}"
+            ));
+        }
+    }
+    let budget = body.pointer("/thinking/budget_tokens").and_then(Value::as_u64);
+    let limit = body.get("max_tokens").and_then(Value::as_u64);
+    if budget.zip(limit).is_some_and(|(budget, limit)| budget >= limit) {
+        return Err("`max_tokens` must be greater than `thinking.budget_tokens`".to_owned());
+    }
+    let thinks = body.pointer("/thinking/type").is_some_and(|kind| kind != "disabled");
+    let forced = body.pointer("/tool_choice/type").is_some_and(|kind| kind == "any" || kind == "tool");
+    if thinks && forced {
+        return Err("Thinking may not be enabled when tool_choice forces tool use.".to_owned());
+    }
+    if body.get("tool_choice").is_some() && body.get("tools").is_none() {
+        return Err("tool_choice may only be specified while providing tools.".to_owned());
+    }
+    check_calls(messages)
+}
+
+/// Results stand in the message behind their calls, all of them, and before anything else in it.
+fn check_calls(messages: &[Value]) -> Result<(), String> {
+    let steps = messages.iter().flat_map(|message| {
+        let results = blocks(message).filter(|block| kind(block) == "tool_result").count();
+        let id = |block: &Value, name: &str| block.get(name)?.as_str().map(str::to_owned);
+        let mut steps: Vec<Step> = blocks(message)
+            .filter_map(|block| match kind(block) {
+                "tool_use" => id(block, "id").map(Step::Call),
+                "tool_result" => id(block, "tool_use_id").map(Step::Result),
+                // What stands behind a call in the same message is no answer that was forgotten.
+                _ => None,
+            })
+            .collect();
+        steps.insert(if role(message) == "assistant" { 0 } else { results.min(steps.len()) }, Step::Words);
+        steps
+    });
+    calls::check(steps).map_err(|loose| match loose {
+        Loose::Result(id) => {
+            format!("unexpected `tool_use_id` found in `tool_result` blocks: {id}. Each `tool_result` block must have a corresponding `tool_use` block in the previous message.")
+        }
+        Loose::Call(id) => {
+            format!("`tool_use` ids were found without `tool_result` blocks immediately after: {id}. Each `tool_use` block must have a corresponding `tool_result` block in the next message.")
+        }
+    })
 }

@@ -1,8 +1,10 @@
 //! A provider that does as its script says, in its own thread, over real sockets.
 //!
-//! It speaks OpenAI chat completions, Anthropic messages with token counting, both model lists, and
-//! echoes every other request; over HTTP/1.1 and HTTP/2 with prior knowledge. Each request's script
-//! is, in this order: the next of the queue (a GET takes none) or else the one the provider was
+//! It speaks OpenAI chat completions, Responses, completions and embeddings, Anthropic messages, Gemini,
+//! Cohere chat and Bedrock Converse, with their lists of models and their ways to count tokens, and echoes
+//! every other request; over HTTP/1.1 and HTTP/2 with prior knowledge. It refuses what the real ones refuse
+//! ([`shape`]): members that nobody knows, calls that nobody answers. Each request's script is, in this
+//! order: the next of the queue (a GET takes none) or else the one the provider was
 //! started with; then the header `x-kit: …`; then `[[kit …]]` in the last user text.
 //!
 //! ```no_run
@@ -14,18 +16,28 @@
 
 mod answer;
 mod anthropic;
+mod bedrock;
+mod calls;
+mod cohere;
+mod completions;
+mod date;
+mod embeddings;
+mod gemini;
 mod openai;
 mod plan;
+mod responses;
+mod routes;
 mod schema;
 mod script;
 mod seen;
 mod serve;
+mod shape;
 mod steps;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-pub use script::{Cut, Garbage, How, KNOBS, Script, UsageAt};
+pub use script::{Cut, Garbage, How, KNOBS, Place, Refusal, Script, UsageAt};
 pub use seen::{End, Seen};
 
 use std::{

@@ -2,18 +2,36 @@
 
 use super::{
     answer::{Answer, Ask, Choice, Stop, Usage, pieces},
+    calls::{self, Loose, Step},
     identity,
+    routes::{Dialect, Event, Framing, Given},
+    schema,
     script::{Script, UsageAt},
+    shape::{self, COUNT, Member, Shape, TEXT, Why, Wrong},
 };
 use crate::limits;
 use serde_json::{Map, Value, json};
 use std::time::SystemTime;
 
+/// How this API dresses what is said.
+pub(crate) const DIALECT: Dialect = Dialect {
+    whole,
+    stream,
+    fault,
+    stream_fault: |message| (None, fault(500, message).to_string()),
+    refusal: Some(refusal),
+    lead: 1,
+    framing: Framing::Sse,
+};
+
 /// Reads a request.
 ///
 /// # Errors
 /// Says what is wrong in the words of an OpenAI error message.
-pub(crate) fn ask(body: &Value) -> Result<Ask, String> {
+pub(crate) fn ask(given: &Given<'_>) -> Result<Ask, String> {
+    let body = given.body;
+    given.insist(shape::check(body, &Shape::Object(REQUEST)).map_err(wrong))?;
+    given.insist(check(body))?;
     let text = |name: &str| body.get(name).and_then(Value::as_str);
     let model = text("model").ok_or("you must provide a model parameter")?.to_owned();
     let messages =
@@ -32,6 +50,7 @@ pub(crate) fn ask(body: &Value) -> Result<Ask, String> {
         model,
         stream: truth("stream"),
         user_text: last_user.map(content_text).unwrap_or_default(),
+        prefilled: messages.last().is_some_and(|last| role(&last, "assistant")),
         tool_result: messages.last().filter(|message| role(message, "tool")).map(content_text),
         tools: body.get("tools").and_then(Value::as_array).into_iter().flatten().filter_map(tool).collect(),
         choice: choice(body.get("tool_choice")),
@@ -43,12 +62,12 @@ pub(crate) fn ask(body: &Value) -> Result<Ask, String> {
         choices: count("n").unwrap_or(1).clamp(1, limits::CHOICES_MAX),
         logprobs: truth("logprobs").then(|| count("top_logprobs").unwrap_or(0)),
         include_usage: body.pointer("/stream_options/include_usage").and_then(Value::as_bool) == Some(true),
-        input: 0,
+        ..Ask::default()
     })
 }
 
 /// The answer as one JSON object.
-pub(crate) fn whole(ask: &Ask, answer: &Answer, script: &Script, seed: u64) -> Value {
+fn whole(ask: &Ask, answer: &Answer, script: &Script, seed: u64) -> Value {
     let choices: Vec<Value> =
         (0..ask.choices.max(1)).map(|index| whole_choice(ask, answer, script, seed, index)).collect();
     let mut body = envelope(ask, "chat.completion", seed);
@@ -60,7 +79,7 @@ pub(crate) fn whole(ask: &Ask, answer: &Answer, script: &Script, seed: u64) -> V
 }
 
 /// The answer as the data of its events, in order.
-pub(crate) fn stream(ask: &Ask, answer: &Answer, script: &Script, seed: u64) -> Vec<String> {
+fn stream(ask: &Ask, answer: &Answer, script: &Script, seed: u64) -> Vec<Event> {
     let mut chunks = Chunks { ask, answer, script, seed, out: Vec::new(), words_out: 0 };
     if script.empty_first {
         chunks.push(json!([]), None);
@@ -79,7 +98,8 @@ pub(crate) fn stream(ask: &Ask, answer: &Answer, script: &Script, seed: u64) -> 
     }
     each.clone().for_each(|index| chunks.calls(index));
     chunks.finish(each);
-    chunks.out
+    let done = script.done.then(|| "[DONE]".to_owned());
+    chunks.out.into_iter().chain(done).map(|data| (None, data)).collect()
 }
 
 /// An error body.
@@ -92,6 +112,39 @@ pub(crate) fn fault(status: u16, message: &str) -> Value {
         _ => ("invalid_request_error", Value::Null),
     };
     json!({"error": {"message": message, "type": kind, "param": null, "code": code}})
+}
+
+/// The models of the house.
+pub(crate) fn models(names: &[&str]) -> Value {
+    let one =
+        |name: &&str| json!({"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "kit"});
+    json!({"object": "list", "data": names.iter().map(one).collect::<Vec<_>>()})
+}
+
+/// What is wrong, as OpenAI says it.
+pub(crate) fn wrong(Wrong { path, why }: Wrong) -> String {
+    match why {
+        Why::Unknown => format!("Unknown parameter: '{path}'."),
+        Why::Missing => format!("Missing required parameter: '{path}'."),
+        Why::Not(wanted) => format!("Invalid value for '{path}': expected {wanted}."),
+    }
+}
+
+/// Schemas that must be kept to the letter have a form of their own:
+/// <https://platform.openai.com/docs/guides/structured-outputs#supported-schemas>.
+pub(crate) fn check_strict(name: &str, holder: Option<&Value>, schema: &str) -> Result<(), String> {
+    let Some(holder) = holder.filter(|holder| holder.get("strict") == Some(&Value::Bool(true))) else {
+        return Ok(());
+    };
+    match holder.get(schema).and_then(schema::loose) {
+        Some(why) => Err(format!("Invalid schema for {name}: {why}.")),
+        None => Ok(()),
+    }
+}
+
+/// An error body that says why a request is not answered.
+pub(crate) fn refusal(code: &str, message: &str) -> Value {
+    json!({"error": {"message": message, "type": "invalid_request_error", "param": "messages", "code": code}})
 }
 
 struct Chunks<'a> {
@@ -289,4 +342,179 @@ fn strings(given: Option<&Value>) -> Vec<String> {
         }
         _ => Vec::new(),
     }
+}
+
+const TEXT_PART: (&str, &[Member]) = ("text", &[("text!", TEXT), ("cache_control", Shape::Map)]);
+const WORDS: Shape = Shape::Either(&[TEXT, Shape::List(&Shape::Tagged("type", &[TEXT_PART]))]);
+const USER_PARTS: Shape = Shape::Tagged(
+    "type",
+    &[
+        TEXT_PART,
+        ("image_url", &[("image_url!", Shape::Object(&[("url!", TEXT), ("detail", DETAIL)]))]),
+        ("input_audio", &[("input_audio!", Shape::Object(&[("data!", TEXT), ("format!", TEXT)]))]),
+        ("file", &[("file!", Shape::Object(&[("file_data", TEXT), ("file_id", TEXT), ("filename", TEXT)]))]),
+    ],
+);
+const DETAIL: Shape = Shape::Word(&["auto", "low", "high"]);
+const SAID: Shape = Shape::Either(&[
+    TEXT,
+    Shape::List(&Shape::Tagged("type", &[TEXT_PART, ("refusal", &[("refusal!", TEXT)])])),
+]);
+const CALL: Shape = Shape::Tagged(
+    "type",
+    &[(
+        "function",
+        &[
+            // <https://platform.openai.com/docs/api-reference/chat/create> takes no longer ones.
+            ("id!", Shape::Text(40)),
+            ("index", COUNT),
+            ("function!", Shape::Object(&[("name!", Shape::Text(64)), ("arguments!", TEXT)])),
+        ],
+    )],
+);
+/// A message as compatible servers take it: with the reasoning that they gave.
+const MESSAGE: Shape = Shape::Tagged(
+    "role",
+    &[
+        ("user", &[("content!", Shape::Either(&[TEXT, Shape::List(&USER_PARTS)])), ("name", TEXT)]),
+        ("system", &[("content!", WORDS), ("name", TEXT)]),
+        ("developer", &[("content!", WORDS), ("name", TEXT)]),
+        ("tool", &[("content!", WORDS), ("tool_call_id!", TEXT), ("name", TEXT)]),
+        (
+            "assistant",
+            &[
+                ("content", SAID),
+                ("tool_calls", Shape::List(&CALL)),
+                ("refusal", TEXT),
+                ("name", TEXT),
+                ("annotations", Shape::List(&Shape::Any)),
+                ("reasoning_content", TEXT),
+                ("reasoning", TEXT),
+            ],
+        ),
+    ],
+);
+const TOOL: Shape = Shape::Tagged(
+    "type",
+    &[(
+        "function",
+        &[(
+            "function!",
+            Shape::Object(&[
+                ("name!", Shape::Text(64)),
+                ("description", TEXT),
+                ("parameters", Shape::Map),
+                ("strict", Shape::Flag),
+            ]),
+        )],
+    )],
+);
+const FORMAT: Shape = Shape::Tagged(
+    "type",
+    &[
+        ("text", &[]),
+        ("json_object", &[]),
+        (
+            "json_schema",
+            &[(
+                "json_schema!",
+                Shape::Object(&[
+                    ("name!", Shape::Text(64)),
+                    ("description", TEXT),
+                    ("schema", Shape::Map),
+                    ("strict", Shape::Flag),
+                ]),
+            )],
+        ),
+    ],
+);
+const CHOICE: Shape = Shape::Either(&[
+    Shape::Word(&["none", "auto", "required"]),
+    Shape::Tagged("type", &[("function", &[("function!", Shape::Object(&[("name!", TEXT)]))])]),
+]);
+const EFFORT: Shape = Shape::Word(&["none", "minimal", "low", "medium", "high", "xhigh"]);
+const PENALTY: Shape = Shape::Number(-2.0, 2.0);
+const STREAM_OPTIONS: Shape =
+    Shape::Object(&[("include_usage", Shape::Flag), ("include_obfuscation", Shape::Flag)]);
+
+/// <https://platform.openai.com/docs/api-reference/chat/create>
+const REQUEST: &[Member] = &[
+    ("model!", TEXT),
+    ("messages!", Shape::List(&MESSAGE)),
+    ("audio", Shape::Map),
+    ("frequency_penalty", PENALTY),
+    ("logit_bias", Shape::Map),
+    ("logprobs", Shape::Flag),
+    ("max_completion_tokens", Shape::Count(1)),
+    ("max_tokens", Shape::Count(1)),
+    ("metadata", Shape::Map),
+    ("modalities", Shape::List(&TEXT)),
+    ("n", Shape::Count(1)),
+    ("parallel_tool_calls", Shape::Flag),
+    ("prediction", Shape::Map),
+    ("presence_penalty", PENALTY),
+    ("prompt_cache_key", TEXT),
+    ("prompt_cache_retention", TEXT),
+    ("reasoning_effort", EFFORT),
+    ("response_format", FORMAT),
+    ("safety_identifier", TEXT),
+    ("seed", Shape::Any),
+    ("service_tier", TEXT),
+    ("stop", Shape::Either(&[TEXT, Shape::List(&TEXT)])),
+    ("store", Shape::Flag),
+    ("stream", Shape::Flag),
+    ("stream_options", STREAM_OPTIONS),
+    ("temperature", Shape::Number(0.0, 2.0)),
+    ("tool_choice", CHOICE),
+    ("tools", Shape::List(&TOOL)),
+    ("top_logprobs", COUNT),
+    ("top_p", Shape::Number(0.0, 1.0)),
+    ("user", TEXT),
+    ("verbosity", TEXT),
+    ("web_search_options", Shape::Map),
+];
+
+/// What no shape can say.
+fn check(body: &Value) -> Result<(), String> {
+    let list = |name: &str| body.get(name).and_then(Value::as_array).into_iter().flatten();
+    if body.get("stream_options").is_some_and(Value::is_object) && body.get("stream") != Some(&json!(true)) {
+        return Err("The 'stream_options' parameter is only allowed when 'stream' is enabled.".to_owned());
+    }
+    if list("messages").next().is_none() {
+        return Err("Invalid 'messages': empty array. Expected an array with minimum length 1.".to_owned());
+    }
+    let tools = list("tools").count();
+    if body.get("tool_choice").is_some_and(|choice| !choice.is_null()) && tools == 0 {
+        return Err(
+            "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are specified."
+                .to_owned(),
+        );
+    }
+    if list("stop").count() > 4 {
+        return Err("Invalid 'stop': array too long. Expected an array with maximum length 4.".to_owned());
+    }
+    for function in list("tools").map(|tool| tool.get("function")) {
+        check_strict("function", function, "parameters")?;
+    }
+    check_strict("response_format", body.pointer("/response_format/json_schema"), "schema")?;
+    calls::check(list("messages").flat_map(call_steps)).map_err(|loose| match loose {
+        Loose::Result(_) => {
+            "messages with role 'tool' must be a response to a preceeding message with 'tool_calls'."
+                .to_owned()
+        }
+        Loose::Call(id) => format!(
+            "An assistant message with 'tool_calls' must be followed by tool messages responding to each \
+             'tool_call_id'. The following tool_call_ids did not have response messages: {id}"
+        ),
+    })
+}
+
+fn call_steps(message: &Value) -> Vec<Step> {
+    let id = |value: &Value, name: &str| value.get(name)?.as_str().map(str::to_owned);
+    if let Some(id) = id(message, "tool_call_id") {
+        return vec![Step::Result(id)];
+    }
+    let calls = message.get("tool_calls").and_then(Value::as_array).into_iter().flatten();
+    let calls = calls.filter_map(|call| Some(Step::Call(id(call, "id")?)));
+    [Step::Words].into_iter().chain(calls).collect()
 }

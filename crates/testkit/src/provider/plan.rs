@@ -2,15 +2,26 @@
 
 use super::{
     answer::{Ask, answer},
-    anthropic, identity, openai,
-    script::{Cut, Garbage, How, Script, directive},
+    bedrock, date, embeddings, identity,
+    routes::{self, Action, Dialect, Event, Framing, Given, Route},
+    script::{Cut, Garbage, How, Place, Refusal, Script, directive},
     steps::{Step, steps},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header::CONTENT_TYPE, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+    request::Parts,
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{rc::Rc, time::Duration};
+
+/// The models that the provider says it has.
+const MODELS: &[&str] = &["kit-large", "kit-small"];
+const JSON: &str = "application/json";
+const SSE: &str = "text/event-stream; charset=utf-8";
+const AWS: &str = "application/vnd.amazon.eventstream";
 
 /// What will be done.
 #[derive(Clone)]
@@ -36,71 +47,54 @@ pub(crate) enum Start {
     Break(How),
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Dialect {
-    OpenAi,
-    Anthropic,
-}
-
 /// The body before it is paced: whole, or events.
 struct Content {
     status: u16,
     kind: &'static str,
     events: Vec<Bytes>,
+    /// Of a stream, how many events stand before its first token.
+    lead: Option<usize>,
 }
 
-/// What an answered request gets, given its script so far (started with, or queued).
-pub(crate) fn plan(head: &Parts, body: &Bytes, mut script: Script, seed: u64) -> Plan {
+/// What an answered request gets, given its script so far (started with, or queued). Of trouble that does not
+/// last, `befalls` says whether it befalls this request, for this model.
+pub(crate) fn plan(
+    head: &Parts,
+    body: &Bytes,
+    mut script: Script,
+    seed: u64,
+    befalls: impl FnOnce(&Script, &str) -> bool,
+) -> Plan {
     let given: Option<Value> = serde_json::from_slice(body).ok();
-    let route = &route(head);
-    let asked = asked(route, given.as_ref(), body.len());
+    let route = routes::find(head);
+    let asked = asked(route, head, body, script.lenient);
     if let Some(text) = head.headers.get("x-kit").and_then(|value| value.to_str().ok()) {
         script.apply(text);
     }
     if let Some(Ok(ask)) = &asked {
         script.apply(directive(&ask.user_text).unwrap_or_default());
     }
-    let content = content(head, body, route, asked, &script, seed);
-    dressed(content, &script, seed)
-}
-
-enum Route {
-    Generate(Dialect),
-    CountTokens,
-    Models(Dialect),
-    Echo,
-}
-
-fn route(head: &Parts) -> Route {
-    let path = head.uri.path();
-    let post = head.method == Method::POST;
-    let anthropic = head.headers.contains_key("anthropic-version");
-    match path {
-        _ if path.starts_with("/echo") => Route::Echo,
-        _ if post && path.ends_with("/chat/completions") => Route::Generate(Dialect::OpenAi),
-        _ if post && path.ends_with("/messages") => Route::Generate(Dialect::Anthropic),
-        _ if post && path.ends_with("/messages/count_tokens") => Route::CountTokens,
-        _ if !post && path.ends_with("/models") => {
-            Route::Models(if anthropic { Dialect::Anthropic } else { Dialect::OpenAi })
-        }
-        _ => Route::Echo,
+    let model = given.as_ref().and_then(|given| given.get("model")?.as_str()).unwrap_or_default();
+    if (script.times.is_some() || script.lasts.is_some()) && !befalls(&script, model) {
+        script = script.healed();
     }
+    let content = content(head, body, route, asked, &script, seed);
+    let mut plan = dressed(content, &script, seed);
+    if route.dialect.framing == Framing::Aws && plan.status.as_u16() >= 400 {
+        let kind = HeaderValue::from_static(bedrock::error_type(plan.status.as_u16()));
+        plan.headers.entry("x-amzn-errortype").or_insert(kind);
+    }
+    plan
 }
 
-fn asked(route: &Route, body: Option<&Value>, size: usize) -> Option<Result<Ask, String>> {
-    type Read = fn(&Value) -> Result<Ask, String>;
-    let (read, needs_limit): (Read, _) = match route {
-        Route::Generate(Dialect::OpenAi) => (openai::ask, false),
-        Route::Generate(Dialect::Anthropic) => (anthropic::ask, true),
-        Route::CountTokens => (anthropic::ask, false),
-        Route::Models(_) | Route::Echo => return None,
-    };
-    let read = |body| match read(body)? {
-        ask if needs_limit && ask.limit.is_none() => Err("max_tokens: Field required".to_owned()),
-        // About four bytes a token.
-        ask => Ok(Ask { input: size as u64 / 4, ..ask }),
-    };
-    Some(body.ok_or_else(|| "the body is not valid JSON".to_owned()).and_then(read))
+fn asked(route: &Route, head: &Parts, body: &Bytes, lenient: bool) -> Option<Result<Ask, String>> {
+    let read = route.read?;
+    let given: Option<Value> = serde_json::from_slice(body).ok();
+    let path = head.uri.path();
+    let read = |body: &Value| read(&Given { path, body, lenient });
+    let asked = given.as_ref().ok_or_else(|| "the body is not valid JSON".to_owned()).and_then(read);
+    // About four bytes a token.
+    Some(asked.map(|ask| Ask { input: body.len() as u64 / 4, ..ask }))
 }
 
 fn content(
@@ -111,76 +105,81 @@ fn content(
     script: &Script,
     seed: u64,
 ) -> Content {
-    let dialect = match route {
-        Route::Generate(Dialect::Anthropic) | Route::CountTokens | Route::Models(Dialect::Anthropic) => {
-            Dialect::Anthropic
-        }
-        Route::Generate(Dialect::OpenAi) | Route::Models(Dialect::OpenAi) | Route::Echo => Dialect::OpenAi,
-    };
+    let fault = |status, message: &str| whole(status, &(route.dialect.fault)(status, message));
     if let Some(mistake) = &script.mistake {
-        return fault(dialect, 500, mistake);
+        return fault(500, mistake);
     }
     if let Some(body) = &script.body {
-        return Content { status: script.status, kind: "application/json", events: vec![body.clone()] };
+        return Content { status: script.status, kind: JSON, events: vec![body.clone()], lead: None };
+    }
+    if let (Some(refusal), Action::Generate) = (script.refusal, route.action) {
+        return refused(route.dialect, refusal);
     }
     if script.status >= 400 {
-        return fault(dialect, script.status, &format!("scripted status {}", script.status));
+        return fault(script.status, &format!("scripted status {}", script.status));
     }
-    match (route, asked) {
-        (_, Some(Err(wrong))) => fault(dialect, 400, &wrong),
-        (Route::CountTokens, Some(Ok(ask))) => {
-            whole(script.status, &json!({"input_tokens": script.input.unwrap_or(ask.input)}))
+    match (route.action, asked) {
+        (_, Some(Err(wrong))) => fault(400, &wrong),
+        (Action::Generate, Some(Ok(ask))) if ask.prefilled && !script.prefill => {
+            fault(400, "the last message must be the user's")
         }
-        (Route::Generate(_), Some(Ok(ask))) => generated(dialect, &ask, script, seed),
-        (Route::Models(_), _) => whole(script.status, &models(dialect)),
+        (Action::Count(tell), Some(Ok(ask))) => {
+            whole(script.status, &tell(script.input.unwrap_or(ask.input)))
+        }
+        (Action::Generate, Some(Ok(ask))) => generated(route.dialect, &ask, head, script, seed),
+        (Action::Embed(tell), Some(Ok(ask))) => whole(script.status, &tell(&ask, &embeddings::vectors(&ask))),
+        (Action::Models(tell), _) => whole(script.status, &tell(MODELS)),
         _ => whole(script.status, &echo(head, body)),
     }
 }
 
-fn generated(dialect: Dialect, ask: &Ask, script: &Script, seed: u64) -> Content {
+fn generated(dialect: &Dialect, ask: &Ask, head: &Parts, script: &Script, seed: u64) -> Content {
     let answer = answer(ask, script);
+    let lead = usize::from(script.empty_first) + dialect.lead;
     if !ask.stream {
-        let body = match dialect {
-            Dialect::OpenAi => openai::whole(ask, &answer, script, seed),
-            Dialect::Anthropic => anthropic::whole(ask, &answer, script, seed),
-        };
-        return whole(script.status, &body);
+        return whole(script.status, &(dialect.whole)(ask, &answer, script, seed));
     }
-    // Each event as its name (if the dialect names events) and its data.
-    let mut events: Vec<(Option<String>, String)> = match dialect {
-        Dialect::OpenAi => {
-            let done = script.done.then(|| "[DONE]".to_owned());
-            openai::stream(ask, &answer, script, seed)
-                .into_iter()
-                .chain(done)
-                .map(|data| (None, data))
-                .collect()
-        }
-        Dialect::Anthropic => anthropic::stream(ask, &answer, script, seed).iter().map(named).collect(),
-    };
+    let mut events = (dialect.stream)(ask, &answer, script, seed);
     if let Some(position) = script.error_at {
         events.truncate(position);
-        events.push(match dialect {
-            Dialect::OpenAi => (None, openai::fault(500, "scripted error").to_string()),
-            Dialect::Anthropic => named(&anthropic::fault(529, "scripted error")),
-        });
+        events.push((dialect.stream_fault)("scripted error"));
     }
-    if let Some(Garbage::Event(position)) = script.garbage
+    if let Some(position) = script.noise.map(|tokens| lead + tokens)
+        && let Some((name, data)) = events.get(position).cloned()
+    {
+        events.insert(position, (name, broken(&data)));
+    }
+    if let Some(Garbage::At(Place::Event(position))) = script.placed(Some(lead), 0).garbage
         && let Some((_, data)) = events.get_mut(position)
     {
         *data = broken(data);
     }
-    let events = events.iter().map(|(name, data)| framed(name.as_deref(), data, script)).collect();
-    Content { status: script.status, kind: "text/event-stream; charset=utf-8", events }
+    let in_array = !head.uri.query().unwrap_or_default().contains("alt=sse");
+    let (kind, events) = match dialect.framing {
+        Framing::Aws => (AWS, events.iter().map(bedrock::frame).collect()),
+        Framing::Google if in_array => (JSON, elements(&events)),
+        framing => {
+            let crlf = script.crlf || framing == Framing::Google;
+            (SSE, events.iter().map(|event| framed(event, script, crlf)).collect())
+        }
+    };
+    Content { status: script.status, kind, events, lead: Some(lead) }
 }
 
-fn named(data: &Value) -> (Option<String>, String) {
-    (data.get("type").and_then(Value::as_str).map(str::to_owned), data.to_string())
+/// Events as the elements of an array, each with what stands around it:
+/// <https://ai.google.dev/api/generate-content#method:-models.streamgeneratecontent>.
+fn elements(events: &[Event]) -> Vec<Bytes> {
+    let last = events.len().saturating_sub(1);
+    let element = |(place, (_, data)): (usize, &Event)| {
+        let (before, behind) = (if place == 0 { "[" } else { ",\r\n" }, if place == last { "]" } else { "" });
+        Bytes::from(format!("{before}{data}{behind}"))
+    };
+    events.iter().enumerate().map(element).collect()
 }
 
 /// An event as bytes: <https://html.spec.whatwg.org/multipage/server-sent-events.html>.
-fn framed(name: Option<&str>, data: &str, script: &Script) -> Bytes {
-    let end = if script.crlf { "\r\n" } else { "\n" };
+fn framed((name, data): &Event, script: &Script, crlf: bool) -> Bytes {
+    let end = if crlf { "\r\n" } else { "\n" };
     let mut text = String::with_capacity(data.len() + 64);
     if script.comments {
         text.extend([": keep-alive", end, end]);
@@ -193,8 +192,9 @@ fn framed(name: Option<&str>, data: &str, script: &Script) -> Bytes {
 }
 
 fn dressed(mut content: Content, script: &Script, seed: u64) -> Plan {
-    let streamed = content.kind.starts_with("text/event-stream");
-    if script.garbage == Some(Garbage::Event(0)) && !streamed {
+    let length: usize = content.events.iter().map(Bytes::len).sum();
+    let (streamed, script) = (content.lead.is_some(), &script.placed(content.lead, length));
+    if script.garbage == Some(Garbage::At(Place::Event(0))) && !streamed {
         content.events =
             content.events.iter().map(|body| broken(&String::from_utf8_lossy(body)).into()).collect();
     }
@@ -202,6 +202,11 @@ fn dressed(mut content: Content, script: &Script, seed: u64) -> Plan {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content.kind));
     if let Ok(id) = HeaderValue::from_str(&identity("req_", 24, seed)) {
         headers.insert("x-request-id", id);
+    }
+    if let Some(date) =
+        script.retry_date.and_then(|seconds| HeaderValue::from_str(&date::in_seconds(seconds)).ok())
+    {
+        headers.insert(RETRY_AFTER, date);
     }
     for (name, value) in &script.headers {
         headers.insert(name, value.clone());
@@ -219,7 +224,7 @@ fn dressed(mut content: Content, script: &Script, seed: u64) -> Plan {
         start,
         status: StatusCode::from_u16(content.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         headers,
-        steps: steps(&content.events, script).into(),
+        steps: steps(&content.events, content.lead.unwrap_or(0), script).into(),
         length: (!unstated).then_some(length),
     }
 }
@@ -230,32 +235,24 @@ fn broken(json: &str) -> String {
 }
 
 fn whole(status: u16, body: &Value) -> Content {
-    Content { status, kind: "application/json", events: vec![body.to_string().into()] }
+    Content { status, kind: JSON, events: vec![body.to_string().into()], lead: None }
 }
 
-fn fault(dialect: Dialect, status: u16, message: &str) -> Content {
-    whole(
-        status,
-        &match dialect {
-            Dialect::OpenAi => openai::fault(status, message),
-            Dialect::Anthropic => anthropic::fault(status, message),
-        },
-    )
-}
-
-fn models(dialect: Dialect) -> Value {
-    let names = ["kit-large", "kit-small"];
-    match dialect {
-        Dialect::OpenAi => {
-            let one =
-                |name| json!({"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "kit"});
-            json!({"object": "list", "data": names.map(one)})
+/// What a provider says that will not answer: <https://platform.openai.com/docs/guides/error-codes>,
+/// <https://docs.anthropic.com/en/api/errors>
+fn refused(dialect: &Dialect, refusal: Refusal) -> Content {
+    let (code, plain, message) = match refusal {
+        Refusal::Context => (
+            "context_length_exceeded",
+            "prompt is too long: 4096 tokens > 128 maximum",
+            "the context length is 128 tokens",
+        ),
+        Refusal::Filter => {
+            ("content_filter", "Output blocked by content filtering policy", "the prompt was filtered")
         }
-        Dialect::Anthropic => {
-            let one = |name| json!({"type": "model", "id": name, "display_name": name, "created_at": "2026-01-01T00:00:00Z"});
-            json!({"data": names.map(one), "has_more": false, "first_id": "kit-large", "last_id": "kit-small"})
-        }
-    }
+    };
+    let body = dialect.refusal.map_or_else(|| (dialect.fault)(400, plain), |tell| tell(code, message));
+    whole(400, &body)
 }
 
 fn echo(head: &Parts, body: &Bytes) -> Value {

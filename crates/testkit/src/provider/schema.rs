@@ -8,6 +8,23 @@ pub(crate) fn example(schema: &Value) -> Value {
     value(schema, schema, "value", 0)
 }
 
+/// What keeps a schema from being followed to the letter: every object must name all its members as required
+/// and allow no others.
+pub(crate) fn loose(schema: &Value) -> Option<&'static str> {
+    let nested = |name: &str| schema.get(name).and_then(Value::as_object).into_iter().flatten();
+    let listed = |name: &str| schema.get(name).and_then(Value::as_array).into_iter().flatten();
+    if type_of(schema) == "object" && schema.get("$ref").is_none() && schema.get("anyOf").is_none() {
+        if schema.get("additionalProperties") != Some(&Value::Bool(false)) {
+            return Some("'additionalProperties' is required to be supplied and to be false");
+        }
+        if nested("properties").any(|(name, _)| !listed("required").any(|required| required == name)) {
+            return Some("'required' is required to be supplied and to include every key in properties");
+        }
+    }
+    let inner = nested("properties").chain(nested("$defs")).map(|(_, inner)| inner);
+    inner.chain(listed("anyOf")).chain(schema.get("items")).find_map(loose)
+}
+
 fn value(root: &Value, schema: &Value, name: &str, depth: usize) -> Value {
     if depth > limits::SCHEMA_DEPTH {
         return Value::Null;

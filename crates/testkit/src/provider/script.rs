@@ -18,8 +18,14 @@ pub struct Script {
     pub head_wait: Duration,
     /// Wait between the head and the first event (or the body).
     pub first_wait: Duration,
+    /// Further wait before the first token of a stream, behind the events that only open it.
+    pub token_wait: Duration,
     /// Wait between two events.
     pub gap: Duration,
+    /// The tool that the model calls first, whatever the user says, where it is offered.
+    pub call: Option<String>,
+    /// What it is called with; else an example that satisfies its schema.
+    pub argument: Option<(String, String)>,
     /// What the model says; else a fixed sentence.
     pub text: Option<String>,
     /// Length of the fixed sentence, in words.
@@ -34,14 +40,30 @@ pub struct Script {
     pub cut: Option<Cut>,
     /// How it is cut short.
     pub how: How,
-    /// Silence after this many events; the connection stays open.
-    pub stall: Option<usize>,
+    /// Silence from this place on; the connection stays open.
+    pub stall: Option<Place>,
+    /// The same behind the last event.
+    pub hang: bool,
     /// The request is read and never answered.
     pub silent: bool,
+    /// What the real API would refuse is let through. Only in the script a provider is started with, or a queued one.
+    pub lenient: bool,
     /// Connections are accepted and never read. Only in the script a provider is started with.
     pub deaf: bool,
     /// What is sent that is not what it should be.
     pub garbage: Option<Garbage>,
+    /// An event of broken JSON that belongs to no answer, before the token at this position.
+    pub noise: Option<usize>,
+    /// The request is refused with the dialect's own error.
+    pub refusal: Option<Refusal>,
+    /// Whether the last message may be the assistant's.
+    pub prefill: bool,
+    /// `Retry-After`, as the date in so many seconds.
+    pub retry_date: Option<u64>,
+    /// Only so many requests for one model meet with trouble; the others are answered.
+    pub times: Option<u64>,
+    /// Trouble lasts this long, from the first request for a model on.
+    pub lasts: Option<Duration>,
     /// An error event in place of the event at this position, and the end.
     pub error_at: Option<usize>,
     /// Whether a stream ends with the dialect's last event (`[DONE]`, `message_stop`).
@@ -75,8 +97,26 @@ pub enum Cut {
     Head,
     /// After this many bytes of the body.
     Byte(usize),
+    /// Here.
+    At(Place),
+}
+
+/// A place in a stream. In a whole answer every place is somewhere inside its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
     /// After this many events.
     Event(usize),
+    /// After this many tokens; the events that open a stream are none.
+    Token(usize),
+}
+
+/// What a request is refused for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The prompt does not fit the model's context.
+    Context,
+    /// A content filter does not like it.
+    Filter,
 }
 
 /// How an answer is cut short.
@@ -95,8 +135,8 @@ pub enum How {
 pub enum Garbage {
     /// Something that is not an HTTP response, then the end of the connection.
     Head,
-    /// The event at this position (0 of a whole answer: its body) is broken JSON.
-    Event(usize),
+    /// The event behind this place (0 of a whole answer: its body) is broken JSON.
+    At(Place),
 }
 
 /// Where a stream carries its usage.
@@ -120,36 +160,66 @@ type Set = fn(&mut Script, &str) -> Result<(), String>;
 
 /// Every knob: name, meaning, what it sets. `header.NAME=VALUE` is one more.
 pub const KNOBS: &[(&str, &str, Set)] = &[
+    ("argument", "`NAME:TEXT`, what the tool of `call` is called with", |s, v| {
+        let (name, text) = v.split_once(':').ok_or("it wants `NAME:TEXT`")?;
+        put(&mut s.argument, Some((name.to_owned(), text.to_owned())))
+    }),
     ("body", "this body, verbatim", |s, v| put(&mut s.body, Some(Bytes::copy_from_slice(v.as_bytes())))),
     ("cached", "cached tokens among the input", |s, v| put(&mut s.cached, number(v)?)),
+    ("call", "call this tool, where it is offered", |s, v| put(&mut s.call, Some(v.to_owned()))),
     ("chunk", "bytes of each write", |s, v| put(&mut s.chunk, Some(number::<usize>(v)?.max(1)))),
     ("comments", "an SSE comment before each event", |s, v| put(&mut s.comments, flag(v)?)),
     ("crlf", "lines end with CR LF", |s, v| put(&mut s.crlf, flag(v)?)),
     ("cut", "cut short after N bytes of the body, or at `head`", |s, v| {
         put(&mut s.cut, Some(if v == "head" { Cut::Head } else { Cut::Byte(number(v)?) }))
     }),
-    ("cut-after", "cut short after N events", |s, v| put(&mut s.cut, Some(Cut::Event(number(v)?)))),
+    ("cut-after", "cut short after N events", |s, v| {
+        put(&mut s.cut, Some(Cut::At(Place::Event(number(v)?))))
+    }),
+    ("cut-token", "cut short after N tokens", |s, v| {
+        put(&mut s.cut, Some(Cut::At(Place::Token(number(v)?))))
+    }),
     ("deaf", "accept connections, read nothing", |s, v| put(&mut s.deaf, flag(v)?)),
     ("done", "whether the last event is sent", |s, v| put(&mut s.done, flag(v)?)),
     ("empty-first", "a first event that says nothing", |s, v| put(&mut s.empty_first, flag(v)?)),
+    ("error", "refused: `context`, `filter`", |s, v| put(&mut s.refusal, Some(one_of(v, REFUSALS)?))),
     ("error-at", "an error event at position N", |s, v| put(&mut s.error_at, Some(number(v)?))),
     ("finish-twice", "the finish reason twice", |s, v| put(&mut s.finish_twice, flag(v)?)),
     ("first-ms", "wait before the first event", |s, v| put(&mut s.first_wait, millis(v)?)),
     ("flush", "each event is a write of its own", |s, v| put(&mut s.flush, flag(v)?)),
+    ("for-ms", "trouble so long from a model's first request on", |s, v| put(&mut s.lasts, Some(millis(v)?))),
     ("gap-ms", "wait between events", |s, v| put(&mut s.gap, millis(v)?)),
     ("garbage", "broken JSON at event N, or a broken `head`", |s, v| {
-        put(&mut s.garbage, Some(if v == "head" { Garbage::Head } else { Garbage::Event(number(v)?) }))
+        put(
+            &mut s.garbage,
+            Some(if v == "head" { Garbage::Head } else { Garbage::At(Place::Event(number(v)?)) }),
+        )
     }),
+    ("garbage-token", "broken JSON at token N", |s, v| {
+        put(&mut s.garbage, Some(Garbage::At(Place::Token(number(v)?))))
+    }),
+    ("hang", "the connection stays open behind the last event", |s, v| put(&mut s.hang, flag(v)?)),
     ("head-ms", "wait before the head", |s, v| put(&mut s.head_wait, millis(v)?)),
     ("how", "how to cut: `fin`, `rst`, `eof`", |s, v| put(&mut s.how, one_of(v, HOWS)?)),
     ("input", "input tokens", |s, v| put(&mut s.input, Some(number(v)?))),
+    ("lenient", "take what the real API refuses", |s, v| put(&mut s.lenient, flag(v)?)),
+    ("noise-token", "a further event, of broken JSON, before token N", |s, v| {
+        put(&mut s.noise, Some(number(v)?))
+    }),
     ("output", "output tokens", |s, v| put(&mut s.output, Some(number(v)?))),
+    ("prefill", "whether the last message may be the assistant's", |s, v| put(&mut s.prefill, flag(v)?)),
     ("reasoning", "member that carries reasoning (OpenAI)", |s, v| put(&mut s.reasoning, v.to_owned())),
     ("retry-after", "that header", |s, v| header(s, "retry-after", v)),
+    ("retry-after-date", "that header, as the date in N seconds", |s, v| {
+        put(&mut s.retry_date, Some(number(v)?))
+    }),
     ("silent", "read, never answer", |s, v| put(&mut s.silent, flag(v)?)),
-    ("stall", "silence after N events", |s, v| put(&mut s.stall, Some(number(v)?))),
+    ("stall", "silence after N events", |s, v| put(&mut s.stall, Some(Place::Event(number(v)?)))),
+    ("stall-token", "silence after N tokens", |s, v| put(&mut s.stall, Some(Place::Token(number(v)?)))),
     ("status", "HTTP status", |s, v| put(&mut s.status, number(v)?)),
     ("text", "what the model says", |s, v| put(&mut s.text, Some(v.to_owned()))),
+    ("times", "trouble for a model's first N requests", |s, v| put(&mut s.times, Some(number(v)?))),
+    ("token-ms", "wait before the first token", |s, v| put(&mut s.token_wait, millis(v)?)),
     ("usage", "`asked`, `always`, `finish`, `twice`, `every`, `never`", |s, v| {
         put(&mut s.usage, one_of(v, USAGES)?)
     }),
@@ -158,6 +228,8 @@ pub const KNOBS: &[(&str, &str, Set)] = &[
 ];
 
 const HOWS: &[(&str, How)] = &[("fin", How::Fin), ("rst", How::Rst), ("eof", How::Eof)];
+
+const REFUSALS: &[(&str, Refusal)] = &[("context", Refusal::Context), ("filter", Refusal::Filter)];
 
 const USAGES: &[(&str, UsageAt)] = &[
     ("asked", UsageAt::Asked),
@@ -176,7 +248,10 @@ impl Default for Script {
             body: None,
             head_wait: Duration::ZERO,
             first_wait: Duration::ZERO,
+            token_wait: Duration::ZERO,
             gap: Duration::ZERO,
+            call: None,
+            argument: None,
             text: None,
             words: 12,
             word_bytes: 0,
@@ -185,9 +260,17 @@ impl Default for Script {
             cut: None,
             how: How::Fin,
             stall: None,
+            hang: false,
             silent: false,
+            lenient: false,
             deaf: false,
             garbage: None,
+            noise: None,
+            refusal: None,
+            prefill: true,
+            retry_date: None,
+            times: None,
+            lasts: None,
             error_at: None,
             done: true,
             finish_twice: false,
@@ -221,6 +304,35 @@ impl Script {
                 self.mistake.get_or_insert(format!("knob `{name}`: {why}"));
             }
         }
+    }
+
+    /// What is left of it without trouble: what is said, and how.
+    pub(crate) fn healed(self) -> Script {
+        let Script { text, words, word_bytes, gap, chunk, flush, comments, crlf, empty_first, .. } = self;
+        let Script { usage, input, output, cached, reasoning, mistake, .. } = self;
+        let spoken =
+            Script { text, words, word_bytes, gap, chunk, flush, comments, crlf, ..Script::default() };
+        Script { empty_first, usage, input, output, cached, reasoning, mistake, ..spoken }
+    }
+
+    /// The same with every place told in events, for a stream before whose first token `lead` events stand,
+    /// or for a whole answer of so many `bytes`.
+    pub(crate) fn placed(&self, lead: Option<usize>, bytes: usize) -> Script {
+        let at = |place: Place| match (place, lead) {
+            (Place::Token(tokens), Some(lead)) => Place::Event(lead + tokens),
+            (Place::Token(_), None) => Place::Event(0),
+            (event, _) => event,
+        };
+        let cut = self.cut.map(|cut| match (cut, lead) {
+            (Cut::At(Place::Token(_)), None) => Cut::Byte(bytes / 2),
+            (Cut::At(place), _) => Cut::At(at(place)),
+            (other, _) => other,
+        });
+        let garbage = self.garbage.map(|garbage| match garbage {
+            Garbage::At(place) => Garbage::At(at(place)),
+            Garbage::Head => Garbage::Head,
+        });
+        Script { cut, garbage, stall: self.stall.map(at), ..self.clone() }
     }
 
     fn turn(&mut self, name: &str, value: &str) -> Result<(), String> {

@@ -24,6 +24,7 @@ use std::{
     net::TcpListener,
     rc::Rc,
     sync::Arc,
+    time::Instant,
 };
 use tokio::{
     net::TcpStream,
@@ -45,6 +46,8 @@ struct Desk {
     shared: Arc<Shared>,
     served: Cell<u64>,
     answers: RefCell<HashMap<(String, Bytes), Plan>>,
+    /// Per model: how many requests met with trouble that does not last, and when the first came.
+    troubles: RefCell<HashMap<String, (u64, Instant)>>,
 }
 
 /// Runs tasks on this thread.
@@ -63,7 +66,13 @@ where
 /// Serves until told to stop; then every connection ends at once.
 pub(super) fn run(runtime: &Runtime, task: Task) {
     let Task { listener, settings, shared, stopped } = task;
-    let desk = Rc::new(Desk { settings, shared, served: Cell::new(0), answers: RefCell::default() });
+    let desk = Rc::new(Desk {
+        settings,
+        shared,
+        served: Cell::new(0),
+        answers: RefCell::default(),
+        troubles: RefCell::default(),
+    });
     let accepting = accept(listener, desk);
     LocalSet::new().block_on(runtime, async {
         tokio::select! { _ = stopped => {}, _ = accepting => {} }
@@ -142,18 +151,30 @@ impl Desk {
     fn plan(&self, head: &Parts, body: &Bytes) -> Plan {
         let seed = self.served.replace(self.served.get() + 1);
         if !self.settings.remember_answers {
-            return plan(head, body, self.script(head), seed);
+            return plan(head, body, self.script(head), seed, |script, model| self.befalls(script, model));
         }
         let key = (head.uri.to_string(), body.clone());
         if let Some(plan) = self.answers.borrow().get(&key) {
             return plan.clone();
         }
-        let plan = plan(head, body, self.script(head), seed);
+        let plan = plan(head, body, self.script(head), seed, |script, model| self.befalls(script, model));
         let mut answers = self.answers.borrow_mut();
         if answers.len() < limits::ANSWERS_MAX {
             answers.insert(key, plan.clone());
         }
         plan
+    }
+
+    /// Trouble that does not last is not over for this model; this request counts.
+    fn befalls(&self, script: &Script, model: &str) -> bool {
+        let mut troubles = self.troubles.borrow_mut();
+        if troubles.len() >= limits::TROUBLES_MAX {
+            troubles.clear();
+        }
+        let (count, first) = troubles.entry(model.to_owned()).or_insert_with(|| (0, Instant::now()));
+        *count += 1;
+        script.times.is_none_or(|times| *count <= times)
+            && script.lasts.is_none_or(|lasts| first.elapsed() < lasts)
     }
 
     fn script(&self, head: &Parts) -> Script {

@@ -1,7 +1,7 @@
 //! An answer's body as steps: what is written, when, and where it breaks off.
 
 use super::{
-    script::{Cut, How, Script},
+    script::{Cut, How, Place, Script},
     seen::{End, Entry},
     wire::Wire,
 };
@@ -32,29 +32,31 @@ pub(crate) enum Step {
     Break(How),
 }
 
-/// The steps that write `events` (a whole answer is one event) as the script says.
-pub(crate) fn steps(events: &[Bytes], script: &Script) -> Vec<Step> {
-    let steps = paced(events, script);
+/// The steps that write `events` (a whole answer is one event) as the script says, whose places are told in
+/// events. `lead` events stand before the first token.
+pub(crate) fn steps(events: &[Bytes], lead: usize, script: &Script) -> Vec<Step> {
+    let steps = paced(events, lead, script);
     let steps = match script.cut {
         Some(Cut::Byte(bytes)) => cut_at(steps, bytes, script.how),
-        Some(Cut::Head | Cut::Event(_)) | None => steps,
+        Some(Cut::Head | Cut::At(_)) | None => steps,
     };
     resized(steps, script.chunk)
 }
 
-fn paced(events: &[Bytes], script: &Script) -> Vec<Step> {
+fn paced(events: &[Bytes], lead: usize, script: &Script) -> Vec<Step> {
     let mut steps = Vec::with_capacity(events.len() + 4);
     for position in 0..=events.len() {
-        if script.cut == Some(Cut::Event(position)) {
+        if script.cut == Some(Cut::At(Place::Event(position))) {
             break_off(&mut steps, script.how);
             return steps;
         }
-        if script.stall == Some(position) {
+        if script.stall == Some(Place::Event(position)) {
             steps.push(Step::Stall);
             return steps;
         }
         let Some(event) = events.get(position) else { break };
         let pause = if position == 0 { script.first_wait } else { script.gap };
+        let pause = if position == lead { pause + script.token_wait } else { pause };
         if !pause.is_zero() {
             steps.push(Step::Wait(pause));
         }
@@ -62,6 +64,9 @@ fn paced(events: &[Bytes], script: &Script) -> Vec<Step> {
         if script.flush {
             steps.push(Step::Flush);
         }
+    }
+    if script.hang {
+        steps.push(Step::Stall);
     }
     steps
 }

@@ -60,16 +60,12 @@ fn a_dialect_has_its_five_files_and_knows_no_sibling() {
         .map(|room| format!("crates/dialect/src/one/{room}.rs"));
     let mut files: Vec<(&str, &str)> = rooms.iter().map(|room| (room.as_str(), "")).collect();
     check("dialect-rooms", &files, &[]);
-    let (wide, tests) = ("a\n\n// why\n".repeat(1_601), "t\n".repeat(9_000));
+    let (wide, tests) = ("a\n\n// why\n".repeat(500) + "b\n", "t\n".repeat(9_000));
     files[0].1 = &wide;
     files[3].1 = &tests;
     files.insert(0, ("crates/dialect/src/pipe/relay.rs", ""));
     files.insert(0, ("crates/dialect/src/pipe.rs", ""));
-    check(
-        "dialect-rooms",
-        &files,
-        &["crates/dialect/src/one has 1601 lines of code without tests, most is 1600"],
-    );
+    check("dialect-rooms", &files, &["crates/dialect/src/one has 1501 lines without tests, most is 1500"]);
     files.pop();
     assert_eq!((RULES[3].find)(&tree(&files)).len(), 2, "a room is missing, too");
 

@@ -1,6 +1,6 @@
 //! Which API each flavour is, and what it leaves out.
 
-use dialect::{DialectId, canon::Usage};
+use dialect::{DialectId, canon::Usage, embed::EmbedShape};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ const FLAVOURS: &[Flavour] = &[
     Flavour { name: "azure/responses", dialect: RESPONSES, unread: &[WRITE] },
     Flavour { name: "cerebras/chat", dialect: CHAT, unread: &[READ, WRITE, AUDIO] },
     Flavour { name: "cohere/default", dialect: "cohere", unread: &[] },
-    Flavour { name: "cohere/embeddings", dialect: "cohere_embed", unread: &[] },
+    Flavour { name: "cohere/embeddings", dialect: EMBED, unread: &[] },
     Flavour { name: "cohere/tokens", dialect: "cohere", unread: &[] },
     Flavour { name: "deepseek/chat", dialect: CHAT, unread: &[WRITE, AUDIO] },
     Flavour { name: "doubleword/chat", dialect: CHAT, unread: &[AUDIO] },
@@ -60,17 +60,17 @@ const FLAVOURS: &[Flavour] = &[
     Flavour { name: "*/responses", dialect: RESPONSES, unread: &[] },
 ];
 
-/// What an answer has beside its usage, for dialects that read it with the rest.
-const ANSWERS: &[(&str, &str)] = &[(
-    "cohere",
-    r#"{"id": "a", "message": {"role": "assistant", "content": [{"type": "text", "text": "hi"}]}, "finish_reason": "COMPLETE"}"#,
-)];
+/// What an answer has beside its usage, for APIs that read it with the rest.
+const ANSWERS: &[(&str, &str)] = &[
+    (
+        "cohere",
+        r#"{"id": "a", "message": {"role": "assistant", "content": [{"type": "text", "text": "hi"}]}, "finish_reason": "COMPLETE"}"#,
+    ),
+    (EMBED, r#"{"id": "a", "embeddings": {"float": [[0.5]]}}"#),
+];
 
-/// The members of an answer of that dialect without a usage, where its usage is not read alone.
-pub(super) fn answer(dialect: DialectId) -> Map<String, Value> {
-    let text = ANSWERS.iter().find(|(name, _)| *name == dialect.name()).map_or("{}", |(_, text)| text);
-    serde_json::from_str(text).unwrap_or_default()
-}
+/// Cohere's embeddings, which are no dialect.
+const EMBED: &str = "cohere_embed";
 
 impl Flavour {
     /// The flavour of that name. One that has no row is one that no dialect speaks.
@@ -83,8 +83,21 @@ impl Flavour {
         FLAVOURS.iter().find(fits).copied().unwrap_or(Flavour { name: "", dialect: "", unread: &[] })
     }
 
-    pub(super) fn dialect(&self) -> Option<DialectId> {
-        DialectId::from_name(self.dialect)
+    /// There is something that reads it.
+    pub(super) fn is_spoken(&self) -> bool {
+        self.dialect == EMBED || DialectId::from_name(self.dialect).is_some()
+    }
+
+    /// Reads the usage of a body as a whole answer's.
+    pub(super) fn read(&self, body: &Map<String, Value>) -> Option<Usage> {
+        let text = ANSWERS.iter().find(|(name, _)| *name == self.dialect).map_or("{}", |(_, text)| text);
+        let mut answer: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
+        answer.extend(body.clone());
+        let answer = serde_json::to_vec(&answer).ok()?;
+        if self.dialect == EMBED {
+            return EmbedShape::Cohere.read_response(&answer).ok()?.usage;
+        }
+        DialectId::from_name(self.dialect)?.dialect().read_usage(&answer)
     }
 }
 

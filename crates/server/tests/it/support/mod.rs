@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod cloud;
 pub(crate) mod gateway;
 pub(crate) mod h2;
+pub(crate) mod pair;
 pub(crate) mod upstream;
 pub(crate) mod world;
 

@@ -1,7 +1,9 @@
 //! Each knob does what it says, over real sockets where that matters.
 
+mod dialects;
+
 use super::{
-    End, Provider, Script, anthropic,
+    End, Provider, Script,
     schema::example,
     script::{How, directive},
     steps::{Step, steps},
@@ -151,7 +153,11 @@ fn steps_follow_the_script() {
         ("cut=5 how=rst", vec![send("aaaa", 1), send("b", 0), Step::Flush, rst]),
         ("cut=5 how=eof", vec![send("aaaa", 1), send("b", 0)]),
         ("cut-after=1", vec![send("aaaa", 1), Step::Flush, fin]),
+        ("cut-token=1", vec![send("aaaa", 1), send("bb", 1), Step::Flush, Step::Break(How::Fin)]),
         ("stall=0", vec![Step::Stall]),
+        ("stall-token=0", vec![send("aaaa", 1), Step::Stall]),
+        ("hang", vec![send("aaaa", 1), send("bb", 1), send("cc", 1), Step::Stall]),
+        ("token-ms=1000 cut=6 how=eof", vec![send("aaaa", 1), Step::Wait(second), send("bb", 1)]),
         ("stall=3", vec![send("aaaa", 1), send("bb", 1), send("cc", 1), Step::Stall]),
         ("chunk=3", vec![send("aaa", 0), Step::Flush, send("abb", 0), Step::Flush, send("cc", 3)]),
         ("first-ms=1000 cut=4 how=eof", vec![Step::Wait(second), send("aaaa", 1)]),
@@ -160,9 +166,9 @@ fn steps_follow_the_script() {
             vec![send("aaaa", 1), Step::Wait(second), send("bb", 1), Step::Wait(second), send("cc", 1)],
         ),
     ] {
-        assert_eq!(steps(&events, &Script::from(script)), expected, "{script}");
+        assert_eq!(steps(&events, 1, &Script::from(script).placed(Some(1), 0)), expected, "{script}");
     }
-    let huge = steps(&[Bytes::from(vec![0; 40_000])], &Script::default());
+    let huge = steps(&[Bytes::from(vec![0; 40_000])], 0, &Script::default());
     assert_eq!(huge.len(), 3);
 }
 
@@ -236,6 +242,11 @@ fn tools_are_called_when_the_user_says_so() {
     let arguments = json!({"city": "a city", "unit": "C", "days": 3});
     assert_eq!(serde_json::from_str::<Value>(function["arguments"].as_str().unwrap()).unwrap(), arguments);
 
+    body["messages"][0]["content"] = json!("hello [[kit call=clock argument='zone:a b']]");
+    let function =
+        openai(&provider, &body).json()["choices"][0]["message"]["tool_calls"][0]["function"].clone();
+    assert_eq!(function, json!({"name": "clock", "arguments": "{\"zone\":\"a b\"}"}));
+
     body["messages"][0]["content"] = json!("use two tools");
     let stream = openai(&provider, &streamed(body.clone()));
     let deltas: Vec<Value> = stream
@@ -249,8 +260,10 @@ fn tools_are_called_when_the_user_says_so() {
     let second: String = second.map(|delta| delta["function"]["arguments"].as_str().unwrap()).collect();
     assert_eq!(serde_json::from_str::<Value>(&second).unwrap(), arguments);
 
-    body["messages"] =
-        json!([{"role": "user", "content": "use a tool"}, {"role": "tool", "content": "21 °C"}]);
+    let called = json!({"role": "assistant", "tool_calls": [
+        {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}]});
+    let told = json!({"role": "tool", "tool_call_id": "c1", "content": "21 °C"});
+    body["messages"] = json!([{"role": "user", "content": "use a tool"}, called, told]);
     assert_eq!(openai(&provider, &body).json()["choices"][0]["message"]["content"], "The tool said: 21 °C");
 
     let mut body = message("use two tools");
@@ -259,9 +272,10 @@ fn tools_are_called_when_the_user_says_so() {
     assert_eq!((&whole["stop_reason"], &whole["content"][1]["input"]), (&json!("tool_use"), &arguments));
     let stream = anthropic(&provider, &streamed(body.clone()));
     assert_eq!(stream.joined("/delta/partial_json"), arguments.to_string().repeat(2));
+    let called = json!([{"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}}]);
     let result = json!([{"type": "tool_result", "tool_use_id": "toolu_1", "content": "rain"}]);
-    body["messages"] =
-        json!([{"role": "user", "content": "use a tool"}, {"role": "user", "content": result}]);
+    body["messages"] = json!([{"role": "user", "content": "use a tool"},
+        {"role": "assistant", "content": called}, {"role": "user", "content": result}]);
     assert_eq!(anthropic(&provider, &body).json()["content"][0]["text"], "The tool said: rain");
 }
 
@@ -304,6 +318,8 @@ fn images_schemas_and_thoughts() {
 
     let mut body = message("think");
     body["thinking"] = json!({"type": "enabled", "budget_tokens": 1024});
+    assert_eq!(anthropic(&provider, &body).status, 400, "the budget is within the limit");
+    body["max_tokens"] = json!(2048);
     let whole = anthropic(&provider, &body).json();
     let stream = anthropic(&provider, &streamed(body.clone()));
     let seal = whole["content"][0]["signature"].as_str().unwrap();
@@ -318,7 +334,7 @@ fn images_schemas_and_thoughts() {
     let mut touched = whole["content"].clone();
     touched[0]["signature"] = json!(seal.replace("==", "="));
     assert_eq!(with(touched), 400);
-    assert_ne!(anthropic::signature("a"), anthropic::signature("b"));
+    assert_ne!(super::answer::seal("a"), super::answer::seal("b"));
 }
 
 #[test]
@@ -382,11 +398,59 @@ fn streams_take_the_shape_that_the_script_gives_them() {
     let failed = anthropic(&provider, &streamed(message("[[kit error-at=0]]")));
     assert!(failed.body.starts_with("event: error\ndata: ") && !failed.body.contains("message_stop"));
     assert!(ask("garbage=1").events()[1].is_string());
+    let noise = ask("noise-token=1").events();
+    assert_eq!((noise.len(), noise[2].is_string(), noise[1].is_object()), (6, true, true));
     let usage =
         anthropic(&provider, &message("[[kit input=100 cached=60 output=7]]")).json()["usage"].clone();
     assert_eq!((&usage["input_tokens"], &usage["cache_read_input_tokens"]), (&json!(40), &json!(60)));
     let huge = ask("words=300 word-bytes=10000");
     assert_eq!(huge.joined("/choices/0/delta/content").len(), 300 * 10_000 + 299);
+}
+
+#[test]
+fn trouble_that_does_not_last_is_counted_for_each_model() {
+    let provider = Provider::start("words=2").unwrap();
+    let status = |model: &str, script: &str| {
+        let body =
+            json!({"model": model, "messages": [{"role": "user", "content": format!("[[kit {script}]]")}]});
+        openai(&provider, &body).status
+    };
+    for model in ["a", "b"] {
+        assert_eq!([(); 4].map(|()| status(model, "status=500 times=2")), [500, 500, 200, 200], "{model}");
+    }
+    assert_eq!((status("c", "status=500 for-ms=60000"), status("d", "status=500 for-ms=0")), (500, 200));
+    let healed = openai(&provider, &chat("[[kit status=500 times=0 words=1]]"));
+    assert_eq!(healed.json()["choices"][0]["message"]["content"], "the");
+}
+
+#[test]
+fn refusals_are_the_dialect_s_own() {
+    let provider = Provider::start("words=2").unwrap();
+    for (script, code, words) in [
+        ("error=context", "context_length_exceeded", "prompt is too long"),
+        ("error=filter", "content_filter", "content filtering policy"),
+    ] {
+        let told = openai(&provider, &chat(&format!("[[kit {script}]]")));
+        assert_eq!((told.status, &told.json()["error"]["code"]), (400, &json!(code)));
+        let told = anthropic(&provider, &message(&format!("[[kit {script}]]")));
+        assert!(told.status == 400 && told.body.contains(words), "{}", told.body);
+    }
+    let mut prefilled = message("[[kit prefill=no]]");
+    let said = json!({"role": "assistant", "content": "the"});
+    prefilled["messages"].as_array_mut().unwrap().push(said);
+    assert_eq!(anthropic(&provider, &prefilled).status, 400);
+    assert_eq!(anthropic(&provider, &message("[[kit prefill=no]]")).status, 200);
+}
+
+#[test]
+fn a_date_is_written_as_http_does() {
+    use super::date::written;
+    assert_eq!(written(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+    assert_eq!(written(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+    assert_eq!(written(951_782_400), "Tue, 29 Feb 2000 00:00:00 GMT");
+    let provider = Provider::start("").unwrap();
+    let limited = openai(&provider, &chat("[[kit status=429 retry-after-date=2]]"));
+    assert!(limited.head.contains(" GMT\r\n") && limited.head.contains("retry-after: "), "{}", limited.head);
 }
 
 #[test]
