@@ -10,6 +10,7 @@ pub mod config;
 pub mod demo;
 pub mod estimate;
 pub mod exchange;
+pub mod explain;
 pub mod fit;
 pub mod form;
 pub mod headers;
@@ -32,4 +33,5 @@ pub mod speech;
 pub mod surface;
 #[cfg(test)]
 mod tests;
+pub mod tiers;
 pub mod time;

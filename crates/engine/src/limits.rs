@@ -113,6 +113,25 @@ pub const RETRY_BUDGET_MAX: u32 = 100;
 pub const TARGETS_KNOWN_MAX: usize = 4_096;
 /// Targets of one alias.
 pub const TARGETS_MAX: usize = 64;
+/// The most that the weight of a target may be: shares below a ten-thousandth are none.
+pub const WEIGHT_MAX: u32 = 10_000;
+/// The most that the priority of a target may be: tiers are no more than targets.
+pub const PRIORITY_MAX: u32 = 64;
+/// Names that fall back on names, one behind the other.
+pub const FALLBACKS_DEEP: usize = 16;
+/// Tiers whose turns are remembered. When there are more all begin anew, as a new plan may have them.
+pub const TURNS_MAX: usize = 16_384;
+/// By what prices of models are compared: so many tokens in the prompt, and [`PRICED_OUTPUT`] in the answer.
+/// Chats and agents read more than they write.
+pub const PRICED_INPUT: u64 = 3_000;
+/// See [`PRICED_INPUT`].
+pub const PRICED_OUTPUT: u64 = 1_000;
+/// How long a slow first token counts: after twice this a slow target that nobody asks is tried again.
+pub const SLOW_REMEMBERED: Span = Span::secs(60);
+/// Over how long a target's requests are counted.
+pub const RECENT: Span = Span::secs(60);
+/// Longest session key that is looked at, in bytes.
+pub const SESSION_KEY_MAX: usize = 1 << 10;
 /// Keys of one provider.
 pub const KEYS_MAX: usize = 1_024;
 

@@ -5,10 +5,12 @@ use crate::{
     limits,
     models::{self, Facts},
     provider::{Auth, ModelList, Operation, Quirk},
+    route::Route,
     secret::Secret,
     speech::{self, Speech},
     time::Span,
 };
+use bytes::Bytes;
 use dialect::{DialectId, embed::EmbedShape};
 use http::{HeaderName, HeaderValue, Uri};
 use std::{
@@ -27,8 +29,8 @@ pub struct Plan {
     pub access: Access,
     /// The providers that are on, in the order of the table, a user's own behind them.
     pub providers: Vec<Provider>,
-    /// Names that the operator has given: aliases with their ordered targets.
-    pub aliases: BTreeMap<String, Vec<Aim>>,
+    /// Names that the operator has given, and where they go.
+    pub aliases: BTreeMap<String, Route>,
     /// Names with a star that the operator has given, the longest first. They are in no list of models.
     pub patterns: Vec<Pattern>,
     /// What `model: "default"` means, as a model name.
@@ -140,7 +142,7 @@ pub struct Pattern {
     /// What stands behind it.
     pub behind: String,
     /// Where the name goes; a star in a target's model becomes what the star of the name stood for.
-    pub aims: Vec<Aim>,
+    pub route: Route,
 }
 
 /// One target of an alias, or what a name resolves to.
@@ -150,6 +152,19 @@ pub struct Aim {
     pub provider: usize,
     /// The model's name as that provider knows it.
     pub model: String,
+    /// What the operator has said of it besides.
+    pub terms: Option<Arc<Terms>>,
+}
+
+/// What an operator says of one target of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How often it is chosen, beside others with theirs.
+    pub weight: u32,
+    /// Members of a request, with their values as JSON, for those that have none of that name.
+    pub params: Vec<(String, Bytes)>,
+    /// Members of a request that are left out.
+    pub drops: Vec<String>,
 }
 
 /// How long things may take.
@@ -258,7 +273,7 @@ pub const DEFAULT_LISTEN: SocketAddr =
 impl Plan {
     /// Looks up what is known of the models that names lead to, so that no request has to.
     pub(crate) fn look_up_facts(&mut self) {
-        for aim in self.aliases.values().flatten() {
+        for aim in self.aliases.values().flat_map(|route| &route.aims) {
             let Some(provider) = self.providers.get_mut(aim.provider) else { continue };
             let facts = provider.facts(&aim.model).into_owned();
             provider.memo.facts.insert(aim.model.clone(), facts);
@@ -269,6 +284,26 @@ impl Plan {
     #[must_use]
     pub fn provider(&self, name: &str) -> Option<usize> {
         self.providers.iter().position(|provider| provider.is_called(name))
+    }
+}
+
+impl Aim {
+    /// A target of which nothing else is said.
+    #[must_use]
+    pub fn new(provider: usize, model: impl Into<String>) -> Aim {
+        Aim { provider, model: model.into(), terms: None }
+    }
+
+    /// How often it is chosen, beside others with theirs.
+    #[must_use]
+    pub fn weight(&self) -> u32 {
+        self.terms.as_ref().map_or(1, |terms| terms.weight)
+    }
+
+    /// Members of a request that the operator gave it, and that he leaves out.
+    #[must_use]
+    pub fn edits(&self) -> (&[(String, Bytes)], &[String]) {
+        self.terms.as_ref().map_or((&[], &[]), |terms| (&terms.params, &terms.drops))
     }
 }
 

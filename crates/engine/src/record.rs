@@ -12,6 +12,8 @@ pub struct Record {
     pub caller: Caller,
     /// The ledger admitted it, and so it must be settled.
     pub admitted: bool,
+    /// It repeats another request, and nobody got its answer.
+    pub mirrored: bool,
     /// The dialect he spoke.
     pub dialect: DialectId,
     /// The model's name as he wrote it; empty for a pass-through.

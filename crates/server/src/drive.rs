@@ -22,6 +22,7 @@ use engine::{
 };
 use http::{Request, Response, StatusCode, Version, header};
 use std::{
+    future::poll_fn,
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -33,7 +34,8 @@ use tokio::time::{Sleep, sleep_until};
 pub(crate) struct Drive {
     exchange: Exchange,
     worker: Rc<Worker>,
-    client: ClientIo,
+    /// Who gets the answer; nobody does where a request is mirrored.
+    client: Option<ClientIo>,
     live: Vec<(Attempt, Live)>,
     alarm: Option<Pin<Box<Sleep>>>,
     /// The rest of the request's body.
@@ -64,11 +66,11 @@ enum Live {
 }
 
 impl Drive {
-    /// Drives `exchange` for `client`.
+    /// Drives `exchange` for `client`, if anybody waits for it.
     pub(crate) fn new(
         exchange: Exchange,
         worker: Rc<Worker>,
-        client: ClientIo,
+        client: Option<ClientIo>,
         (permit, upload): (Permit, Option<Upload>),
     ) -> Self {
         let (live, alarm, told) = (Vec::with_capacity(1), None, Instant::default());
@@ -78,6 +80,11 @@ impl Drive {
     /// The request's body has not come to its end.
     pub(crate) fn uploads(&self) -> bool {
         self.upload.as_ref().is_some_and(|upload| !matches!(upload.end(), End::Whole))
+    }
+
+    /// Does all there is to do for an answer that nobody gets.
+    pub(crate) async fn alone(mut self) {
+        while !matches!(poll_fn(|cx| self.poll_step(cx)).await, Step::Over) {}
     }
 
     /// The next thing for the caller.
@@ -136,7 +143,7 @@ impl Drive {
     fn poll_report(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<Report> {
         for place in 0..self.live.len() {
             if let Some((attempt, live)) = self.live.get_mut(place)
-                && let Poll::Ready(report) = live.poll(*attempt, &self.client, &self.worker, cx)
+                && let Poll::Ready(report) = live.poll(*attempt, self.client.as_ref(), &self.worker, cx)
             {
                 let report = if self.upload.is_some() { self.with_reason(report) } else { report };
                 self.tell_moved();
@@ -157,7 +164,8 @@ impl Drive {
         if reads || matches!(self.live.first(), Some((_, Live::Tunnel(_)))) {
             return Poll::Pending;
         }
-        self.client.poll_gone(cx).map(|()| Report::ClientGone)
+        let Some(client) = &self.client else { return Poll::Pending };
+        client.poll_gone(cx).map(|()| Report::ClientGone)
     }
 
     /// A provider's connection that broke because there was no more to send to it.
@@ -276,7 +284,7 @@ impl Live {
     fn poll(
         &mut self,
         attempt: Attempt,
-        client: &ClientIo,
+        client: Option<&ClientIo>,
         worker: &Worker,
         cx: &mut Context<'_>,
     ) -> Poll<Report> {
@@ -286,8 +294,10 @@ impl Live {
                     let upgrade = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
                         .then(|| hyper::upgrade::on(&mut response));
                     let (parts, answer) = response.into_parts();
-                    *self = match upgrade {
-                        Some(upgrade) => Live::Tunnel(Box::new(Tunnel::new(client.clone(), upgrade))),
+                    *self = match upgrade.zip(client) {
+                        Some((upgrade, client)) => {
+                            Live::Tunnel(Box::new(Tunnel::new(client.clone(), upgrade)))
+                        }
                         None => Live::Answering(answer),
                     };
                     let framed = parts.version == Version::HTTP_2

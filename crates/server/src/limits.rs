@@ -64,3 +64,5 @@ pub(crate) const RELOAD_LOOK: Span = Span::millis(500);
 /// Smallest body that is counted against the memory for all bodies, in bytes. Smaller ones are bounded by how
 /// many requests may be served at once.
 pub(crate) const BODY_COUNTED: usize = 64 << 10;
+/// Requests that one core mirrors at once; beyond it they are not mirrored. Few beside those that matter.
+pub(crate) const MIRRORS_MAX: usize = 64;

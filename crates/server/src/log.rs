@@ -176,6 +176,9 @@ fn json_line(record: &Record) -> String {
     line.plain("id", &record.id);
     line.number("status", record.status.map(u64::from));
     line.plain("outcome", outcome(record.outcome));
+    if record.mirrored {
+        line.value("mirror", "true");
+    }
     line.plain("dialect", record.dialect.name());
     line.text("model", &record.model);
     if let Some(heard) = record.heard() {

@@ -90,7 +90,7 @@ pub(crate) async fn one(
 
 /// The model with what is known of the first target of its name.
 fn told(plan: &Plan, dialect: DialectId, model: &Listed) -> Value {
-    let aim = plan.resolve(&model.id).ok().and_then(|aims| aims.into_iter().next());
+    let aim = plan.resolve(&model.id).ok().and_then(|route| route.aims.into_iter().next());
     let provider = aim.as_ref().and_then(|aim| plan.providers.get(aim.provider));
     let facts = aim.as_ref().zip(provider).map(|(aim, provider)| provider.facts(&aim.model));
     model.told(dialect, &facts.unwrap_or_default())

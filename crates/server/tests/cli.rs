@@ -202,6 +202,33 @@ fn every_list_is_a_table_and_json() {
 }
 
 #[test]
+fn a_request_is_explained_in_words_and_as_json_and_sent_nowhere() {
+    let folder = Folder::new("explain")
+        .file("sekisho.yaml", "models: {smart: {targets: [openai/gpt-4o, anthropic/c], strategy: shuffle}}\n")
+        .file("request.json", r#"{"model":"x","seed":1,"messages":[{"role":"user","content":"hi"}]}"#);
+    let environment = [("OPENAI_API_KEY", CANARY), ("ANTHROPIC_API_KEY", CANARY)];
+    let ran = folder.run("explain smart --request request.json", &environment);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    assert!(ran.out.contains("openai/gpt-4o  (50 %)") && ran.out.contains("loses /seed"), "{}", ran.out);
+    let json = folder.run("explain smart --request request.json --json", &environment).json();
+    assert_eq!(json["targets"][1]["asked"]["translated"], true);
+    assert_eq!(json["targets"][1]["asked"]["losses"][0]["pointer"], "/seed");
+    assert!(json["targets"][0]["asked"]["body"].as_str().expect("a body").contains("gpt-4o"));
+    let ran = folder.run("explain smart --dialect gemini", &environment);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    for (args, code, says) in [
+        ("explain smrt", 1, "did you mean `smart`?"),
+        ("explain smart --request nothing.json", 1, "nothing.json: this file cannot be read"),
+        ("explain smart --dialect latin", 2, "latin"),
+        ("explain", 2, "MODEL"),
+    ] {
+        let ran = folder.run(args, &environment);
+        assert_eq!((ran.code, ran.out.as_str()), (code, ""), "{args}");
+        assert!(ran.err.contains(says), "{args}: {}", ran.err);
+    }
+}
+
+#[test]
 fn a_closed_pipe_is_no_failure() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_sekisho"))
         .arg("env")

@@ -61,8 +61,9 @@ impl<'a> Draft<'a> {
         };
         plan.access = self.access(config.keys, config.keys_file, plan.listen);
         self.supply(&mut plan, config.providers, config.default_provider);
-        self.name_models(&mut plan, config.models);
+        self.name_models(&mut plan, &config.models);
         plan.look_up_facts();
+        plan.sort_all_by_price();
         self.default_model(&mut plan, config.default_model);
         self.later();
         plan

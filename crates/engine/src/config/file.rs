@@ -3,6 +3,7 @@
 
 use super::{
     facts::ModelFacts,
+    models::Model,
     values::{Duration, Keys, Names, Size},
 };
 use crate::{
@@ -57,10 +58,10 @@ pub struct Config {
     pub log: Log,
     /// Providers, by name: those that sekisho knows (`sekisho providers` lists them) and your own.
     pub providers: BTreeMap<String, Provider>,
-    /// Names for models, each with its targets in the order in which they are asked: `provider/model`, or a
-    /// list of them. One star in a name stands for anything, and for the same in its targets
+    /// Names for models, each with its targets: `provider/model`, a list of them in the order in which they are
+    /// asked, or a map that says more. One star in a name stands for anything, and for the same in its targets
     /// (`"fast/*": "groq/*"`).
-    pub models: BTreeMap<String, Names>,
+    pub models: BTreeMap<String, Model>,
 }
 
 /// How long things may take, such as `500ms`, `30s`, `5m`, `1h`.

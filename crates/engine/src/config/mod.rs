@@ -9,7 +9,9 @@ mod draft;
 pub mod environment;
 mod expand;
 mod facts;
+mod fallbacks;
 mod file;
+mod models;
 mod names;
 mod problem;
 mod read;
@@ -127,14 +129,16 @@ impl Document {
 fn known_words() -> Vec<&'static str> {
     #[rustfmt::skip]
     const WORDS: &[&str] = &[
-        "$schema", "-", "abilities", "above", "api_version", "attempts", "audio", "audio_in", "audio_out", "auth", "base_url",
-        "body", "cache_read", "cache_write", "cache_write_1h", "calls", "connect", "content_filter",
-        "context_window", "cors", "default_model", "default_provider", "dialect", "documents", "drain", "drops",
-        "embeddings", "enabled", "environment", "facts", "failover", "first_byte", "first_token", "format",
-        "generate_path", "headers", "hold_bytes", "hold_time", "idle", "input", "json_schema", "keys",
-        "keys_file", "like", "limits", "listen", "log", "max_output", "models", "models_path", "models_shape",
-        "output", "prefill", "prices", "project", "providers", "race", "reasoning", "region", "renames", "retries", "streaming",
-        "streams", "strict", "timeouts", "tools", "total", "vision",
+        "$schema", "-", "abilities", "above", "affinity", "api_version", "attempts", "audio", "audio_in",
+        "audio_out", "auth", "base_url", "body", "cache_read", "cache_write", "cache_write_1h", "calls",
+        "connect", "content_filter", "content_filter_fallbacks", "context_fallbacks", "context_window", "cors",
+        "default_model", "default_provider", "dialect", "documents", "drain", "drops", "embeddings", "enabled",
+        "environment", "facts", "failover", "fallbacks", "first_byte", "first_token", "format", "generate_path",
+        "headers", "hold_bytes", "hold_time", "idle", "input", "json_schema", "keys", "keys_file", "like",
+        "limits", "listen", "log", "max_output", "mirror", "model", "models", "models_path", "models_shape", "output", "percent",
+        "params", "prefill", "prices", "priority", "project", "providers", "race", "reasoning", "region",
+        "renames", "retries", "strategy", "streaming", "streams", "strict", "targets", "timeouts", "to", "tools",
+        "total", "vision", "weight",
     ];
     WORDS.iter().copied().chain(crate::providers::PROVIDERS.iter().map(|row| row.name)).collect()
 }

@@ -2,6 +2,8 @@
 
 use crate::{
     plan::{Aim, Cors, Plan, Provider},
+    route::Route,
+    tiers::{Tier, When},
     time::Span,
 };
 use std::fmt::Write;
@@ -19,17 +21,12 @@ impl Plan {
         for provider in &self.providers {
             let _ = writeln!(text, "provider {}", provider.summary());
         }
-        for (name, aims) in &self.aliases {
-            let _ = writeln!(text, "model {name} -> {}", self.targets(aims));
+        for (name, route) in &self.aliases {
+            let _ = writeln!(text, "model {name} -> {}", self.way(route));
         }
         for pattern in &self.patterns {
-            let _ = writeln!(
-                text,
-                "model {}*{} -> {}",
-                pattern.before,
-                pattern.behind,
-                self.targets(&pattern.aims)
-            );
+            let way = self.way(&pattern.route);
+            let _ = writeln!(text, "model {}*{} -> {way}", pattern.before, pattern.behind);
         }
         if let Some(model) = &self.default_model {
             let _ = writeln!(text, "default -> {model}");
@@ -49,14 +46,44 @@ impl Plan {
         text
     }
 
+    /// Where a name goes: `provider/model, provider/model`, or tier by tier, each with how a target is chosen.
+    #[must_use]
+    pub fn way(&self, route: &Route) -> String {
+        let Some(shape) = &route.shape else { return self.targets(&route.aims) };
+        let tier = |tier: &Tier| {
+            let aims = self.targets(route.aims.get(tier.aims.clone()).unwrap_or_default());
+            let when = match tier.when {
+                When::Always => "",
+                When::TooLong => "if too long: ",
+                When::Filtered => "if filtered: ",
+            };
+            match tier.aims.len() {
+                1 => format!("{when}{aims}"),
+                _ => format!("{when}{} of {aims}", tier.strategy.name()),
+            }
+        };
+        let tiers: Vec<String> = shape.tiers.iter().map(tier).collect();
+        let affinity = if shape.affinity { "; by conversation" } else { "" };
+        let mirror = shape.mirror.as_ref();
+        let mirror = mirror.map_or(String::new(), |to| format!("; {} % also to {}", to.percent(), to.to));
+        format!("{}{affinity}{mirror}", tiers.join("; "))
+    }
+
     /// `provider/model, provider/model`.
     #[must_use]
     pub fn targets(&self, aims: &[Aim]) -> String {
-        let name = |aim: &Aim| {
-            let provider = self.providers.get(aim.provider).map_or("?", |provider| provider.name.as_str());
-            format!("{provider}/{}", aim.model)
+        let name = |aim: &Aim| match aim.weight() {
+            1 => self.target(aim),
+            weight => format!("{} ({weight})", self.target(aim)),
         };
         aims.iter().map(name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// `provider/model`.
+    #[must_use]
+    pub fn target(&self, aim: &Aim) -> String {
+        let provider = self.providers.get(aim.provider).map_or("?", |provider| provider.name.as_str());
+        format!("{provider}/{}", aim.model)
     }
 
     /// The settings that are not at their default.

@@ -25,6 +25,10 @@ pub struct Size(pub usize);
 #[derive(Clone, Copy, Debug)]
 pub struct Usd(pub u64);
 
+/// A share of a hundred, in hundredths: `5`, `0.1`.
+#[derive(Clone, Copy, Debug)]
+pub struct Percent(pub u32);
+
 /// The keys in a value of the environment or of a configuration. What is not a JSON array is ordinary text;
 /// commas separate, blanks around a key do not belong to it, an empty value is none.
 ///
@@ -143,6 +147,16 @@ impl<'de> Deserialize<'de> for Usd {
     }
 }
 
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let wrong = "this is not a share of a hundred\nwrite a number from 0 to 100, such as `5` or `0.1`";
+        // In millionths, as prices are.
+        let share = millionths(&text).filter(|share| *share <= 100_000_000).map(|share| share / 10_000);
+        share.and_then(|share| u32::try_from(share).ok()).map(Percent).ok_or_else(|| D::Error::custom(wrong))
+    }
+}
+
 /// What the published schema says of these types.
 macro_rules! schemas {
     ($($type:ident $schema:tt)*) => {$(
@@ -163,5 +177,6 @@ schemas! {
     Names { "type": ["string", "array"], "items": { "type": "string" } }
     Duration { "type": "string", "pattern": "^([0-9]+ ?(ms|s|m|h)|.*\\$\\{.*)$", "examples": ["30s"] }
     Usd { "type": ["string", "number"], "minimum": 0, "examples": [0.25] }
+    Percent { "type": ["string", "number"], "minimum": 0, "maximum": 100, "examples": [5] }
     Size { "type": ["string", "integer"], "minimum": 0, "examples": ["32MiB"] }
 }

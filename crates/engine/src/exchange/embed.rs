@@ -67,7 +67,7 @@ pub(super) fn render(
     let uri = provider.embed_url(&aim.model, one).ok_or_else(none)?;
     let (body, losses) = if !same {
         let written = shape.write_request(&caller.read_request(&inbound.body)?, &aim.model)?;
-        let (body, mut losses) = render::deviate(provider, &[], &written.value.into(), None)?;
+        let (body, mut losses) = render::deviate(provider, &[], render::NONE, &written.value.into(), None)?;
         losses.absorb(written.losses);
         (body, losses)
     } else if caller == EmbedShape::Gemini {

@@ -75,6 +75,9 @@ impl Exchange {
             return self.finish(Outcome::ClientGone, now);
         }
         self.left.retain(|aim| *aim != turn.aim);
+        if self.shape.is_some() {
+            self.asked.push(turn.aim);
+        }
         if let Some(tokens) = self.estimates(turn.aim) {
             self.note(turn, Verdict::Dropped);
             return self.tell_estimate(tokens, now);
@@ -148,7 +151,7 @@ impl Exchange {
         self.tell_whole(reply, body, Outcome::Whole, now);
     }
 
-    fn render(&mut self, turn: Turn) -> Result<(Upstream, Losses), Fault> {
+    pub(super) fn render(&mut self, turn: Turn) -> Result<(Upstream, Losses), Fault> {
         let missing = || Fault::new(FaultKind::Internal, "the plan does not hold its own target");
         let aim = self.aims.get(turn.aim).ok_or_else(missing)?;
         let provider = self.plan.providers.get(aim.provider).ok_or_else(missing)?;

@@ -11,10 +11,12 @@ mod embed;
 mod follow;
 mod later;
 mod machine;
+mod preview;
 mod relay;
 mod remedy;
 mod render;
 mod reply;
+mod session;
 
 use crate::{
     access::Caller,
@@ -25,12 +27,15 @@ use crate::{
     plan::{Aim, PlanHandle, Provider},
     provider::Operation,
     record::{Outcome, PassedOver, Record, Trial},
+    route::Route,
     secret::Secret,
+    tiers::Shape,
     time::{Instant, Span},
 };
 use bytes::Bytes;
 use dialect::{Carried, DialectId, Fault, Losses, canon, splice::Outline};
 use http::{HeaderMap, Method, StatusCode, Uri};
+pub(crate) use preview::Preview;
 use remedy::Trouble;
 use std::{collections::VecDeque, fmt, mem, ops::Range, sync::Arc};
 
@@ -251,8 +256,15 @@ pub struct Exchange {
     orders: VecDeque<Order>,
     /// The targets, in the operator's order.
     aims: Vec<Aim>,
+    shape: Option<Arc<Shape>>,
+    /// It is part of a conversation, which chooses its targets.
+    sticks: bool,
     /// Those that have not been asked, as indexes into `aims`.
     left: Vec<usize>,
+    /// Those that have been asked, where they have a shape.
+    asked: Vec<usize>,
+    /// Those that are there for certain faults, which have not happened.
+    spare: Vec<usize>,
     /// What the ledger has been asked.
     asking: Option<Asking>,
     /// The attempts under way. Once an answer has begun to go out, there is only that one.
@@ -267,6 +279,8 @@ pub struct Exchange {
     /// What the answer lost, of whose trial the caller hears.
     losses: Losses,
     admitted: bool,
+    /// Nobody gets the answer.
+    mirrored: bool,
     /// The caller has gone.
     left_by_caller: bool,
     over: bool,
@@ -354,15 +368,35 @@ impl Exchange {
     }
 
     fn passing(plan: PlanHandle, provider: usize, path: &str, inbound: Inbound, chosen: bool) -> Self {
-        let aim = Aim { provider, model: String::new() };
+        let aim = Aim::new(provider, String::new());
         let uri = plan.providers.get(provider).and_then(|p| p.address(path));
         match uri {
-            Some(uri) => Exchange::new(plan, inbound, Task::Pass { uri, chosen }, vec![aim]),
+            Some(uri) => Exchange::new(plan, inbound, Task::Pass { uri, chosen }, aim.into()),
             None => {
                 let fault = Fault::bad("", "the path cannot stand behind the provider's address");
                 Exchange::refuse(plan, DialectId::OpenaiChat, inbound, &fault)
             }
         }
+    }
+
+    /// The same request for the target that it shall be mirrored to, if it shall: an exchange of its own, whose
+    /// answer is for nobody.
+    #[must_use]
+    pub fn mirror(&self) -> Option<Exchange> {
+        let mirror = self.shape.as_ref()?.mirror.as_ref()?;
+        let Task::Call(call) = &self.task else { return None };
+        let whole = call.operation == Operation::Generate && call.relayed.is_none() && !self.inbound.more;
+        if !whole || !mirror.takes(self.inbound.roll) {
+            return None;
+        }
+        let inbound = Inbound { id: format!("{}-mirror", self.inbound.id), ..self.inbound.clone() };
+        let (call, _) = render::read_call(&self.plan, call.dialect, call.operation, &inbound).ok()?;
+        let route = self.plan.resolve(&mirror.to).ok()?;
+        let mut exchange = Exchange::new(self.plan.clone(), inbound, Task::Call(Box::new(call)), route);
+        exchange.mirrored = true;
+        exchange.arrange();
+        exchange.pass_over();
+        Some(exchange)
     }
 
     /// What to do next.
@@ -374,10 +408,11 @@ impl Exchange {
     #[must_use]
     pub fn asks(&self) -> Asks<'_> {
         let Inbound { key, roll, .. } = self.inbound;
-        Asks { plan: &self.plan, aims: &self.aims, left: &self.left, key, roll }
+        let shape = self.shape.as_deref().filter(|_| !self.sticks);
+        Asks { plan: &self.plan, aims: &self.aims, left: &self.left, shape, key, roll }
     }
 
-    fn new(plan: PlanHandle, inbound: Inbound, task: Task, aims: Vec<Aim>) -> Self {
+    fn new(plan: PlanHandle, inbound: Inbound, task: Task, route: Route) -> Self {
         let deadline = inbound.arrived.after(plan.timeouts.total);
         let mut orders = VecDeque::with_capacity(4);
         orders.push_back(Order::Ask(Command::Admit(inbound.caller)));
@@ -386,8 +421,12 @@ impl Exchange {
             inbound,
             task,
             orders,
-            left: (0..aims.len()).collect(),
-            aims,
+            left: (0..route.aims.len()).collect(),
+            aims: route.aims,
+            shape: route.shape,
+            sticks: false,
+            asked: Vec::new(),
+            spare: Vec::new(),
             asking: Some(Asking::Admission),
             live: Vec::with_capacity(1),
             trouble: None,
@@ -396,6 +435,7 @@ impl Exchange {
             passed_over: Vec::new(),
             losses: Losses::new(),
             admitted: false,
+            mirrored: false,
             left_by_caller: false,
             over: false,
             deadline,
@@ -411,11 +451,12 @@ impl Exchange {
         plan: PlanHandle,
         dialect: DialectId,
         inbound: Inbound,
-        read: Result<(Call, Vec<Aim>), Fault>,
+        read: Result<(Call, Route), Fault>,
     ) -> Self {
         match read {
-            Ok((call, aims)) => {
-                let mut exchange = Exchange::new(plan, inbound, Task::Call(Box::new(call)), aims);
+            Ok((call, route)) => {
+                let mut exchange = Exchange::new(plan, inbound, Task::Call(Box::new(call)), route);
+                exchange.arrange();
                 exchange.pass_over();
                 exchange
             }
@@ -426,7 +467,7 @@ impl Exchange {
     /// A request that is refused before anything is asked of anybody.
     fn refuse(plan: PlanHandle, dialect: DialectId, inbound: Inbound, fault: &Fault) -> Self {
         let arrived = inbound.arrived;
-        let mut exchange = Exchange::new(plan, inbound, Task::Refused(dialect), Vec::new());
+        let mut exchange = Exchange::new(plan, inbound, Task::Refused(dialect), Route::default());
         exchange.orders.clear();
         exchange.asking = None;
         exchange.tell(fault, arrived);
@@ -474,6 +515,7 @@ impl Exchange {
             id: mem::take(&mut self.inbound.id),
             caller: self.inbound.caller,
             admitted: self.admitted,
+            mirrored: self.mirrored,
             dialect,
             model,
             trials: mem::take(&mut self.trials),

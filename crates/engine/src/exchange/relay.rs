@@ -11,6 +11,7 @@ use crate::{
     path,
     plan::{Aim, Plan, PlanHandle, Provider},
     provider::Operation,
+    route::Route,
     speech,
     surface::Action,
     time::Instant,
@@ -23,7 +24,7 @@ use std::ops::Range;
 /// Where a request goes.
 enum Way {
     /// To the targets of its model.
-    Model(Box<Call>, Vec<Aim>),
+    Model(Box<Call>, Route),
     /// Untouched to this provider.
     Provider(usize),
 }
@@ -35,7 +36,11 @@ impl Exchange {
     #[must_use]
     pub fn relay(plan: PlanHandle, action: Action, path: &str, inbound: Inbound) -> Self {
         match way(&plan, action, path, &inbound) {
-            Ok(Way::Model(call, aims)) => Exchange::new(plan, inbound, Task::Call(call), aims),
+            Ok(Way::Model(call, route)) => {
+                let mut exchange = Exchange::new(plan, inbound, Task::Call(call), route);
+                exchange.arrange();
+                exchange
+            }
             Ok(Way::Provider(provider)) => Exchange::passing(plan, provider, path, inbound, true),
             Err(fault) => Exchange::refuse(plan, DialectId::OpenaiChat, inbound, &fault),
         }
@@ -100,7 +105,7 @@ fn way(plan: &Plan, action: Action, path: &str, inbound: &Inbound) -> Result<Way
         (_, None) => return json(plan, path, inbound),
     };
     let Some((place, model)) = named else { return plan.relay_provider().map(Way::Provider) };
-    let aims = plan.resolve(&model)?;
+    let route = plan.resolve(&model)?;
     let call = Call {
         dialect: DialectId::OpenaiChat,
         operation: Operation::Generate,
@@ -112,7 +117,7 @@ fn way(plan: &Plan, action: Action, path: &str, inbound: &Inbound) -> Result<Way
         thinks: false,
         canonical: None,
     };
-    Ok(Way::Model(Box::new(call), aims))
+    Ok(Way::Model(Box::new(call), route))
 }
 
 /// A body of JSON goes where its `model` says, if it has one.
@@ -120,9 +125,9 @@ fn json(plan: &Plan, path: &str, inbound: &Inbound) -> Result<Way, Fault> {
     if !Outline::read(&inbound.body, &["model"])?.has("model") {
         return plan.relay_provider().map(Way::Provider);
     }
-    let (call, aims) = render::read_call(plan, DialectId::OpenaiChat, Operation::Generate, inbound)?;
+    let (call, route) = render::read_call(plan, DialectId::OpenaiChat, Operation::Generate, inbound)?;
     let relayed = Some(Relayed { path: path.to_owned(), model: Place::Json });
-    Ok(Way::Model(Box::new(Call { relayed, ..call }), aims))
+    Ok(Way::Model(Box::new(Call { relayed, ..call }), route))
 }
 
 fn is_form(inbound: &Inbound) -> bool {

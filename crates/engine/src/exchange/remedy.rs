@@ -7,8 +7,8 @@
 //! | overloaded or failed (5xx) | the same target once more after a short pause, unless it wants a longer one, then the next |
 //! | unreachable | the next target; the same where there is none |
 //! | silent, broken off, not understood, no such model | the next target |
-//! | the prompt is too long | the next target |
-//! | a content filter | none; the next target where the operator wants that |
+//! | the prompt is too long | the next target: first those that are there for this |
+//! | a content filter | none; the targets that are there for this, or any next one where the operator wants that |
 //! | the caller's mistake | none |
 //!
 //! What each kind of fault means stands in [`dialect::fault`]. Attempts are bounded in number, by the
@@ -66,7 +66,8 @@ impl Exchange {
         said: Option<(UpstreamHead, Vec<u8>)>,
         now: Instant,
     ) {
-        let remedies = self.remedies(failed, &fault);
+        let brought = self.bring_in(fault.kind);
+        let remedies = self.remedies(failed, &fault, brought);
         let (aim, tries) = (Some(failed.turn.aim), failed.tries);
         self.trouble = Some(Box::new(Trouble { fault, said, aim, tries, remedies, pause: None }));
         match self.live.first_mut() {
@@ -76,7 +77,7 @@ impl Exchange {
         }
     }
 
-    fn remedies(&self, failed: &Live, fault: &Fault) -> VecDeque<Remedy> {
+    fn remedies(&self, failed: &Live, fault: &Fault, brought: bool) -> VecDeque<Remedy> {
         let mut list = VecDeque::new();
         // Only who could not be reached has taken nothing of a body that can be sent once.
         if self.inbound.more && fault.kind != FaultKind::UpstreamUnreachable {
@@ -84,7 +85,7 @@ impl Exchange {
         }
         let meaning = fault.kind.meaning();
         let filtered = fault.kind == FaultKind::ContentFiltered && self.plan.failover.content_filter;
-        let others = (meaning.next || filtered) && !self.left.is_empty();
+        let others = (meaning.next || filtered || brought) && !self.left.is_empty();
         if meaning.key && failed.turn.keys_left {
             list.push_back(Remedy::Key);
         }

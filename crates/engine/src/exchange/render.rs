@@ -5,6 +5,7 @@ use crate::{
     headers,
     plan::{Aim, Plan, Provider},
     provider::{Auth, Operation, Quirk},
+    route::Route,
     speech::Speech,
 };
 use bytes::Bytes;
@@ -21,6 +22,9 @@ use std::borrow::Cow;
 /// same by us and by whatever parser the provider uses.
 const POLICY: &[&str] = &["model", "stream"];
 
+/// Members of one meaning, of which a request has one.
+const TWINS: &[[&str; 2]] = &[["max_completion_tokens", "max_tokens"]];
+
 /// Members that ask a model to think first.
 const THINKING: [&str; 3] = ["reasoning", "reasoning_effort", "thinking"];
 
@@ -30,7 +34,7 @@ pub(super) fn read_call(
     dialect: DialectId,
     operation: Operation,
     inbound: &Inbound,
-) -> Result<(Call, Vec<Aim>), Fault> {
+) -> Result<(Call, Route), Fault> {
     let outline = Outline::read(&inbound.body, &[POLICY, &THINKING].concat())?;
     let (model, stream) = match &inbound.named {
         Some(named) => (named.model.clone(), named.stream),
@@ -42,13 +46,13 @@ pub(super) fn read_call(
         }
     };
     let strict = plan.strict || wants_strict(&inbound.headers)?;
-    let aims = plan.resolve(&model)?;
+    let route = plan.resolve(&model)?;
     let asks =
         |name: &&str| outline.raw(name).is_some_and(|raw| !raw.contains("none") && !raw.contains("disabled"));
     let thinks = THINKING.iter().any(asks);
     let relayed = None;
     let call = Call { dialect, operation, relayed, outline, model, stream, strict, thinks, canonical: None };
-    Ok((call, aims))
+    Ok((call, route))
 }
 
 fn wants_strict(headers: &HeaderMap) -> Result<bool, Fault> {
@@ -165,11 +169,22 @@ pub(super) fn splice_body(
         false if call.model == aim.model => None,
         false => Some(Edit::Set { name: "model", json: json_text(&aim.model) }),
     };
-    if takes_all(provider, sets) {
+    let own = own(aim, call);
+    if takes_all(provider, sets) && own == NONE {
         let pieces = edit.map_or_else(|| vec![body.clone()], |edit| call.outline.apply(&[edit]));
         return Ok((pieces, Losses::new()));
     }
-    deviate(provider, sets, body, edit)
+    deviate(provider, sets, own, body, edit)
+}
+
+/// Members that a target's entry gives and leaves out.
+pub(super) type Own<'a> = (&'a [(String, Bytes)], &'a [String]);
+
+pub(super) const NONE: Own<'static> = (&[], &[]);
+
+/// What the operator has said of this target. A count of tokens has no parameters.
+fn own<'a>(aim: &'a Aim, call: &Call) -> Own<'a> {
+    if call.operation == Operation::Generate { aim.edits() } else { NONE }
 }
 
 /// Nothing but the model is ever changed in a body for this provider.
@@ -177,10 +192,12 @@ fn takes_all(provider: &Provider, sets: Sets) -> bool {
     provider.drops.is_empty() && provider.renames.is_empty() && sets.is_empty()
 }
 
-/// A body with the edits that the provider's row declares, and what of it was lost.
+/// A body with the edits that the provider's row and the target's entry declare, and what of it was lost. What
+/// the entry gives is a default: what the request says counts more, unless the entry leaves that out.
 pub(super) fn deviate(
     provider: &Provider,
     sets: Sets,
+    (params, left_out): Own<'_>,
     body: &Bytes,
     edit: Option<Edit<'_>>,
 ) -> Result<(Vec<Bytes>, Losses), Fault> {
@@ -192,13 +209,26 @@ pub(super) fn deviate(
         .chain(drops.clone())
         .chain(renames.clone().flat_map(|(from, to)| [from, to]))
         .chain(sets.iter().map(|(name, _)| *name))
+        .chain(params.iter().map(|(name, _)| name.as_str()))
+        .chain(left_out.iter().map(String::as_str))
+        .chain(TWINS.concat())
         .collect();
     let outline = Outline::read(body, &names)?;
     let mut losses = Losses::new();
     for name in drops.clone().filter(|name| outline.raw(name).is_some()) {
         losses.note(format!("/{name}"), "the provider refuses it");
     }
-    let edits = drops.map(Edit::Remove).chain(renames.map(|(from, to)| Edit::Rename { from, to }));
+    for name in left_out.iter().filter(|name| outline.raw(name).is_some()) {
+        losses.note(format!("/{name}"), "the target leaves it out");
+    }
+    let twin = |name: &str| TWINS.iter().find(|twins| twins.contains(&name));
+    let said =
+        |name: &str| outline.has(name) || twin(name).into_iter().flatten().any(|name| outline.has(name));
+    let absent = params.iter().filter(|(name, _)| !said(name) || left_out.contains(name));
+    let given = absent.map(|(name, json)| Edit::Set { name, json: json.clone() });
+    let drops = drops.chain(left_out.iter().map(String::as_str));
+    let edits =
+        drops.map(Edit::Remove).chain(given).chain(renames.map(|(from, to)| Edit::Rename { from, to }));
     let set = |(name, json): &(&'static str, &'static str)| Edit::Set {
         name,
         json: Bytes::from_static(json.as_bytes()),
@@ -233,17 +263,18 @@ fn translate_body(
     losses.absorb(written.losses);
     let body = Bytes::from(written.value);
     let elsewhere = speech.names_model() && !dialect.dialect().paths().names_model();
-    if takes_all(provider, speech.sets) && !elsewhere {
+    let own = own(aim, call);
+    if takes_all(provider, speech.sets) && own == NONE && !elsewhere {
         return Ok((vec![body], losses));
     }
-    let (pieces, refused) =
-        deviate(provider, speech.sets, &body, elsewhere.then_some(Edit::Remove("model")))?;
+    let edit = elsewhere.then_some(Edit::Remove("model"));
+    let (pieces, refused) = deviate(provider, speech.sets, own, &body, edit)?;
     losses.absorb(refused);
     Ok((pieces, losses))
 }
 
 /// What a dialect must know of the model it writes a request for.
-fn target<'a>(provider: &Provider, aim: &'a Aim) -> Target<'a> {
+pub(super) fn target<'a>(provider: &Provider, aim: &'a Aim) -> Target<'a> {
     let has = |quirk| provider.quirks.contains(&quirk);
     let ids = match () {
         () if has(Quirk::NineLetterIds) => IdForm::Nine,

@@ -1,9 +1,12 @@
 //! What is known of the targets: what is under way, how they have fared, and how long they take.
 
-use super::breaker::Breaker;
+use super::{
+    breaker::Breaker,
+    choice::{Peak, Recent},
+};
 use crate::{
     limits::{
-        KEY_REST, KEY_REST_MAX, PATIENCE_LEARNT, PATIENCE_MAX, PATIENCE_MIN, RETRY_BUDGET_MAX,
+        KEY_REST, KEY_REST_MAX, PATIENCE, PATIENCE_LEARNT, PATIENCE_MAX, PATIENCE_MIN, RETRY_BUDGET_MAX,
         RETRY_BUDGET_MIN, RETRY_EARNS, TARGETS_KNOWN_MAX,
     },
     path::KeyChoice,
@@ -45,6 +48,8 @@ pub(super) struct Health {
     /// Per key, until when it rests for this model.
     rests: Vec<Instant>,
     first_token: Average,
+    pub(super) peak: Peak,
+    pub(super) recent: Recent,
 }
 
 /// What retries may cost: each request earns a part of one, so that they can never be more than a share of
@@ -76,6 +81,11 @@ impl Line {
             self.models.insert(model.to_owned(), Health::default());
         }
         self.models.get_mut(model)
+    }
+
+    /// The model's health, if anything is known of it.
+    pub(super) fn known(&self, model: &str) -> Option<&Health> {
+        self.models.get(model)
     }
 
     /// From when on `model` may be asked, with any of `keys` keys.
@@ -152,11 +162,15 @@ impl Line {
         health.in_flight = health.in_flight.saturating_sub(1);
         match verdict {
             Verdict::Dropped => {}
-            Verdict::Slow => health.breaker.bad(now),
+            Verdict::Slow => {
+                let waited = health.patience().unwrap_or(PATIENCE);
+                health.breaker.bad(now);
+                health.peak.add(waited, now);
+            }
             Verdict::Good(first) => {
                 health.breaker.good(now);
                 if let Some(first) = first {
-                    health.first_token.add(first);
+                    health.speaks(first, now);
                 }
             }
             Verdict::Bad(FaultKind::UpstreamLimited, after) => {
@@ -176,6 +190,12 @@ impl Line {
 }
 
 impl Health {
+    /// A first token has taken so long.
+    fn speaks(&mut self, span: Span, now: Instant) {
+        self.first_token.add(span);
+        self.peak.add(span, now);
+    }
+
     /// How long its first token may take before it is slow, where enough has been seen.
     pub(super) fn patience(&self) -> Option<Span> {
         let Average { seen, mean, deviation } = self.first_token;

@@ -2,6 +2,7 @@
 //! Durable Object.
 
 mod breaker;
+mod choice;
 mod health;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use crate::{
     path::KeyChoice,
     plan::{Aim, Plan},
     record::Record,
+    tiers::Shape,
     time::{Instant, Span},
 };
 use dialect::{Fault, FaultKind};
@@ -39,8 +41,10 @@ pub struct Asks<'e> {
     pub plan: &'e Plan,
     /// Its targets.
     pub aims: &'e [Aim],
-    /// Those that are left, as indexes into `aims`, in the operator's order.
+    /// Those that are left, as indexes into `aims`, in the order in which they may be asked.
     pub left: &'e [usize],
+    /// How they hang together, where that says more than their order.
+    pub shape: Option<&'e Shape>,
     /// Which of a provider's keys it wants.
     pub key: KeyChoice,
     /// A number by chance.
@@ -89,6 +93,8 @@ pub struct Note {
 pub struct Ledger {
     /// By the provider's name, which a new plan keeps.
     lines: HashMap<String, Line>,
+    /// What each target of a tier has saved up, where they take turns, by the tier's number.
+    turns: HashMap<u64, Vec<i64>>,
     in_flight: usize,
     settled: u64,
 }
@@ -103,9 +109,13 @@ impl Ledger {
             }
             Command::Admit(_) => {
                 self.in_flight += 1;
-                Answer::Admitted(self.begin(asks, self.best(asks, now), true, now))
+                let aim = self.best(asks, now);
+                Answer::Admitted(self.begin(asks, aim, true, now))
             }
-            Command::Next => Answer::Begun(self.begin(asks, self.best(asks, now), true, now)),
+            Command::Next => {
+                let aim = self.best(asks, now);
+                Answer::Begun(self.begin(asks, aim, true, now))
+            }
             Command::Again(aim) => {
                 let provider = asks.aims.get(aim).and_then(|aim| asks.plan.providers.get(aim.provider));
                 let line = provider.and_then(|provider| self.lines.get_mut(&provider.name));
@@ -161,15 +171,19 @@ impl Ledger {
         self.settled
     }
 
-    /// The first of those left that may be asked now; where none may, the one that may be soonest: a request
-    /// is never refused because everything is resting.
-    fn best(&self, asks: &Asks<'_>, now: Instant) -> usize {
+    /// The first of those left that may be asked now, or another of its tier where the tier's strategy says so;
+    /// where none may, the one that may be soonest: a request is never refused because everything is resting.
+    fn best(&mut self, asks: &Asks<'_>, now: Instant) -> usize {
         let [first, rest @ ..] = asks.left else { return 0 };
         if rest.is_empty() {
             return *first;
         }
         let opens = |index: &&usize| self.opens(asks, **index, now);
-        asks.left.iter().min_by_key(opens).copied().unwrap_or(*first)
+        let first = asks.left.iter().min_by_key(opens).copied().unwrap_or(*first);
+        match asks.shape.and_then(|shape| shape.tier(first)) {
+            Some(tier) if tier.strategy.is_live() => self.choose(asks, tier, first, now),
+            _ => first,
+        }
     }
 
     fn opens(&self, asks: &Asks<'_>, index: usize, now: Instant) -> Instant {
@@ -197,6 +211,7 @@ impl Ledger {
         }
         let Some(health) = line.health(&aim.model) else { return none };
         health.in_flight += 1;
+        health.recent.add(now);
         health.breaker.ask(now);
         Turn { aim: index, key, keys_left, patience: health.patience() }
     }

@@ -7,8 +7,10 @@ use crate::{
     path::KeyChoice,
     plan::{Aim, Failover, Plan, PlanHandle, Provider, Streams, Timeouts},
     provider::{Operation, of_dialect},
+    route::Route,
     secret::Secret,
     speech::{Speech, spoken},
+    tiers::{Shape, Strategy, Tier, When},
     time::{Instant, Span},
 };
 use bytes::Bytes;
@@ -32,6 +34,8 @@ pub(super) struct Scene {
     pub(super) targets: Vec<Target>,
     pub(super) attempts: u32,
     pub(super) streams: Streams,
+    /// How the targets hang together.
+    pub(super) shape: Option<Shape>,
     /// The caller leaves after so many steps.
     pub(super) leaves: Option<u64>,
     /// The gateway is shut after so many steps.
@@ -92,6 +96,7 @@ impl Scene {
             stream: chance.percent(60),
             targets: (0..count).map(|_| Target::by(&mut chance)).collect(),
             attempts: u32::try_from(1 + chance.below(4)).unwrap(),
+            shape: shape(Chance::new(!seed), usize::try_from(count).unwrap()),
             streams: *chance.pick(&[Streams::Off, Streams::Hold, Streams::Recover, Streams::Recover]),
             leaves: chance.percent(15).then(|| chance.below(40)),
             shut: chance.percent(3).then(|| chance.below(40)),
@@ -100,8 +105,7 @@ impl Scene {
 
     /// The plan: one provider a target, and the alias `m` over all of them.
     pub(super) fn plan(&self) -> PlanHandle {
-        let aims =
-            (0..self.targets.len()).map(|provider| Aim { provider, model: "served".to_owned() }).collect();
+        let aims: Vec<Aim> = (0..self.targets.len()).map(|provider| Aim::new(provider, "served")).collect();
         Rc::new(Arc::new(Plan {
             providers: self
                 .targets
@@ -109,7 +113,7 @@ impl Scene {
                 .enumerate()
                 .map(|(index, target)| target.provider(index))
                 .collect(),
-            aliases: [("m".to_owned(), aims)].into(),
+            aliases: [("m".to_owned(), Route { aims, shape: self.shape.clone().map(Arc::new) })].into(),
             attempts: self.attempts,
             failover: Failover { streams: self.streams, ..Failover::default() },
             timeouts: Timeouts {
@@ -150,6 +154,31 @@ impl Scene {
             arrived: Instant::default(),
         }
     }
+}
+
+/// Tiers of every kind, the first of them for whatever reason.
+fn shape(mut chance: Chance, targets: usize) -> Option<Shape> {
+    if chance.percent(40) {
+        return None;
+    }
+    let (mut tiers, mut start) = (Vec::new(), 0);
+    while start < targets {
+        let end = targets.min(start + 1 + usize::try_from(chance.below(3)).unwrap());
+        let strategy = *chance.pick(&[
+            Strategy::Ordered,
+            Strategy::Shuffle,
+            Strategy::RoundRobin,
+            Strategy::LeastBusy,
+            Strategy::Fastest,
+            Strategy::Cheapest,
+            Strategy::Usage,
+        ]);
+        let when = *chance.pick(&[When::Always, When::Always, When::TooLong, When::Filtered]);
+        let when = if start == 0 { When::Always } else { when };
+        tiers.push(Tier { aims: start..end, strategy, when, of: "m".to_owned(), id: start as u64 });
+        start = end;
+    }
+    Some(Shape { tiers, affinity: chance.percent(50), mirror: None })
 }
 
 impl Target {

@@ -1,12 +1,14 @@
 //! Tests of the table of providers, of facts about models, of names and of paths.
 
 mod facts;
+mod fallbacks;
 mod forms;
 mod paths;
 mod providers;
 mod relays;
 mod routes;
 mod sending;
+mod tiers;
 
 use crate::{
     config::{Overrides, Source, World, load},

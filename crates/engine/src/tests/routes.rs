@@ -28,7 +28,7 @@ default_model: smart
 
 fn outcome(plan: &Plan, name: &str) -> String {
     match plan.resolve(name) {
-        Ok(aims) => plan.targets(&aims),
+        Ok(route) => plan.targets(&route.aims),
         Err(fault) => format!("{}: {}", fault.status(), fault.text()),
     }
 }
@@ -99,7 +99,8 @@ proptest! {
     fn whatever_resolves_leads_somewhere(name in "[a-z/*-]{1,12}|gpt-.{0,8}|mine/.{0,8}") {
         let plan = plan(&[], TEXT);
         match plan.resolve(&name) {
-            Ok(aims) => {
+            Ok(route) => {
+                let aims = route.aims;
                 prop_assert!(!aims.is_empty());
                 prop_assert!(aims.iter().all(|aim| aim.provider < plan.providers.len() && !aim.model.is_empty()));
             }

@@ -8,6 +8,7 @@ use crate::{
 use engine::{
     plan::{Plan, Provider},
     providers::PROVIDERS,
+    route::Route,
     surface::ROUTES,
 };
 use serde_json::{Value, json};
@@ -104,20 +105,21 @@ pub(super) fn providers(args: &Args, json: bool) -> Exit {
 /// Lists the names that the operator gave, and the models that were listed by hand.
 pub(super) fn models(args: &Args, json: bool) -> Exit {
     with_plan(args, |plan| {
-        let aliases = plan.aliases.iter().map(|(name, aims)| (name.clone(), plan.targets(aims)));
+        let aliases = plan.aliases.iter().map(|(name, route)| (name.clone(), route));
         let patterns = plan
             .patterns
             .iter()
-            .map(|pattern| (format!("{}*{}", pattern.before, pattern.behind), plan.targets(&pattern.aims)));
-        let listed = plan.listed_models().map(|name| (name.clone(), name));
-        let all: Vec<(String, String)> = aliases.chain(patterns).chain(listed).collect();
+            .map(|pattern| (format!("{}*{}", pattern.before, pattern.behind), &pattern.route));
+        let named = aliases.chain(patterns);
         if json {
-            let targets = |text: &str| text.split(", ").map(str::to_owned).collect::<Vec<_>>();
-            let list = all.iter().map(|(name, to)| json!({ "name": name, "targets": targets(to) }));
-            return print::json_data(&list.collect());
+            let targets = |route: &Route| route.aims.iter().map(|aim| plan.target(aim)).collect::<Vec<_>>();
+            let named = named.map(|(name, route)| json!({ "name": name, "targets": targets(route) }));
+            let listed = plan.listed_models().map(|name| json!({ "name": name, "targets": [name] }));
+            return print::json_data(&named.chain(listed).collect());
         }
         let mut rows = vec![heading(&["MODEL", "GOES TO"])];
-        rows.extend(all.into_iter().map(|(name, targets)| vec![name, targets]));
+        rows.extend(named.map(|(name, route)| vec![name, plan.way(route)]));
+        rows.extend(plan.listed_models().map(|name| vec![name.clone(), name]));
         print::table(&rows);
         print::words("a running gateway lists the models of its providers as well: GET /v1/models");
     })

@@ -3,6 +3,7 @@
 //! Data goes to stdout, words go to stderr. Exit codes: 0, 1 failed, 2 usage, 78 configuration.
 
 mod check;
+mod explain;
 mod lists;
 pub(crate) mod print;
 #[cfg(test)]
@@ -32,6 +33,8 @@ enum Command {
     Serve,
     /// Check the configuration and say what it comes to
     Check(DataArgs),
+    /// Explain what would become of a request: its targets, what they would be asked, what that costs and loses
+    Explain(explain::ExplainArgs),
     /// List the providers that are known, and which are on
     Providers(DataArgs),
     /// List the names that a request may have in `model`, as far as the configuration tells
@@ -92,6 +95,7 @@ pub(crate) fn run() -> ExitCode {
     let exit = match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&cli.load),
         Command::Check(args) => check::run(&cli.load, args.json),
+        Command::Explain(args) => explain::run(&cli.load, &args),
         Command::Providers(args) => lists::providers(&cli.load, args.json),
         Command::Models(args) => lists::models(&cli.load, args.json),
         Command::Routes(args) => lists::routes(args.json),

@@ -28,6 +28,13 @@ impl Permit {
         Permit { worker: worker.clone(), bytes: 0 }
     }
 
+    /// As much once more, if there is room.
+    pub(super) fn again(&self) -> Option<Self> {
+        let mut other = Permit::none(&self.worker);
+        other.grow(self.bytes).ok()?;
+        Some(other)
+    }
+
     /// Takes what is missing to have `bytes`. Small bodies are bounded by their number, and not counted.
     fn grow(&mut self, bytes: usize) -> Result<(), Fault> {
         let more = bytes.saturating_sub(self.bytes);

@@ -37,7 +37,7 @@ use hyper_util::{rt::TokioIo, server::conn::auto};
 use io::ClientIo;
 use reply::{Driven, ReplyBody};
 use std::{future::poll_fn, pin::pin, rc::Rc};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, task::spawn_local};
 use worker::{Stage, Worker};
 
 /// The connection broke before there was an answer.
@@ -208,7 +208,21 @@ async fn exchange(
         (Action::Pass, Some(pass)) => Exchange::pass(plan.clone(), pass.provider, pass.path, inbound),
         (action, _) => Exchange::relay(plan.clone(), action, target, inbound),
     };
+    if let Some(mirror) = exchange.mirror() {
+        reflect(worker, mirror, &kept.0);
+    }
     drive(worker, client, exchange, kept).await.map(Ok)
+}
+
+/// Does a request once more for nobody, beside the one that matters and behind it: only where there is room, in
+/// numbers and in memory.
+fn reflect(worker: &Rc<Worker>, mirror: Exchange, permit: &Permit) {
+    let (Some(place), Some(permit)) = (worker.mirror(), permit.again()) else { return };
+    let drive = Drive::new(mirror, worker.clone(), None, (permit, None));
+    spawn_local(async move {
+        drive.alone().await;
+        drop(place);
+    });
 }
 
 /// Nothing but a head may come before a connection becomes a WebSocket: what stands behind it would be a
@@ -268,7 +282,7 @@ async fn drive(
     exchange: Exchange,
     kept: Kept,
 ) -> Result<Response<ReplyBody>, Gone> {
-    let mut drive = Drive::new(exchange, worker.clone(), client.clone(), kept);
+    let mut drive = Drive::new(exchange, worker.clone(), Some(client.clone()), kept);
     match poll_fn(|cx| drive.poll_step(cx)).await {
         Step::Head(head) => {
             let uploads = drive.uploads();

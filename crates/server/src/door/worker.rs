@@ -3,6 +3,7 @@
 use crate::{
     clock::Clock,
     credential::Credentials,
+    limits::MIRRORS_MAX,
     log::{Lines, Log},
     models::Catalogue,
     upstream::Pool,
@@ -101,6 +102,8 @@ pub(crate) struct Worker {
     plan: RefCell<(u64, PlanHandle)>,
     log: Lines,
     ids: Ids,
+    /// One for all, and one for each request that is being mirrored.
+    mirrors: Rc<()>,
 }
 
 impl Worker {
@@ -111,7 +114,7 @@ impl Worker {
         let pool = Pool::new(super::io::duration(plan.timeouts.connect));
         let plan = RefCell::new((number, Rc::new(plan)));
         let log = shared.log.lines();
-        Rc::new(Worker { shared, pool, plan, log, ids: Ids::default() })
+        Rc::new(Worker { shared, pool, plan, log, ids: Ids::default(), mirrors: Rc::default() })
     }
 
     /// The plan as it is now. A request keeps the one it began with.
@@ -156,6 +159,11 @@ impl Worker {
     /// A fresh request id, and a number by chance.
     pub(crate) fn id(&self) -> (String, u64) {
         self.ids.next()
+    }
+
+    /// A place among the requests that are being mirrored, kept as long as it is held.
+    pub(crate) fn mirror(&self) -> Option<Rc<()>> {
+        (Rc::strong_count(&self.mirrors) <= MIRRORS_MAX).then(|| self.mirrors.clone())
     }
 
     /// Settles an exchange and writes its record down.

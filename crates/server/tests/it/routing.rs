@@ -93,6 +93,43 @@ fn a_target_that_fails_before_its_first_byte_gives_way_to_the_next() {
 }
 
 #[test]
+fn targets_take_turns_and_a_conversation_stays() {
+    let world = World::open();
+    let ask = |request: &crate::support::client::Request| world.ask(request).header("x-sekisho-target");
+    let request = || post("/v1/chat/completions", chat("shared", &tag()));
+    let turns: Vec<String> = (0..4).map(|_| ask(&request())).collect();
+    assert!(turns[0] != turns[1] && turns[0] == turns[2] && turns[1] == turns[3], "{turns:?}");
+    for session in ["a", "b", "c"] {
+        let first = ask(&request().header("x-session-id", session));
+        for _ in 0..3 {
+            assert_eq!(ask(&request().header("x-session-id", session)), first);
+        }
+    }
+}
+
+#[test]
+fn a_mirrored_request_is_asked_twice_and_answered_once() {
+    let world = World::open();
+    for stream in [false, true] {
+        let tag = tag();
+        let request = chat("mirrored", &tag);
+        let answer =
+            world.ask(&post("/v1/chat/completions", if stream { streamed(request) } else { request }));
+        assert_eq!((answer.status, answer.whole), (200, true), "{}", answer.text());
+        assert_eq!(answer.header("x-sekisho-target"), "openai/real-model");
+        assert_eq!(answer.header("x-sekisho-attempts"), "1");
+        let mut models: Vec<_> =
+            world.seen(&tag, 2).iter().map(|seen| seen.json()["model"].to_string()).collect();
+        models.sort();
+        assert_eq!(models, [r#""real-model""#, r#""reflection""#]);
+    }
+    let tag = tag();
+    let answer = world.ask(&post("/v1/chat/completions", chat("mirrored-to-nobody", &tag)));
+    assert_eq!((answer.status, answer.header("x-sekisho-target").as_str()), (200, "openai/real-model"));
+    world.saw(&tag);
+}
+
+#[test]
 fn what_the_caller_did_wrong_is_not_asked_of_another_target() {
     let world = World::open();
     let tag = tag();

@@ -48,6 +48,9 @@ models:
   good: openai/real-model
   claude: anthropic/real-claude
   twice-turns: [turns/m, turns/m]
+  shared: {targets: [openai/first, plain/second], strategy: round_robin, affinity: true}
+  mirrored: {targets: openai/real-model, mirror: {to: turns/reflection}}
+  mirrored-to-nobody: {targets: openai/real-model, mirror: {to: nobody/m}}
   then-good/says-400: [says-400/m, openai/second]
   all-fail: [says-500/all, says-503/all, says-429/all, openai/fourth]
 "#;
