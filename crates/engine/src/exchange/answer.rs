@@ -232,7 +232,7 @@ impl Exchange {
         };
         self.keep_usage(&live);
         let first = self.first_token(&live);
-        self.note(live.turn, broken.map_or(Verdict::Good(first), |kind| Verdict::Bad(kind, None)));
+        self.note(&live, broken.map_or(Verdict::Good(first), |kind| Verdict::Bad(kind, None)));
         if let Some(trial) = self.trial_of(&live) {
             trial.fault = broken;
         }
@@ -293,7 +293,7 @@ impl Exchange {
         if let Some(trial) = self.trial_of(&live) {
             trial.fault = Some(fault.kind);
         }
-        self.note(live.turn, Verdict::Bad(fault.kind, fault.retry_after_ms.map(Span::millis)));
+        self.note(&live, Verdict::Bad(fault.kind, fault.retry_after_ms.map(Span::millis)));
         if !self.speaks(&live) {
             return self.mend(&live, fault, said, now);
         }

@@ -52,7 +52,7 @@ pub struct Inbound {
     pub named: Option<Named>,
     /// Which of the provider's keys it wants.
     pub key: KeyChoice,
-    /// A number by chance, for what is chosen by chance.
+    /// A number by chance that no other request has, for what is chosen by chance and for the ledger.
     pub roll: u64,
     /// When it arrived.
     pub arrived: Instant,
@@ -79,6 +79,8 @@ pub enum Order {
     Ask(Command),
     /// Have the ledger take note of how an attempt ended.
     Note(Note),
+    /// Have the ledger know that this exchange is over, or waits no longer: its number.
+    Leave(u64),
     /// Send this request to a provider.
     Send(Attempt, Box<Upstream>),
     /// Give up an attempt: the provider must see it at once.
@@ -112,7 +114,7 @@ pub enum Report {
     Refused(Attempt, Fault),
     /// What the door carries by itself has moved: the rest of the body, or a WebSocket.
     Moved(Attempt, Moved),
-    /// It is the time that [`Order::Wait`] named.
+    /// It is the time that [`Order::Wait`] named, or the ledger calls the exchange from its queue.
     Woke,
     /// The caller has gone.
     ClientGone,
@@ -252,6 +254,10 @@ pub struct Exchange {
     left: Vec<usize>,
     /// What the ledger has been asked.
     asking: Option<Asking>,
+    /// Where it waits for a limit.
+    queued: Option<Queued>,
+    /// How long it has waited for limits.
+    waited: Option<Span>,
     /// The attempts under way. Once an answer has begun to go out, there is only that one.
     live: Vec<Live>,
     /// What went wrong last, as long as something may still be done about it.
@@ -274,6 +280,16 @@ pub struct Exchange {
     sent_len: usize,
     /// What went over a WebSocket.
     carried: Option<(u64, u64)>,
+}
+
+/// A place in the ledger's queue.
+#[derive(Clone, Copy)]
+struct Queued {
+    /// What is asked again.
+    asking: Asking,
+    command: Command,
+    since: Instant,
+    until: Instant,
 }
 
 /// What the ledger has been asked.
@@ -363,8 +379,25 @@ impl Exchange {
     /// What the ledger must know to answer [`Order::Ask`] and [`Order::Note`].
     #[must_use]
     pub fn asks(&self) -> Asks<'_> {
-        let Inbound { key, roll, .. } = self.inbound;
-        Asks { plan: &self.plan, aims: &self.aims, left: &self.left, key, roll }
+        let Inbound { key, roll, caller, .. } = self.inbound;
+        let model = match &self.task {
+            Task::Call(call) => call.model.as_str(),
+            _ => "",
+        };
+        let (ticket, body) = (self.ticket(), &*self.inbound.body);
+        Asks { plan: &self.plan, aims: &self.aims, left: &self.left, key, roll, ticket, caller, model, body }
+    }
+
+    /// The number by which the ledger knows it.
+    #[must_use]
+    pub fn ticket(&self) -> u64 {
+        self.inbound.roll
+    }
+
+    /// It waits for a limit: the door must report [`Report::Woke`] when the ledger says so, whatever the time.
+    #[must_use]
+    pub fn is_queued(&self) -> bool {
+        self.queued.is_some() && self.asking.is_none()
     }
 
     fn new(plan: PlanHandle, inbound: Inbound, task: Task, aims: Vec<Aim>) -> Self {
@@ -379,6 +412,8 @@ impl Exchange {
             left: (0..aims.len()).collect(),
             aims,
             asking: Some(Asking::Admission),
+            queued: None,
+            waited: None,
             live: Vec::with_capacity(1),
             trouble: None,
             trials: Vec::with_capacity(1),
@@ -430,10 +465,11 @@ impl Exchange {
         }
         let pause = self.trouble.as_ref().filter(|_| self.live.is_empty()).and_then(|trouble| trouble.pause);
         let race = self.live.iter().map(|live| live.race).min().filter(|_| self.may_race());
+        let queued = self.queued.map(|queued| queued.until);
         let limits = self.live.iter().map(Live::until);
         let hold = self.hold();
         let ripe = self.live.iter().filter_map(|live| live.ripe(hold));
-        limits.chain(ripe).chain(race).chain(pause).chain([self.deadline]).min()
+        limits.chain(ripe).chain(race).chain(pause).chain(queued).chain([self.deadline]).min()
     }
 
     /// The provider of a target.
@@ -474,6 +510,7 @@ impl Exchange {
             usage,
             ttft: self.first_byte.map(|at| at.since(self.inbound.arrived)),
             took: now.since(self.inbound.arrived),
+            queued: self.waited,
             losses: mem::take(&mut self.losses),
             carried: self.carried,
         }

@@ -3,6 +3,8 @@
 
 mod breaker;
 mod health;
+mod queue;
+mod rates;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +19,8 @@ use crate::{
 use dialect::{Fault, FaultKind};
 use health::Line;
 pub use health::Verdict;
+use queue::{Gate, Pass};
+pub use queue::Waiting;
 use std::collections::HashMap;
 
 /// What an exchange asks of the ledger.
@@ -26,6 +30,8 @@ pub enum Command {
     Admit(Caller),
     /// Which target is asked next?
     Next,
+    /// Which target is asked beside one that is slow? For that nobody waits.
+    Race,
     /// May this target (an index into [`Asks::aims`]) be asked once more?
     Again(usize),
     /// May this target be asked with another key?
@@ -45,6 +51,14 @@ pub struct Asks<'e> {
     pub key: KeyChoice,
     /// A number by chance.
     pub roll: u64,
+    /// A number that no other exchange has.
+    pub ticket: u64,
+    /// Who calls.
+    pub caller: Caller,
+    /// The model's name as he wrote it; empty for a pass-through.
+    pub model: &'e str,
+    /// The request's body, or its beginning.
+    pub body: &'e [u8],
 }
 
 /// What the ledger answers.
@@ -56,7 +70,10 @@ pub enum Answer {
     Refused(Fault),
     /// This target is asked.
     Begun(Turn),
-    /// No: there have been too many retries, or no key is left.
+    /// A limit holds it up: the same must be asked again at this time, or when a door is told to
+    /// ([`Ledger::take_woken`]); who gives up must leave ([`Ledger::leave`]).
+    Queued(Command, Instant),
+    /// No: there have been too many retries, no key is left, or a limit has been reached.
     Spent,
 }
 
@@ -82,6 +99,8 @@ pub struct Note {
     pub key: usize,
     /// What it was like.
     pub verdict: Verdict,
+    /// How many tokens it cost, where that is known.
+    pub tokens: Option<u64>,
 }
 
 /// What is in flight, and how providers have fared.
@@ -89,6 +108,7 @@ pub struct Note {
 pub struct Ledger {
     /// By the provider's name, which a new plan keeps.
     lines: HashMap<String, Line>,
+    gate: Gate,
     in_flight: usize,
     settled: u64,
 }
@@ -96,6 +116,40 @@ pub struct Ledger {
 impl Ledger {
     /// Obeys a command.
     pub fn apply(&mut self, asks: &Asks<'_>, command: Command, now: Instant) -> Answer {
+        if asks.plan.rates.is_empty() {
+            return self.obey(asks, command, now);
+        }
+        self.limit(asks, command, now)
+    }
+
+    /// Obeys a command as far as limits allow.
+    fn limit(&mut self, asks: &Asks<'_>, command: Command, now: Instant) -> Answer {
+        let now = self.gate.time(now);
+        let first = matches!(command, Command::Admit(_));
+        let waits = command != Command::Race;
+        let only;
+        let aims = match command {
+            Command::Again(aim) | Command::Key(aim) => {
+                only = [aim];
+                &only[..]
+            }
+            _ => asks.left,
+        };
+        match self.gate.pass(asks, aims, (first, waits), self.in_flight, now) {
+            Pass::Go(free) => {
+                let answer = self.obey(&Asks { left: &free, ..*asks }, command, now);
+                if let Answer::Admitted(turn) | Answer::Begun(turn) = &answer {
+                    self.gate.begin(asks, first, (turn.aim, turn.key), now);
+                }
+                answer
+            }
+            Pass::Wait(until) => Answer::Queued(command, until),
+            Pass::No(fault) if first => Answer::Refused(*fault),
+            Pass::No(_) => Answer::Spent,
+        }
+    }
+
+    fn obey(&mut self, asks: &Asks<'_>, command: Command, now: Instant) -> Answer {
         match command {
             Command::Admit(_) if self.in_flight >= limits::IN_FLIGHT_MAX => {
                 let fault = Fault::new(FaultKind::Unavailable, "too many requests are being served");
@@ -105,7 +159,7 @@ impl Ledger {
                 self.in_flight += 1;
                 Answer::Admitted(self.begin(asks, self.best(asks, now), true, now))
             }
-            Command::Next => Answer::Begun(self.begin(asks, self.best(asks, now), true, now)),
+            Command::Next | Command::Race => Answer::Begun(self.begin(asks, self.best(asks, now), true, now)),
             Command::Again(aim) => {
                 let provider = asks.aims.get(aim).and_then(|aim| asks.plan.providers.get(aim.provider));
                 let line = provider.and_then(|provider| self.lines.get_mut(&provider.name));
@@ -128,6 +182,35 @@ impl Ledger {
         if let Some(line) = self.lines.get_mut(&provider.name) {
             line.note(&aim.model, note.key, note.verdict, now);
         }
+        if !asks.plan.rates.is_empty() {
+            let now = self.gate.time(now);
+            // What failed before it said anything has cost nothing, as far as anybody knows.
+            let free = matches!(note.verdict, Verdict::Bad(..)).then_some(0);
+            self.gate.end(asks.ticket, (note.aim, note.key), note.tokens.or(free), now);
+        }
+    }
+
+    /// An exchange under limits is over, or waits no longer.
+    pub fn leave(&mut self, ticket: u64, now: Instant) {
+        let now = self.gate.time(now);
+        self.gate.leave(ticket, now);
+    }
+
+    /// The exchanges that wait and shall ask again, since this was last asked.
+    pub fn take_woken(&mut self) -> Vec<u64> {
+        self.gate.take_woken()
+    }
+
+    /// This exchange shall ask again. For a door that has just made ready to be woken.
+    #[must_use]
+    pub fn is_woken(&self, ticket: u64) -> bool {
+        self.gate.is_woken(ticket)
+    }
+
+    /// What waits for a limit.
+    #[must_use]
+    pub fn waiting(&self) -> Waiting {
+        self.gate.waiting()
     }
 
     /// Settles what was admitted.
@@ -189,7 +272,10 @@ impl Ledger {
         }
         let Some(line) = self.lines.get_mut(&provider.name) else { return none };
         let keys = provider.keys.len();
-        let key = line.key(&aim.model, keys, asks.key, asks.roll, now);
+        let gate = &self.gate;
+        let limited = asks.plan.rates.of_keys(aim.provider).next().is_some();
+        let is_free = |key: usize| !limited || gate.key_is_free(asks, index, key, now);
+        let key = line.key(&aim.model, keys, (asks.key, asks.roll), is_free, now);
         let keys_left = asks.key == KeyChoice::Next && line.has_other_key(&aim.model, keys, now);
         if first {
             line.earn();
