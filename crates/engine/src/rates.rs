@@ -104,6 +104,21 @@ impl Rates {
 }
 
 impl Rule {
+    /// Whom it limits, in words.
+    #[must_use]
+    pub fn whose(&self, plan: &Plan) -> String {
+        let name = |provider: usize| plan.providers.get(provider).map_or("?", |provider| &provider.name);
+        match &self.of {
+            Of::Provider(provider) => format!("provider `{}`", name(*provider)),
+            Of::Key(provider, key) => format!("key {} of provider `{}`", key + 1, name(*provider)),
+            Of::Target(provider, model) => format!("model `{}/{model}`", name(*provider)),
+            Of::Name(model) => format!("model `{model}`"),
+            Of::Caller(index) => format!("caller {}", index + 1),
+            Of::EachCaller => "each caller".to_owned(),
+            Of::Callers => "all callers".to_owned(),
+        }
+    }
+
     /// What it is known by where `caller` is limited: one of many, each for himself.
     #[must_use]
     pub fn id(&self, plan: &Plan, caller: Caller) -> Arc<str> {

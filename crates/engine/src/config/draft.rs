@@ -63,6 +63,7 @@ impl<'a> Draft<'a> {
         self.supply(&mut plan, config.providers, config.default_provider);
         self.name_models(&mut plan, config.models);
         plan.look_up_facts();
+        self.rates(&mut plan, &config.limits);
         self.default_model(&mut plan, config.default_model);
         self.later();
         plan

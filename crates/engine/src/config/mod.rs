@@ -12,6 +12,7 @@ mod facts;
 mod file;
 mod names;
 mod problem;
+mod rates;
 mod read;
 mod summary;
 mod supply;
@@ -128,13 +129,14 @@ fn known_words() -> Vec<&'static str> {
     #[rustfmt::skip]
     const WORDS: &[&str] = &[
         "$schema", "-", "abilities", "above", "api_version", "attempts", "audio", "audio_in", "audio_out", "auth", "base_url",
-        "body", "cache_read", "cache_write", "cache_write_1h", "calls", "connect", "content_filter",
+        "body", "busy_message", "cache_read", "cache_write", "cache_write_1h", "caller", "calls", "concurrent", "connect", "content_filter",
         "context_window", "cors", "default_model", "default_provider", "dialect", "documents", "drain", "drops",
         "embeddings", "enabled", "environment", "facts", "failover", "first_byte", "first_token", "format",
-        "generate_path", "headers", "hold_bytes", "hold_time", "idle", "input", "json_schema", "keys",
-        "keys_file", "like", "limits", "listen", "log", "max_output", "models", "models_path", "models_shape",
-        "output", "prefill", "prices", "project", "providers", "race", "reasoning", "region", "renames", "retries", "streaming",
-        "streams", "strict", "timeouts", "tools", "total", "vision",
+        "generate_path", "headers", "hold_bytes", "hold_time", "idle", "input", "json_schema", "key", "keys",
+        "keys_file", "like", "limits", "listen", "log", "max_output", "model", "models", "models_path", "models_shape",
+        "output", "prefill", "prices", "project", "provider", "providers", "queue", "race", "rates", "reasoning", "region", "renames", "requests", "retries", "rpm",
+        "size", "streaming",
+        "streams", "strict", "timeouts", "tools", "total", "tpm", "vision", "wait",
     ];
     WORDS.iter().copied().chain(crate::providers::PROVIDERS.iter().map(|row| row.name)).collect()
 }

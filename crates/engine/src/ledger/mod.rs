@@ -141,6 +141,7 @@ impl Ledger {
                 if let Answer::Admitted(turn) | Answer::Begun(turn) = &answer {
                     self.gate.begin(asks, first, (turn.aim, turn.key), now);
                 }
+                self.gate.go_round(now);
                 answer
             }
             Pass::Wait(until) => Answer::Queued(command, until),
@@ -241,6 +242,18 @@ impl Ledger {
     #[must_use]
     pub fn settled(&self) -> u64 {
         self.settled
+    }
+
+    /// Nobody waits who may go.
+    #[cfg(test)]
+    pub(crate) fn forgets_nobody(&self, now: Instant) -> bool {
+        self.gate.forgets_nobody(now)
+    }
+
+    /// Nothing is reserved for anybody.
+    #[cfg(test)]
+    pub(crate) fn is_clear(&self) -> bool {
+        self.gate.is_clear()
     }
 
     /// The first of those left that may be asked now; where none may, the one that may be soonest: a request

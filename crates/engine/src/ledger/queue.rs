@@ -17,7 +17,7 @@ use crate::{
 };
 use dialect::{Fault, FaultKind};
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
@@ -64,6 +64,9 @@ pub struct Waiting {
 
 /// A place in the queue: a turn, and a number that no other has.
 type Place = (u64, u64);
+
+/// What those lack who come before, and until when at least.
+type Claims = HashMap<Arc<str>, Instant>;
 
 /// The waiting requests of one caller.
 #[derive(Debug, Default)]
@@ -117,7 +120,7 @@ struct Hold {
 /// Why a request may not go.
 struct Barred {
     until: Instant,
-    by: Vec<Arc<str>>,
+    by: Vec<(Arc<str>, Instant)>,
     why: (Need, Count),
 }
 
@@ -169,10 +172,17 @@ impl Gate {
         }
     }
 
+    /// Who has taken another place than was kept for him has left that one free.
+    pub(super) fn go_round(&mut self, now: Instant) {
+        if !self.queue.is_empty() {
+            self.call(now);
+        }
+    }
+
     /// The key may be used, as far as its own limits go.
     pub(super) fn key_is_free(&self, asks: &Asks<'_>, aim: usize, key: usize, now: Instant) -> bool {
         let needs = rates::needs_of_key(asks, aim, key);
-        self.barred(&needs, rates::tokens(asks), &HashSet::new(), now).is_none()
+        self.barred(&needs, rates::tokens(asks), &Claims::new(), now).is_none()
     }
 
     /// An attempt has ended, and has cost so many tokens, or about what was reserved.
@@ -197,7 +207,9 @@ impl Gate {
 
     /// Those who shall ask again, since it was last asked.
     pub(super) fn take_woken(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.woken)
+        let mut woken = std::mem::take(&mut self.woken);
+        woken.retain(|ticket| self.is_woken(*ticket));
+        woken
     }
 
     /// It shall ask again.
@@ -207,6 +219,27 @@ impl Gate {
 
     pub(super) fn waiting(&self) -> Waiting {
         Waiting { now: self.queue.len(), count: self.count, waited: self.waited }
+    }
+
+    /// Nobody waits who may go, or who may go before he asks again.
+    #[cfg(test)]
+    pub(super) fn forgets_nobody(&self, now: Instant) -> bool {
+        let mut claimed = Claims::new();
+        // Those behind one who is about to ask are called when he does.
+        let mut waiters = self.queue.values().take_while(|waiter| waiter.until > now);
+        waiters.all(|waiter| match self.open(&waiter.demand, &claimed, now) {
+            Ok(_) => false,
+            Err(barred) => {
+                barred.claim(&mut claimed);
+                waiter.until <= barred.until.min(waiter.deadline)
+            }
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_clear(&self) -> bool {
+        let clear = self.meters.values().all(|meter| meter.under_way() == 0 && meter.held() == 0);
+        clear && self.tickets.is_empty() && self.queue.is_empty() && self.lanes.is_empty()
     }
 
     fn state(&self, ticket: u64) -> State {
@@ -251,13 +284,13 @@ impl Gate {
     /// One who was called takes his place, or another that is free and better.
     fn take_up(&mut self, asks: &Asks<'_>, aims: &[usize], first: bool, now: Instant) -> Pass {
         let Some(ticket) = self.tickets.get_mut(&asks.ticket) else { return Pass::Go(aims.to_vec()) };
-        ticket.state = State::Going;
+        (ticket.state, ticket.woken) = (State::Going, false);
         for hold in ticket.holds.extract_if(.., |hold| hold.called) {
             if let Some(meter) = self.meters.get_mut(&hold.need.id) {
                 meter.uncall(hold.tokens);
             }
         }
-        let open = self.open(&Demand::of(asks, aims, first), &HashSet::new(), now);
+        let open = self.open(&Demand::of(asks, aims, first), &Claims::new(), now);
         Pass::Go(open.map_or_else(|_| aims.to_vec(), |open| open.into_iter().map(|(aim, _)| aim).collect()))
     }
 
@@ -331,7 +364,7 @@ impl Gate {
 
     /// Calls all who may go, in their turn; wakes those who may go earlier than they were told.
     fn call(&mut self, now: Instant) {
-        let mut claimed = HashSet::new();
+        let mut claimed = Claims::new();
         let places: Vec<Place> = self.queue.keys().copied().collect();
         for place in places {
             let Some(waiter) = self.queue.get_mut(&place) else { continue };
@@ -340,7 +373,7 @@ impl Gate {
             match self.open(&waiter.demand, &claimed, now) {
                 Ok(open) => self.call_one(place, open.first().copied(), now),
                 Err(barred) => {
-                    claimed.extend(barred.by);
+                    barred.claim(&mut claimed);
                     if barred.until < told {
                         if let Some(waiter) = self.queue.get_mut(&place) {
                             waiter.until = barred.until;
@@ -388,16 +421,14 @@ impl Gate {
                 false => meter.end(&hold.need.rule, hold.tokens, cost(hold.tokens), now),
             }
         }
-        if !self.queue.is_empty() {
-            self.call(now);
-        }
+        self.go_round(now);
     }
 
     /// The targets that may be asked, each with a key where that matters.
     fn open(
         &self,
         demand: &Demand,
-        claimed: &HashSet<Arc<str>>,
+        claimed: &Claims,
         now: Instant,
     ) -> Result<Vec<(usize, Option<usize>)>, Barred> {
         if let Some(barred) = self.barred(&demand.request, demand.tokens, claimed, now) {
@@ -420,7 +451,7 @@ impl Gate {
         &self,
         target: &rates::Target,
         tokens: u64,
-        claimed: &HashSet<Arc<str>>,
+        claimed: &Claims,
         now: Instant,
     ) -> Result<Option<usize>, Barred> {
         if let Some(barred) = self.barred(&target.needs, tokens, claimed, now) {
@@ -441,7 +472,7 @@ impl Gate {
         &self,
         needs: &[Need],
         tokens: u64,
-        claimed: &HashSet<Arc<str>>,
+        claimed: &Claims,
         now: Instant,
     ) -> Option<Barred> {
         let mut found: Option<Barred> = None;
@@ -449,34 +480,34 @@ impl Gate {
             let meter = self.meters.get(&need.id);
             let (opens, count) =
                 meter.map_or((now, Count::AtOnce), |meter| meter.opens(&need.rule, tokens, now));
-            let opens = if opens <= now && claimed.contains(&need.id) { UNKNOWN } else { opens };
+            let opens = claimed.get(&need.id).map_or(opens, |claimed| opens.max(*claimed));
             if opens <= now {
                 continue;
             }
             let why = (need.clone(), count);
             match &mut found {
                 Some(barred) => {
-                    barred.by.push(need.id.clone());
+                    barred.by.push((need.id.clone(), opens));
                     if opens > barred.until {
                         (barred.until, barred.why) = (opens, why);
                     }
                 }
-                None => found = Some(Barred { until: opens, by: vec![need.id.clone()], why }),
+                None => found = Some(Barred { until: opens, by: vec![(need.id.clone(), opens)], why }),
             }
         }
         found
     }
 
     /// What those who wait lack.
-    fn claims(&self, now: Instant) -> HashSet<Arc<str>> {
+    fn claims(&self, now: Instant) -> Claims {
         self.claims_before((u64::MAX, u64::MAX), now)
     }
 
-    fn claims_before(&self, place: Place, now: Instant) -> HashSet<Arc<str>> {
-        let mut claimed = HashSet::new();
+    fn claims_before(&self, place: Place, now: Instant) -> Claims {
+        let mut claimed = Claims::new();
         for waiter in self.queue.range(..place).map(|(_, waiter)| waiter) {
             if let Err(barred) = self.open(&waiter.demand, &claimed, now) {
-                claimed.extend(barred.by);
+                barred.claim(&mut claimed);
             }
         }
         claimed
@@ -493,6 +524,16 @@ impl Gate {
             self.many = self.meters.len() * 2;
         }
         self.meters.entry(id.clone()).or_default()
+    }
+}
+
+impl Barred {
+    /// What it lacks is not given to those behind.
+    fn claim(&self, claims: &mut Claims) {
+        for (id, until) in &self.by {
+            let claim = claims.entry(id.clone()).or_default();
+            *claim = (*claim).max(*until);
+        }
     }
 }
 
@@ -515,15 +556,9 @@ fn busy(plan: &Plan, otherwise: &str, after: Span) -> Fault {
 fn refusal(asks: &Asks<'_>, barred: &Barred, full: bool, now: Instant) -> Fault {
     let after = if barred.until == UNKNOWN { COME_BACK } else { barred.until.since(now) };
     let (Need { rule, .. }, count) = &barred.why;
-    let plan = asks.plan;
-    let name = |provider: usize| plan.providers.get(provider).map_or("?", |provider| provider.name.as_str());
-    let whose = match &rule.of {
-        Of::Provider(provider) => format!("the provider `{}` has", name(*provider)),
-        Of::Key(provider, key) => format!("key {} of the provider `{}` has", key + 1, name(*provider)),
-        Of::Target(provider, model) => format!("the model `{}/{model}` has", name(*provider)),
-        Of::Name(model) => format!("the model `{model}` has"),
-        Of::Caller(_) | Of::EachCaller => "you have".to_owned(),
-        Of::Callers => "all callers together have".to_owned(),
+    let whose = match rule.of {
+        Of::Caller(_) | Of::EachCaller => "you".to_owned(),
+        _ => rule.whose(asks.plan),
     };
     let number = |number: Option<u64>| number.unwrap_or_default();
     let limit = match count {
@@ -531,9 +566,9 @@ fn refusal(asks: &Asks<'_>, barred: &Barred, full: bool, now: Instant) -> Fault 
         Count::Tokens => format!("{} tokens a minute", number(rule.tpm)),
         Count::AtOnce => format!("{} requests at once", rule.concurrent.unwrap_or_default()),
     };
-    let words = format!("{whose} reached the limit of {limit}");
+    let words = format!("the limit of {limit} for {whose} is reached");
     match full {
-        true => busy(plan, &format!("{words}, and the queue is full"), after),
+        true => busy(asks.plan, &format!("{words}, and the queue is full"), after),
         false => Fault {
             retry_after_ms: Some(after.0.div_ceil(1_000)),
             ..Fault::new(FaultKind::RateLimited, words)

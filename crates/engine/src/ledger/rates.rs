@@ -4,6 +4,9 @@
 //! many marks, those of a moment are kept as one and leave together, with the last of them. Tokens are counted as
 //! long as an attempt is under way as estimated, and as they were for a minute after its end.
 
+#[cfg(test)]
+mod tests;
+
 use super::Asks;
 use crate::{
     limits::{MARK_GRAIN, MARKS_EXACT},

@@ -165,7 +165,7 @@ impl Target {
         }
     }
 
-    fn provider(&self, index: usize) -> Provider {
+    pub(super) fn provider(&self, index: usize) -> Provider {
         let row = of_dialect(self.dialect);
         Provider {
             name: format!("p{index}"),
