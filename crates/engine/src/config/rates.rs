@@ -73,7 +73,10 @@ impl Draft<'_> {
             Ok(all) => {
                 for (id, of) in all {
                     if plan.rates.rules.iter().any(|rule| rule.of == of) {
-                        self.wrong(&path, Problem::new("this is limited already").hint("write it in one entry"));
+                        self.wrong(
+                            &path,
+                            Problem::new("this is limited already").hint("write it in one entry"),
+                        );
                         return;
                     }
                     let Rate { rpm, tpm, concurrent, .. } = *rate;
@@ -83,7 +86,9 @@ impl Draft<'_> {
             // Something is wrong with the provider or the name, and that has been said.
             Err(_) if rate.caller.is_none() && self.is_reported(&["providers"]) => {}
             Err(_) if rate.model.is_some() && self.is_reported(&["models"]) => {}
-            Err(_) if rate.caller.is_some() && (self.is_reported(&["keys"]) || self.is_reported(&["keys_file"])) => {}
+            Err(_)
+                if rate.caller.is_some()
+                    && (self.is_reported(&["keys"]) || self.is_reported(&["keys_file"])) => {}
             Err((member, problem)) if member.is_empty() => self.wrong(&path, problem),
             Err((member, problem)) => self.wrong(&[&path[..], &[member]].concat(), problem),
         }
@@ -97,7 +102,8 @@ impl Draft<'_> {
             return self.wrong_variable(NAME, "this is not a whole number");
         };
         let most = u32::try_from(number.max(1)).unwrap_or(u32::MAX);
-        let upstreams: Vec<usize> = plan.default_upstream.into_iter().chain(plan.spare_upstreams.clone()).collect();
+        let upstreams: Vec<usize> =
+            plan.default_upstream.into_iter().chain(plan.spare_upstreams.clone()).collect();
         if upstreams.is_empty() {
             return self.note(format!("`{NAME}` has no effect: there is no `LLM_UPSTREAM`"));
         }
@@ -121,14 +127,18 @@ impl Draft<'_> {
             None => self.number("GATEWAY_MAX_CONCURRENT").filter(|number| *number > 0),
         };
         plan.rates.requests = number.and_then(|number| usize::try_from(number).ok());
-        plan.rates.busy = written.busy_message.clone().or_else(|| self.environment.get("GATEWAY_BUSY_MESSAGE"));
+        plan.rates.busy =
+            written.busy_message.clone().or_else(|| self.environment.get("GATEWAY_BUSY_MESSAGE"));
     }
 
     fn queue(&mut self, plan: &mut Plan, written: &file::Limits) {
         if let Some(Waits { size, wait }) = &written.queue {
             let size = size.map_or(Ok(QUEUE), usize::try_from).unwrap_or(usize::MAX);
             if size > QUEUE_MAX {
-                self.wrong(&["limits", "queue", "size"], Problem::new(format!("this must be {QUEUE_MAX} at most")));
+                self.wrong(
+                    &["limits", "queue", "size"],
+                    Problem::new(format!("this must be {QUEUE_MAX} at most")),
+                );
             }
             let wait = wait.map_or(QUEUE_WAIT, |Duration(span)| span);
             if wait == Span::ZERO || wait > TIMEOUT_CEILING {
@@ -139,7 +149,8 @@ impl Draft<'_> {
             return;
         }
         // The predecessor's queue, which knew no end of waiting; it was there wherever its slots were limited.
-        let slots = self.environment.get("LLM_SERVER_MAX_CONCURRENT").is_some() && !plan.rates.rules.is_empty();
+        let slots =
+            self.environment.get("LLM_SERVER_MAX_CONCURRENT").is_some() && !plan.rates.rules.is_empty();
         let size = match self.number("GATEWAY_MAX_QUEUE") {
             Some(0) => QUEUE_MAX,
             Some(size) => usize::try_from(size).unwrap_or(usize::MAX).min(QUEUE_MAX),
@@ -164,7 +175,10 @@ impl Draft<'_> {
 fn limited(plan: &Plan, rate: &Rate) -> Result<Vec<(Arc<str>, Of)>, Wrong> {
     let numbers = [("rpm", rate.rpm), ("tpm", rate.tpm), ("concurrent", rate.concurrent.map(u64::from))];
     if let Some((member, _)) = numbers.iter().find(|(_, number)| *number == Some(0)) {
-        return Err((member, Problem::new("this must be 1 at least").hint("`enabled: false` switches a provider off")));
+        return Err((
+            member,
+            Problem::new("this must be 1 at least").hint("`enabled: false` switches a provider off"),
+        ));
     }
     if numbers.iter().all(|(_, number)| number.is_none()) {
         return Err(("", Problem::new("this limits nothing").hint("write `rpm`, `tpm` or `concurrent`")));
@@ -178,7 +192,9 @@ fn limited(plan: &Plan, rate: &Rate) -> Result<Vec<(Arc<str>, Of)>, Wrong> {
             let index = provider_of(plan, provider).map_err(|problem| ("provider", problem))?;
             keys(plan, index, key)
         }
-        (None, None, Some(model), None) => Ok(vec![model_of(plan, model).map_err(|problem| ("model", problem))?]),
+        (None, None, Some(model), None) => {
+            Ok(vec![model_of(plan, model).map_err(|problem| ("model", problem))?])
+        }
         (None, None, None, Some(caller)) => Ok(vec![caller_of(plan, caller)?]),
         _ => {
             let hint = "write `provider`, `provider` and `key`, `model`, or `caller`";

@@ -87,7 +87,11 @@ impl Plan {
             put(&format!("limits.rates of {}", rule.whose(self)), true, rule.to_string());
         }
         if let Some(queue) = self.rates.queue {
-            put("limits.queue", true, format!("{}, {} at most", count(queue.size, "request"), span(queue.wait)));
+            put(
+                "limits.queue",
+                true,
+                format!("{}, {} at most", count(queue.size, "request"), span(queue.wait)),
+            );
         }
         if let Some(requests) = self.rates.requests {
             put("limits.requests", true, requests.to_string());

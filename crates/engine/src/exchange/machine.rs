@@ -1,8 +1,8 @@
 //! The transitions: which attempts there are.
 
 use super::{
-    Asking, Attempt, Exchange, Io, Live, Order, Phase, Queued, Reply, Report, Task, Upstream, UpstreamHead, relay,
-    render, reply,
+    Asking, Attempt, Exchange, Io, Live, Order, Phase, Queued, Reply, Report, Task, Upstream, UpstreamHead,
+    relay, render, reply,
 };
 use crate::{
     estimate,

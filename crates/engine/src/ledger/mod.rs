@@ -19,8 +19,8 @@ use crate::{
 use dialect::{Fault, FaultKind};
 use health::Line;
 pub use health::Verdict;
-use queue::{Gate, Pass};
 pub use queue::Waiting;
+use queue::{Gate, Pass};
 use std::collections::HashMap;
 
 /// What an exchange asks of the ledger.

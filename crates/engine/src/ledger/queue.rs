@@ -362,27 +362,36 @@ impl Gate {
         }
     }
 
-    /// Calls all who may go, in their turn; wakes those who may go earlier than they were told.
+    /// Calls all who may go, in their turn. Whoever is called may take what holds up another before him, who then
+    /// lacks less of what those behind need: so they are asked once more.
     fn call(&mut self, now: Instant) {
-        let mut claimed = Claims::new();
+        while self.call_round(now) {}
+    }
+
+    /// Calls who may go, and wakes who may go earlier than he was told. Tells whether anybody was called.
+    fn call_round(&mut self, now: Instant) -> bool {
+        let (mut claimed, mut called) = (Claims::new(), false);
         let places: Vec<Place> = self.queue.keys().copied().collect();
         for place in places {
-            let Some(waiter) = self.queue.get_mut(&place) else { continue };
-            let (ticket, told) = (waiter.ticket, waiter.until);
             let Some(waiter) = self.queue.get(&place) else { continue };
+            let ticket = waiter.ticket;
             match self.open(&waiter.demand, &claimed, now) {
-                Ok(open) => self.call_one(place, open.first().copied(), now),
+                Ok(open) => {
+                    self.call_one(place, open.first().copied(), now);
+                    called = true;
+                }
                 Err(barred) => {
                     barred.claim(&mut claimed);
-                    if barred.until < told {
-                        if let Some(waiter) = self.queue.get_mut(&place) {
-                            waiter.until = barred.until;
-                        }
+                    if let Some(waiter) =
+                        self.queue.get_mut(&place).filter(|waiter| barred.until < waiter.until)
+                    {
+                        waiter.until = barred.until;
                         self.wake(ticket);
                     }
                 }
             }
         }
+        called
     }
 
     fn call_one(&mut self, place: Place, to: Option<(usize, Option<usize>)>, now: Instant) {
@@ -431,9 +440,7 @@ impl Gate {
         claimed: &Claims,
         now: Instant,
     ) -> Result<Vec<(usize, Option<usize>)>, Barred> {
-        if let Some(barred) = self.barred(&demand.request, demand.tokens, claimed, now) {
-            return Err(barred);
-        }
+        let own = self.barred(&demand.request, demand.tokens, claimed, now);
         let (mut open, mut closed) = (Vec::new(), None);
         for target in &demand.targets {
             match self.open_target(target, demand.tokens, claimed, now) {
@@ -441,9 +448,9 @@ impl Gate {
                 Err(barred) => closed = Some(either(closed, barred)),
             }
         }
-        match closed {
-            Some(barred) if open.is_empty() => Err(barred),
-            _ => Ok(open),
+        match both(own, closed.filter(|_| open.is_empty())) {
+            Some(barred) => Err(barred),
+            None => Ok(open),
         }
     }
 
@@ -454,27 +461,19 @@ impl Gate {
         claimed: &Claims,
         now: Instant,
     ) -> Result<Option<usize>, Barred> {
-        if let Some(barred) = self.barred(&target.needs, tokens, claimed, now) {
-            return Err(barred);
-        }
-        let mut closed = None;
+        let own = self.barred(&target.needs, tokens, claimed, now);
+        let (mut open, mut closed) = (None, None);
         for (key, needs) in &target.keys {
             match self.barred(needs, tokens, claimed, now) {
-                None => return Ok(Some(*key)),
+                None => open = open.or(Some(*key)),
                 Some(barred) => closed = Some(either(closed, barred)),
             }
         }
-        closed.map_or(Ok(None), Err)
+        both(own, closed.filter(|_| open.is_none())).map_or(Ok(open), Err)
     }
 
     /// Why not all of these may be taken now.
-    fn barred(
-        &self,
-        needs: &[Need],
-        tokens: u64,
-        claimed: &Claims,
-        now: Instant,
-    ) -> Option<Barred> {
+    fn barred(&self, needs: &[Need], tokens: u64, claimed: &Claims, now: Instant) -> Option<Barred> {
         let mut found: Option<Barred> = None;
         for need in needs {
             let meter = self.meters.get(&need.id);
@@ -545,6 +544,17 @@ fn either(one: Option<Barred>, mut other: Barred) -> Barred {
     }
     one.by.extend(other.by);
     one
+}
+
+/// Both are needed: what opens later counts. The second claims nothing as long as the first is closed.
+fn both(one: Option<Barred>, other: Option<Barred>) -> Option<Barred> {
+    let (one, other) = match (one, other) {
+        (Some(one), Some(other)) => (one, other),
+        (one, other) => return one.or(other),
+    };
+    let later = other.until > one.until;
+    let (until, why) = if later { (other.until, other.why) } else { (one.until, one.why) };
+    Some(Barred { until, by: one.by, why })
 }
 
 fn busy(plan: &Plan, otherwise: &str, after: Span) -> Fault {

@@ -83,7 +83,8 @@ fn rule(id: &str, of: Of, (rpm, tpm, concurrent): (Option<u64>, Option<u64>, Opt
 fn plan(keys: &[usize], callers: usize, rates: Rates) -> PlanHandle {
     let target = |(index, keys): (usize, &usize)| {
         let (act, then, first, pause) = (Act::Answer, Act::Answer, Span::ZERO, Span::ZERO);
-        Target { dialect: DialectId::OpenaiChat, keys: *keys, act, then, first, piece: 1, pause }.provider(index)
+        Target { dialect: DialectId::OpenaiChat, keys: *keys, act, then, first, piece: 1, pause }
+            .provider(index)
     };
     let aims = (0..keys.len()).map(|provider| Aim { provider, model: "served".to_owned() }).collect();
     Rc::new(Arc::new(Plan {
@@ -121,7 +122,8 @@ impl Crowd {
             let concurrent = some(chance, 4).map(|most| u32::try_from(most).unwrap());
             (some(chance, 12), tpm, concurrent)
         };
-        let keys: Vec<usize> = (0..2 + chance.below(2)).map(|_| usize::try_from(chance.below(3)).unwrap()).collect();
+        let keys: Vec<usize> =
+            (0..2 + chance.below(2)).map(|_| usize::try_from(chance.below(3)).unwrap()).collect();
         let callers = usize::try_from(1 + chance.below(4)).unwrap();
         let mut of = vec![Of::EachCaller, Of::Caller(0), Of::Callers, Of::Name("m".to_owned())];
         for (provider, keys) in keys.iter().enumerate() {
@@ -170,8 +172,7 @@ impl Crowd {
             roll: number,
             arrived: arrives,
         };
-        let exchange =
-            Exchange::call(self.plan.clone(), DialectId::OpenaiChat, Operation::Generate, inbound);
+        let exchange = Exchange::call(self.plan.clone(), DialectId::OpenaiChat, Operation::Generate, inbound);
         let (never, turns) = (Instant(u64::MAX), BTreeMap::new());
         self.ones.push(One {
             exchange,
@@ -201,7 +202,8 @@ impl Crowd {
                 let live = one.live.iter().map(|live| live.at).min();
                 open.then(|| one.wakes.min(one.goes).min(live.unwrap_or(Instant(u64::MAX))))
             };
-            let first = self.ones.iter().enumerate().filter_map(|(index, one)| Some((next(one)?, index))).min();
+            let first =
+                self.ones.iter().enumerate().filter_map(|(index, one)| Some((next(one)?, index))).min();
             let Some((at, index)) = first else { return };
             assert!(at < Instant(u64::MAX), "somebody waits for nothing");
             self.now = self.now.max(at);
@@ -254,7 +256,8 @@ impl Crowd {
                 Order::Cancel(attempt) => self.ones[index].live.retain(|live| live.attempt != attempt),
                 Order::Head(reply) => {
                     let after = reply.headers.get(header::RETRY_AFTER);
-                    self.ones[index].retry_after = after.map(|after| after.to_str().unwrap().parse().unwrap());
+                    self.ones[index].retry_after =
+                        after.map(|after| after.to_str().unwrap().parse().unwrap());
                     self.ones[index].status = Some(reply.status.as_u16());
                 }
                 Order::Body(bytes) => self.ones[index].said.extend_from_slice(&bytes),
@@ -316,7 +319,9 @@ impl Crowd {
             "p0/served" => 0,
             _ => 1,
         };
-        let own = rules.clone().any(|rule| matches!(rule.of, Of::Caller(caller) if one.caller == Caller(Some(caller))));
+        let own = rules
+            .clone()
+            .any(|rule| matches!(rule.of, Of::Caller(caller) if one.caller == Caller(Some(caller))));
         let ids = rules.filter_map(|rule| match (&rule.of, turn) {
             (Of::Callers, None) => Some(rule.id.clone()),
             (Of::EachCaller, None) => (!own).then(|| rule.id(&self.plan, one.caller)),
@@ -325,7 +330,9 @@ impl Crowd {
             (Of::Provider(of) | Of::Target(of, _), Some((aim, _))) => {
                 (provider(aim) == *of).then(|| rule.id.clone())
             }
-            (Of::Key(of, key), Some(turn)) => ((provider(turn.0), turn.1) == (*of, *key)).then(|| rule.id.clone()),
+            (Of::Key(of, key), Some(turn)) => {
+                ((provider(turn.0), turn.1) == (*of, *key)).then(|| rule.id.clone())
+            }
             _ => None,
         });
         ids.collect()
@@ -391,7 +398,9 @@ impl Crowd {
     }
 
     fn assert_empty(&self) {
-        assert!(self.ones.iter().all(|one| one.record.is_some() && one.turns.is_empty() && one.own.is_empty()));
+        assert!(
+            self.ones.iter().all(|one| one.record.is_some() && one.turns.is_empty() && one.own.is_empty())
+        );
         assert_eq!((self.ledger.in_flight(), self.ledger.under_way(), self.ledger.waiting().now), (0, 0, 0));
         assert!(self.ledger.is_clear(), "nothing is reserved for nobody");
     }
@@ -415,7 +424,9 @@ fn reports(live: &Live) -> Vec<Report> {
             ),
             Report::End(live.attempt),
         ],
-        Act::Refuse(status) => vec![head(status), body(r#"{"error":{"message":"no"}}"#), Report::End(live.attempt)],
+        Act::Refuse(status) => {
+            vec![head(status), body(r#"{"error":{"message":"no"}}"#), Report::End(live.attempt)]
+        }
         Act::Fail(io) => vec![Report::Failed(live.attempt, io)],
         _ => vec![],
     }
