@@ -19,6 +19,7 @@ pub struct Rate {
     /// A provider that is on.
     pub provider: Option<String>,
     /// With `provider`: one of its keys, by its number from 1, or `"*"` for each of them.
+    #[schemars(extend("type" = ["string", "integer", "null"]))]
     pub key: Option<String>,
     /// A target (`provider/model`), or a name of yours, which is limited wherever it leads.
     pub model: Option<String>,

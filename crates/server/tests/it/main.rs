@@ -10,6 +10,7 @@ mod headers;
 mod hostile;
 mod hosts;
 mod leaving;
+mod limits;
 mod memory;
 mod realtime;
 mod relaying;
