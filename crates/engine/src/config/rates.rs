@@ -46,7 +46,7 @@ pub struct Waits {
 }
 
 /// Why nothing can be made of an entry: the member that is wrong, and what is wrong with it.
-type Wrong = (&'static str, Problem);
+type Wrong = Box<(&'static str, Problem)>;
 
 impl Draft<'_> {
     pub(super) fn rates(&mut self, plan: &mut Plan, written: &file::Limits) {
@@ -90,8 +90,11 @@ impl Draft<'_> {
             Err(_)
                 if rate.caller.is_some()
                     && (self.is_reported(&["keys"]) || self.is_reported(&["keys_file"])) => {}
-            Err((member, problem)) if member.is_empty() => self.wrong(&path, problem),
-            Err((member, problem)) => self.wrong(&[&path[..], &[member]].concat(), problem),
+            Err(wrong) => {
+                let (member, problem) = *wrong;
+                let inside = [&path[..], &[member]].concat();
+                self.wrong(if member.is_empty() { &path } else { &inside }, problem);
+            }
         }
     }
 
@@ -176,30 +179,29 @@ impl Draft<'_> {
 fn limited(plan: &Plan, rate: &Rate) -> Result<Vec<(Arc<str>, Of)>, Wrong> {
     let numbers = [("rpm", rate.rpm), ("tpm", rate.tpm), ("concurrent", rate.concurrent.map(u64::from))];
     if let Some((member, _)) = numbers.iter().find(|(_, number)| *number == Some(0)) {
-        return Err((
-            member,
-            Problem::new("this must be 1 at least").hint("`enabled: false` switches a provider off"),
-        ));
+        let problem = Problem::new("this must be 1 at least");
+        return Err(Box::new((member, problem.hint("`enabled: false` switches a provider off"))));
     }
     if numbers.iter().all(|(_, number)| number.is_none()) {
-        return Err(("", Problem::new("this limits nothing").hint("write `rpm`, `tpm` or `concurrent`")));
+        let problem = Problem::new("this limits nothing").hint("write `rpm`, `tpm` or `concurrent`");
+        return Err(Box::new(("", problem)));
     }
     match (&rate.provider, &rate.key, &rate.model, &rate.caller) {
         (Some(provider), None, None, None) => {
-            let index = provider_of(plan, provider).map_err(|problem| ("provider", problem))?;
+            let index = provider_of(plan, provider).map_err(|problem| Box::new(("provider", problem)))?;
             Ok(vec![(provider_id(plan, index), Of::Provider(index))])
         }
         (Some(provider), Some(key), None, None) => {
-            let index = provider_of(plan, provider).map_err(|problem| ("provider", problem))?;
+            let index = provider_of(plan, provider).map_err(|problem| Box::new(("provider", problem)))?;
             keys(plan, index, key)
         }
         (None, None, Some(model), None) => {
-            Ok(vec![model_of(plan, model).map_err(|problem| ("model", problem))?])
+            Ok(vec![model_of(plan, model).map_err(|problem| Box::new(("model", problem)))?])
         }
         (None, None, None, Some(caller)) => Ok(vec![caller_of(plan, caller)?]),
         _ => {
             let hint = "write `provider`, `provider` and `key`, `model`, or `caller`";
-            Err(("", Problem::new("an entry limits one thing").hint(hint)))
+            Err(Box::new(("", Problem::new("an entry limits one thing").hint(hint))))
         }
     }
 }
@@ -224,7 +226,10 @@ fn keys(plan: &Plan, provider: usize, key: &str) -> Result<Vec<(Arc<str>, Of)>, 
             Ok(number) if (1..=count).contains(&number) => number - 1..number,
             _ => {
                 let problem = Problem::new(format!("the provider has {count} keys"));
-                return Err(("key", problem.hint("write the number of one, from 1, or `\"*\"` for each")));
+                return Err(Box::new((
+                    "key",
+                    problem.hint("write the number of one, from 1, or `\"*\"` for each"),
+                )));
             }
         },
     };
@@ -262,7 +267,7 @@ fn caller_of(plan: &Plan, caller: &str) -> Result<(Arc<str>, Of), Wrong> {
         Some(index) => Ok((caller_id(&hash), Of::Caller(index))),
         None => {
             let hint = "write one of `keys`, `\"*\"` for each caller, or `all` for all together";
-            Err(("caller", Problem::new("this is none of the client keys").hint(hint)))
+            Err(Box::new(("caller", Problem::new("this is none of the client keys").hint(hint))))
         }
     }
 }

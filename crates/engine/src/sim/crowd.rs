@@ -145,7 +145,7 @@ impl Crowd {
         for _ in 0..10 + chance.below(60) {
             let caller = Caller(Some(usize::try_from(chance.below(callers as u64)).unwrap()));
             let arrives = Instant(1).after(Span::millis(chance.below(rush)));
-            crowd.put(caller, *chance.pick::<&str>(&MODELS), arrives);
+            crowd.put(caller, chance.pick::<&str>(&MODELS), arrives);
             let goes = chance.percent(15).then(|| arrives.after(Span::millis(chance.below(40_000))));
             crowd.ones.last_mut().unwrap().goes = goes.unwrap_or(Instant(u64::MAX));
         }
