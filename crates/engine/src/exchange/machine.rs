@@ -201,6 +201,9 @@ impl Exchange {
     pub(super) fn note(&mut self, live: &Live, verdict: Verdict) {
         let usage = self.trial_of(live).and_then(|trial| trial.usage.as_ref());
         let tokens = usage.map(|usage| usage.all_input().saturating_add(usage.all_output()));
+        // What failed before it said anything has cost nothing, as far as anybody knows.
+        let failed = matches!(verdict, Verdict::Bad(..)) && !matches!(live.phase, Phase::Answering(_));
+        let tokens = tokens.or(failed.then_some(0));
         let Turn { aim, key, .. } = live.turn;
         self.orders.push_back(Order::Note(Note { aim, key, verdict, tokens }));
     }

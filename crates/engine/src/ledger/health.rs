@@ -118,9 +118,16 @@ impl Line {
         key
     }
 
-    /// Another of `keys` keys is awake for `model`.
-    pub(super) fn has_other_key(&self, model: &str, keys: usize, now: Instant) -> bool {
-        keys > 1 && (0..keys).any(|key| self.rest(self.models.get(model), key) <= now)
+    /// Another of `keys` keys is free, and awake for `model`.
+    pub(super) fn has_other_key(
+        &self,
+        model: &str,
+        keys: usize,
+        is_free: impl Fn(usize) -> bool,
+        now: Instant,
+    ) -> bool {
+        let is_awake = |key: usize| self.rest(self.models.get(model), key) <= now;
+        keys > 1 && (0..keys).any(|key| is_awake(key) && is_free(key))
     }
 
     /// A first attempt earns a part of a retry.

@@ -185,9 +185,7 @@ impl Ledger {
         }
         if !asks.plan.rates.is_empty() {
             let now = self.gate.time(now);
-            // What failed before it said anything has cost nothing, as far as anybody knows.
-            let free = matches!(note.verdict, Verdict::Bad(..)).then_some(0);
-            self.gate.end(asks.ticket, (note.aim, note.key), note.tokens.or(free), now);
+            self.gate.end(asks.ticket, (note.aim, note.key), note.tokens, now);
         }
     }
 
@@ -289,7 +287,7 @@ impl Ledger {
         let limited = asks.plan.rates.of_keys(aim.provider).next().is_some();
         let is_free = |key: usize| !limited || gate.key_is_free(asks, index, key, now);
         let key = line.key(&aim.model, keys, (asks.key, asks.roll), is_free, now);
-        let keys_left = asks.key == KeyChoice::Next && line.has_other_key(&aim.model, keys, now);
+        let keys_left = asks.key == KeyChoice::Next && line.has_other_key(&aim.model, keys, is_free, now);
         if first {
             line.earn();
         }

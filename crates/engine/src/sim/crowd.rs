@@ -8,7 +8,7 @@ use super::{
 use crate::{
     access::{self, Caller},
     exchange::{Attempt, Exchange, Inbound, Io, Order, Report, UpstreamHead},
-    ledger::{Answer, Command, Ledger, Note, Verdict},
+    ledger::{Answer, Command, Ledger, Note},
     path::KeyChoice,
     plan::{Access, Aim, Plan, PlanHandle},
     provider::Operation,
@@ -381,8 +381,7 @@ impl Crowd {
     }
 
     fn noted(&mut self, index: usize, note: Note) {
-        let free = matches!(note.verdict, Verdict::Bad(..)).then_some(0);
-        let cost = note.tokens.or(free);
+        let cost = note.tokens;
         let one = &mut self.ones[index];
         one.spent = one.spent.map(|spent| spent + cost.unwrap_or(0));
         one.unknown |= cost.is_none();
