@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 /// A caller who may call. Without client keys there is only one, and he is nobody in particular.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Caller(pub Option<usize>);
 
 /// The headers that may hold a caller's key, in the order in which they are asked. The first that is there

@@ -23,6 +23,7 @@ pub mod path;
 pub mod plan;
 pub mod provider;
 pub mod providers;
+pub mod rates;
 pub mod record;
 pub mod route;
 pub mod secret;

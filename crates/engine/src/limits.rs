@@ -135,6 +135,25 @@ pub const SESSION_KEY_MAX: usize = 1 << 10;
 /// Keys of one provider.
 pub const KEYS_MAX: usize = 1_024;
 
+/// Tokens of an answer that are reserved where a request does not say how many it may have: a page of text.
+pub const TOKENS_A_REQUEST: u64 = 1_000;
+/// Marks of a window that are kept one by one: smaller limits are exact to the moment.
+pub const MARKS_EXACT: usize = 256;
+/// What comes within this is one mark where there are more: another 240 a minute at most.
+pub const MARK_GRAIN: Span = Span::millis(250);
+/// Rules that limit rates.
+pub const RATES_MAX: usize = 2_048;
+/// Meters that are kept, as long as those that stand still can be forgotten.
+pub const METERS_KEPT: usize = 16_384;
+/// Requests that wait, where nothing says how many may.
+pub const QUEUE: usize = 25;
+/// The most that the queue may be set to: each change looks through it.
+pub const QUEUE_MAX: usize = 10_000;
+/// How long a request waits, where nothing says how long it may: as long as many clients do.
+pub const QUEUE_WAIT: Span = Span::secs(60);
+/// When a refused caller may come back where that hangs on others' ends.
+pub const COME_BACK: Span = Span::secs(1);
+
 /// Most bytes of an answer that are held back before its head is committed: as long as nothing of the answer
 /// has been sent, another target may be asked.
 pub const HOLD_MAX: usize = 256 << 10;

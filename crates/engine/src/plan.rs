@@ -5,6 +5,7 @@ use crate::{
     limits,
     models::{self, Facts},
     provider::{Auth, ModelList, Operation, Quirk},
+    rates::Rates,
     route::Route,
     secret::Secret,
     speech::{self, Speech},
@@ -46,6 +47,8 @@ pub struct Plan {
     pub attempts: u32,
     /// What is done about targets that fail.
     pub failover: Failover,
+    /// How much may be asked, in a minute and at once.
+    pub rates: Rates,
     /// Whom CORS answers, if anybody.
     pub cors: Option<Cors>,
     /// Largest request body, in bytes.
@@ -245,6 +248,7 @@ impl Default for Plan {
             timeouts: Timeouts::default(),
             attempts: limits::ATTEMPTS_MAX,
             failover: Failover::default(),
+            rates: Rates::default(),
             cors: None,
             body_max: limits::BODY_MAX,
             strict: false,

@@ -33,6 +33,8 @@ pub struct Record {
     pub usage: Option<Usage>,
     /// From the request's arrival until the first byte of the answer's body.
     pub ttft: Option<Span>,
+    /// How long it waited for limits, where it did.
+    pub queued: Option<Span>,
     /// From the request's arrival until the end.
     pub took: Span,
     /// What could not be carried.

@@ -93,6 +93,7 @@ impl Drive {
             match order {
                 Order::Ask(command) => self.ask(command),
                 Order::Note(note) => self.note(note),
+                Order::Leave(ticket) => self.leave(ticket),
                 Order::Send(attempt, upstream) => self.live.push((attempt, self.send(*upstream))),
                 Order::Cancel(attempt) => self.live.retain(|(live, _)| *live != attempt),
                 Order::Head(reply) => return Poll::Ready(Step::Head(reply)),
@@ -114,12 +115,20 @@ impl Drive {
 
     fn ask(&mut self, command: Command) {
         let now = self.worker.now();
-        let answer = self.worker.ledger().apply(&self.exchange.asks(), command, now);
+        let asks = self.exchange.asks();
+        let answer = self.worker.with_ledger(asks.plan, |ledger| ledger.apply(&asks, command, now));
         self.exchange.report(Report::Answer(answer), now);
     }
 
     fn note(&self, note: Note) {
-        self.worker.ledger().note(&self.exchange.asks(), note, self.worker.now());
+        let (asks, now) = (self.exchange.asks(), self.worker.now());
+        self.worker.with_ledger(asks.plan, |ledger| ledger.note(&asks, note, now));
+    }
+
+    fn leave(&self, ticket: u64) {
+        let now = self.worker.now();
+        self.worker.with_ledger(self.exchange.asks().plan, |ledger| ledger.leave(ticket, now));
+        self.worker.forget(ticket);
     }
 
     fn send(&self, upstream: Upstream) -> Live {
@@ -155,6 +164,9 @@ impl Drive {
         }
         if self.worker.is_shut() {
             return Poll::Ready(Report::ShuttingDown);
+        }
+        if self.exchange.is_queued() && self.worker.is_called(self.exchange.ticket(), cx.waker()) {
+            return Poll::Ready(Report::Woke);
         }
         if self.poll_alarm(cx, until).is_ready() {
             return Poll::Ready(self.woken());
@@ -266,7 +278,8 @@ impl Drop for Drive {
         }
         // A defect of ours has struck and the stack is being unwound: another panic now would end the process.
         if std::thread::panicking() {
-            return self.worker.ledger().abandon();
+            self.worker.ledger().abandon();
+            return self.leave(self.exchange.ticket());
         }
         self.tell_moved();
         self.report(Report::ClientGone);
@@ -274,6 +287,7 @@ impl Drop for Drive {
             match order {
                 Order::Done(record) => self.done(&record),
                 Order::Note(note) => self.note(note),
+                Order::Leave(ticket) => self.leave(ticket),
                 _ => {}
             }
         }

@@ -192,6 +192,9 @@ fn json_line(record: &Record) -> String {
         line.value("passed_over", &record.passed_over.iter().map(passed_over).collect::<Value>().to_string());
     }
     line.value("ms", &millis(record.took.0));
+    if let Some(queued) = record.queued {
+        line.value("queued_ms", &millis(queued.0));
+    }
     if let Some(ttft) = record.ttft {
         line.value("ttft_ms", &millis(ttft.0));
     }

@@ -64,6 +64,7 @@ impl<'a> Draft<'a> {
         self.name_models(&mut plan, &config.models);
         plan.look_up_facts();
         plan.sort_all_by_price();
+        self.rates(&mut plan, &config.limits);
         self.default_model(&mut plan, config.default_model);
         self.later();
         plan

@@ -4,6 +4,7 @@
 use super::{
     facts::ModelFacts,
     models::Model,
+    rates::{Rate, Waits},
     values::{Duration, Keys, Names, Size},
 };
 use crate::{
@@ -50,7 +51,7 @@ pub struct Config {
     pub attempts: Option<u32>,
     /// What is done about targets that fail.
     pub failover: Failover,
-    /// How large things may be.
+    /// How large things may be, and how much may be asked.
     pub limits: Limits,
     /// How long streams may go on after the signal to stop. Default `10m`.
     pub drain: Option<Duration>,
@@ -113,13 +114,22 @@ pub enum Streams {
     Recover,
 }
 
-/// How large things may be.
+/// How large things may be, and how much may be asked.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// The body of a request, such as `512KiB` or `32MiB`. Default `32MiB`. An upload that passes as it comes may
     /// be larger.
     pub body: Option<Size>,
+    /// Requests and tokens in any 60 seconds, and requests at once, each for one thing. A target or key that is
+    /// at its limit is passed over where there is another; otherwise requests wait in the queue, or get a 429.
+    pub rates: Vec<Rate>,
+    /// A place to wait for those whom a limit of `rates` holds up. Without it they get a 429 at once.
+    pub queue: Option<Waits>,
+    /// Requests that are served or wait, all together. More get a 429 at once.
+    pub requests: Option<u32>,
+    /// What those are told whom `requests` or a full queue refuses.
+    pub busy_message: Option<String>,
 }
 
 /// How the log is written.

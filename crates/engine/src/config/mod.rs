@@ -14,6 +14,7 @@ mod file;
 mod models;
 mod names;
 mod problem;
+mod rates;
 mod read;
 mod summary;
 mod supply;
@@ -130,15 +131,17 @@ fn known_words() -> Vec<&'static str> {
     #[rustfmt::skip]
     const WORDS: &[&str] = &[
         "$schema", "-", "abilities", "above", "affinity", "api_version", "attempts", "audio", "audio_in",
-        "audio_out", "auth", "base_url", "body", "cache_read", "cache_write", "cache_write_1h", "calls",
-        "connect", "content_filter", "content_filter_fallbacks", "context_fallbacks", "context_window", "cors",
-        "default_model", "default_provider", "dialect", "documents", "drain", "drops", "embeddings", "enabled",
-        "environment", "facts", "failover", "fallbacks", "first_byte", "first_token", "format", "generate_path",
-        "headers", "hold_bytes", "hold_time", "idle", "input", "json_schema", "keys", "keys_file", "like",
-        "limits", "listen", "log", "max_output", "mirror", "model", "models", "models_path", "models_shape", "output", "percent",
-        "params", "prefill", "prices", "priority", "project", "providers", "race", "reasoning", "region",
-        "renames", "retries", "strategy", "streaming", "streams", "strict", "targets", "timeouts", "to", "tools",
-        "total", "vision", "weight",
+        "audio_out", "auth", "base_url", "body", "busy_message", "cache_read", "cache_write",
+        "cache_write_1h", "caller", "calls", "concurrent", "connect", "content_filter",
+        "content_filter_fallbacks", "context_fallbacks", "context_window", "cors", "default_model",
+        "default_provider", "dialect", "documents", "drain", "drops", "embeddings", "enabled",
+        "environment", "facts", "failover", "fallbacks", "first_byte", "first_token", "format",
+        "generate_path", "headers", "hold_bytes", "hold_time", "idle", "input", "json_schema", "key",
+        "keys", "keys_file", "like", "limits", "listen", "log", "max_output", "mirror", "model", "models",
+        "models_path", "models_shape", "output", "params", "percent", "prefill", "prices", "priority",
+        "project", "provider", "providers", "queue", "race", "rates", "reasoning", "region", "renames",
+        "requests", "retries", "rpm", "size", "strategy", "streaming", "streams", "strict", "targets",
+        "timeouts", "to", "tools", "total", "tpm", "vision", "wait", "weight",
     ];
     WORDS.iter().copied().chain(crate::providers::PROVIDERS.iter().map(|row| row.name)).collect()
 }

@@ -133,5 +133,5 @@ fn may_hold_password(text: &str) -> bool {
 
 /// Values below these names are secrets, wherever they stand.
 fn is_secret(path: &[String]) -> bool {
-    path.iter().any(|name| matches!(name.as_str(), "keys" | "headers" | "params" | "apiKeys"))
+    path.iter().any(|name| matches!(name.as_str(), "keys" | "headers" | "params" | "apiKeys" | "caller"))
 }

@@ -110,6 +110,20 @@ impl Plan {
         put("failover.content_filter", mine.content_filter, "true".to_owned());
         put("attempts", self.attempts != plain.attempts, self.attempts.to_string());
         put("limits.body", self.body_max != plain.body_max, format!("{} bytes", self.body_max));
+        for rule in &self.rates.rules {
+            put(&format!("limits.rates of {}", rule.whose(self)), true, rule.to_string());
+        }
+        if let Some(queue) = self.rates.queue {
+            put(
+                "limits.queue",
+                true,
+                format!("{}, {} at most", count(queue.size, "request"), span(queue.wait)),
+            );
+        }
+        if let Some(requests) = self.rates.requests {
+            put("limits.requests", true, requests.to_string());
+        }
+        put("limits.busy_message", self.rates.busy.is_some(), "its own".to_owned());
         put("drain", self.drain != plain.drain, span(self.drain));
         put("log.format", self.log != plain.log, format!("{:?}", self.log).to_lowercase());
         put("strict", self.strict, "true".to_owned());

@@ -238,7 +238,7 @@ impl Exchange {
         };
         self.close(&live, now);
         let first = self.first_token(&live);
-        self.note(live.turn, broken.map_or(Verdict::Good(first), |kind| Verdict::Bad(kind, None)));
+        self.note(&live, broken.map_or(Verdict::Good(first), |kind| Verdict::Bad(kind, None)));
         if let Some(trial) = self.trial_of(&live) {
             trial.fault = broken;
         }
@@ -306,7 +306,7 @@ impl Exchange {
         if let Some(trial) = self.trial_of(&live) {
             trial.fault = Some(fault.kind);
         }
-        self.note(live.turn, Verdict::Bad(fault.kind, fault.retry_after_ms.map(Span::millis)));
+        self.note(&live, Verdict::Bad(fault.kind, fault.retry_after_ms.map(Span::millis)));
         if !self.speaks(&live) {
             return self.mend(&live, fault, said, now);
         }

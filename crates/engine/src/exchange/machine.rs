@@ -1,8 +1,8 @@
 //! The transitions: which attempts there are.
 
 use super::{
-    Asking, Attempt, Exchange, Io, Live, Order, Phase, Reply, Report, Task, Upstream, UpstreamHead, embed,
-    relay, render, reply,
+    Asking, Attempt, Exchange, Io, Live, Order, Phase, Queued, Reply, Report, Task, Upstream, UpstreamHead,
+    embed, relay, render, reply,
 };
 use crate::{
     estimate,
@@ -56,6 +56,10 @@ impl Exchange {
 
     fn answered(&mut self, answer: Answer, now: Instant) {
         let asked = self.asking.take();
+        if let (Some(asking), Answer::Queued(command, until)) = (asked, &answer) {
+            return self.queue(asking, *command, *until, now);
+        }
+        self.count_wait(now);
         match (asked, answer) {
             (Some(Asking::Admission), Answer::Admitted(turn)) => {
                 self.admitted = true;
@@ -68,10 +72,27 @@ impl Exchange {
         }
     }
 
+    /// A limit holds the exchange up: the same is asked again later.
+    fn queue(&mut self, asking: Asking, command: Command, until: Instant, now: Instant) {
+        let since = self.queued.map_or(now, |queued| queued.since);
+        self.queued = Some(Queued { asking, command, since, until });
+        if self.left_by_caller {
+            self.finish(Outcome::ClientGone, now);
+        }
+    }
+
+    /// It waits no longer.
+    fn count_wait(&mut self, now: Instant) {
+        if let Some(queued) = self.queued.take() {
+            let before = self.waited.unwrap_or_default();
+            self.waited = Some(Span(before.0.saturating_add(now.since(queued.since).0)));
+        }
+    }
+
     /// Asks the target whose turn it is.
     fn begin(&mut self, turn: Turn, now: Instant) {
         if self.left_by_caller {
-            self.note(turn, Verdict::Dropped);
+            self.drop_turn(turn);
             return self.finish(Outcome::ClientGone, now);
         }
         self.left.retain(|aim| *aim != turn.aim);
@@ -79,13 +100,13 @@ impl Exchange {
             self.asked.push(turn.aim);
         }
         if let Some(tokens) = self.estimates(turn.aim) {
-            self.note(turn, Verdict::Dropped);
+            self.drop_turn(turn);
             return self.tell_estimate(tokens, now);
         }
         match self.render(turn) {
             Ok((upstream, losses)) => self.send(turn, upstream, losses, now),
             Err(fault) => {
-                self.note(turn, Verdict::Dropped);
+                self.drop_turn(turn);
                 if self.live.is_empty() {
                     self.unfit(fault, now);
                 }
@@ -196,16 +217,27 @@ impl Exchange {
         self.trials.get_mut(usize::try_from(live.attempt.0).ok()?)
     }
 
-    /// Has the ledger know how a turn went.
-    pub(super) fn note(&mut self, turn: Turn, verdict: Verdict) {
-        self.orders.push_back(Order::Note(Note { aim: turn.aim, key: turn.key, verdict }));
+    /// Has the ledger know how an attempt went.
+    pub(super) fn note(&mut self, live: &Live, verdict: Verdict) {
+        let usage = self.trial_of(live).and_then(|trial| trial.usage.as_ref());
+        let tokens = usage.map(|usage| usage.all_input().saturating_add(usage.all_output()));
+        // What failed before it said anything has cost nothing, as far as anybody knows.
+        let failed = matches!(verdict, Verdict::Bad(..)) && !matches!(live.phase, Phase::Answering(_));
+        let tokens = tokens.or(failed.then_some(0));
+        let Turn { aim, key, .. } = live.turn;
+        self.orders.push_back(Order::Note(Note { aim, key, verdict, tokens }));
+    }
+
+    /// Gives back a turn of which nothing was made.
+    fn drop_turn(&mut self, Turn { aim, key, .. }: Turn) {
+        self.orders.push_back(Order::Note(Note { aim, key, verdict: Verdict::Dropped, tokens: Some(0) }));
     }
 
     /// Gives up an attempt, which is not under way any more.
     pub(super) fn cancel(&mut self, live: &Live, verdict: Verdict, now: Instant) {
         self.orders.push_back(Order::Cancel(live.attempt));
-        self.note(live.turn, verdict);
         self.close(live, now);
+        self.note(live, verdict);
     }
 
     /// Another answer has begun, or none is wanted any more.
@@ -223,6 +255,9 @@ impl Exchange {
             return self
                 .stop(&Fault::new(FaultKind::UpstreamTimeout, "the exchange took longer than it may"), now);
         }
+        if let Some(queued) = self.queued {
+            return self.ask(queued.asking, queued.command);
+        }
         if let Some(late) = self.live.iter().find(|live| live.until() <= now).map(|live| live.attempt) {
             return self.with(late, |exchange, live| exchange.late(live, now));
         }
@@ -234,7 +269,7 @@ impl Exchange {
         if self.live.iter().any(|live| live.race <= now) && self.may_race() {
             // Once for each: the next race begins with whoever is asked now.
             self.live.iter_mut().for_each(|live| live.race = self.deadline);
-            return self.ask(Asking::Race, Command::Next);
+            return self.ask(Asking::Race, Command::Race);
         }
         if self.live.is_empty()
             && self.trouble.as_ref().and_then(|trouble| trouble.pause).is_some_and(|at| at <= now)
@@ -340,6 +375,10 @@ impl Exchange {
     pub(super) fn finish(&mut self, outcome: Outcome, now: Instant) {
         self.over = true;
         self.trouble = None;
+        self.count_wait(now);
+        if (self.admitted || self.waited.is_some()) && !self.plan.rates.is_empty() {
+            self.orders.push_back(Order::Leave(self.ticket()));
+        }
         let record = self.record(outcome, now);
         self.orders.push_back(Order::Done(Box::new(record)));
     }

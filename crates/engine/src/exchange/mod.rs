@@ -60,7 +60,7 @@ pub struct Inbound {
     pub named: Option<Named>,
     /// Which of the provider's keys it wants.
     pub key: KeyChoice,
-    /// A number by chance, for what is chosen by chance.
+    /// A number by chance that no other request has, for what is chosen by chance and for the ledger.
     pub roll: u64,
     /// When it arrived.
     pub arrived: Instant,
@@ -87,6 +87,8 @@ pub enum Order {
     Ask(Command),
     /// Have the ledger take note of how an attempt ended.
     Note(Note),
+    /// Have the ledger know that this exchange is over, or waits no longer: its number.
+    Leave(u64),
     /// Send this request to a provider.
     Send(Attempt, Box<Upstream>),
     /// Give up an attempt: the provider must see it at once.
@@ -120,7 +122,7 @@ pub enum Report {
     Refused(Attempt, Fault),
     /// What the door carries by itself has moved: the rest of the body, or a WebSocket.
     Moved(Attempt, Moved),
-    /// It is the time that [`Order::Wait`] named.
+    /// It is the time that [`Order::Wait`] named, or the ledger calls the exchange from its queue.
     Woke,
     /// The caller has gone.
     ClientGone,
@@ -267,6 +269,10 @@ pub struct Exchange {
     spare: Vec<usize>,
     /// What the ledger has been asked.
     asking: Option<Asking>,
+    /// Where it waits for a limit.
+    queued: Option<Queued>,
+    /// How long it has waited for limits.
+    waited: Option<Span>,
     /// The attempts under way. Once an answer has begun to go out, there is only that one.
     live: Vec<Live>,
     /// What went wrong last, as long as something may still be done about it.
@@ -292,6 +298,16 @@ pub struct Exchange {
     sent_len: usize,
     /// What went over a WebSocket.
     carried: Option<(u64, u64)>,
+}
+
+/// A place in the ledger's queue.
+#[derive(Clone, Copy)]
+struct Queued {
+    /// What is asked again.
+    asking: Asking,
+    command: Command,
+    since: Instant,
+    until: Instant,
 }
 
 /// What the ledger has been asked.
@@ -389,7 +405,10 @@ impl Exchange {
         if !whole || !mirror.takes(self.inbound.roll) {
             return None;
         }
-        let inbound = Inbound { id: format!("{}-mirror", self.inbound.id), ..self.inbound.clone() };
+        let id = format!("{}-mirror", self.inbound.id);
+        // A number of its own, and for nobody: it takes nothing from its caller's limits.
+        let (roll, caller) = (!self.inbound.roll, Caller(None));
+        let inbound = Inbound { id, roll, caller, ..self.inbound.clone() };
         let (call, _) = render::read_call(&self.plan, call.dialect, call.operation, &inbound).ok()?;
         let route = self.plan.resolve(&mirror.to).ok()?;
         let mut exchange = Exchange::new(self.plan.clone(), inbound, Task::Call(Box::new(call)), route);
@@ -407,9 +426,27 @@ impl Exchange {
     /// What the ledger must know to answer [`Order::Ask`] and [`Order::Note`].
     #[must_use]
     pub fn asks(&self) -> Asks<'_> {
-        let Inbound { key, roll, .. } = self.inbound;
+        let Inbound { key, roll, caller, .. } = self.inbound;
         let shape = self.shape.as_deref().filter(|_| !self.sticks);
-        Asks { plan: &self.plan, aims: &self.aims, left: &self.left, shape, key, roll }
+        let model = match &self.task {
+            Task::Call(call) => call.model.as_str(),
+            _ => "",
+        };
+        let (ticket, body) = (self.ticket(), &*self.inbound.body);
+        let (plan, aims, left) = (&*self.plan, &self.aims, &self.left);
+        Asks { plan, aims, left, shape, key, roll, ticket, caller, model, body }
+    }
+
+    /// The number by which the ledger knows it.
+    #[must_use]
+    pub fn ticket(&self) -> u64 {
+        self.inbound.roll
+    }
+
+    /// It waits for a limit: the door must report [`Report::Woke`] when the ledger says so, whatever the time.
+    #[must_use]
+    pub fn is_queued(&self) -> bool {
+        self.queued.is_some() && self.asking.is_none()
     }
 
     fn new(plan: PlanHandle, inbound: Inbound, task: Task, route: Route) -> Self {
@@ -428,6 +465,8 @@ impl Exchange {
             asked: Vec::new(),
             spare: Vec::new(),
             asking: Some(Asking::Admission),
+            queued: None,
+            waited: None,
             live: Vec::with_capacity(1),
             trouble: None,
             trials: Vec::with_capacity(1),
@@ -481,10 +520,11 @@ impl Exchange {
         }
         let pause = self.trouble.as_ref().filter(|_| self.live.is_empty()).and_then(|trouble| trouble.pause);
         let race = self.live.iter().map(|live| live.race).min().filter(|_| self.may_race());
+        let queued = self.queued.map(|queued| queued.until);
         let limits = self.live.iter().map(Live::until);
         let hold = self.hold();
         let ripe = self.live.iter().filter_map(|live| live.ripe(hold));
-        limits.chain(ripe).chain(race).chain(pause).chain([self.deadline]).min()
+        limits.chain(ripe).chain(race).chain(pause).chain(queued).chain([self.deadline]).min()
     }
 
     /// The provider of a target.
@@ -526,6 +566,7 @@ impl Exchange {
             usage,
             ttft: self.first_byte.map(|at| at.since(self.inbound.arrived)),
             took: now.since(self.inbound.arrived),
+            queued: self.waited,
             losses: mem::take(&mut self.losses),
             carried: self.carried,
         }

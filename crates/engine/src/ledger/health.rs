@@ -106,14 +106,14 @@ impl Line {
         of(&self.rests).max(health.map_or(Instant::default(), |health| of(&health.rests)))
     }
 
-    /// The key of the next request for `model`: the next in turn that does not rest, or the one that rests
-    /// least. A request may have chosen its own.
+    /// The key of the next request for `model`: the next in turn that is free and does not rest, or the one
+    /// that rests least. A request may have chosen its own.
     pub(super) fn key(
         &mut self,
         model: &str,
         keys: usize,
-        choice: KeyChoice,
-        roll: u64,
+        (choice, roll): (KeyChoice, u64),
+        is_free: impl Fn(usize) -> bool,
         now: Instant,
     ) -> usize {
         if keys <= 1 {
@@ -127,16 +127,23 @@ impl Line {
         }
         let health = self.models.get(model);
         let awake = |key: &usize| self.rest(health, *key) <= now;
-        let around = || (first..keys).chain(0..first);
+        let around = || (first..keys).chain(0..first).filter(|key| is_free(*key));
         let least = || around().min_by_key(|key| self.rest(health, *key));
         let key = around().find(awake).or_else(least).unwrap_or(first);
         self.turn = key + 1;
         key
     }
 
-    /// Another of `keys` keys is awake for `model`.
-    pub(super) fn has_other_key(&self, model: &str, keys: usize, now: Instant) -> bool {
-        keys > 1 && (0..keys).any(|key| self.rest(self.models.get(model), key) <= now)
+    /// Another of `keys` keys is free, and awake for `model`.
+    pub(super) fn has_other_key(
+        &self,
+        model: &str,
+        keys: usize,
+        is_free: impl Fn(usize) -> bool,
+        now: Instant,
+    ) -> bool {
+        let is_awake = |key: usize| self.rest(self.models.get(model), key) <= now;
+        keys > 1 && (0..keys).any(|key| is_awake(key) && is_free(key))
     }
 
     /// A first attempt earns a part of a retry.

@@ -4,6 +4,8 @@
 mod breaker;
 mod choice;
 mod health;
+mod queue;
+mod rates;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +21,8 @@ use crate::{
 use dialect::{Fault, FaultKind};
 use health::Line;
 pub use health::Verdict;
+pub use queue::Waiting;
+use queue::{Gate, Pass};
 use std::collections::HashMap;
 
 /// What an exchange asks of the ledger.
@@ -28,6 +32,8 @@ pub enum Command {
     Admit(Caller),
     /// Which target is asked next?
     Next,
+    /// Which target is asked beside one that is slow? For that nobody waits.
+    Race,
     /// May this target (an index into [`Asks::aims`]) be asked once more?
     Again(usize),
     /// May this target be asked with another key?
@@ -49,6 +55,14 @@ pub struct Asks<'e> {
     pub key: KeyChoice,
     /// A number by chance.
     pub roll: u64,
+    /// A number that no other exchange has.
+    pub ticket: u64,
+    /// Who calls.
+    pub caller: Caller,
+    /// The model's name as he wrote it; empty for a pass-through.
+    pub model: &'e str,
+    /// The request's body, or its beginning.
+    pub body: &'e [u8],
 }
 
 /// What the ledger answers.
@@ -60,7 +74,10 @@ pub enum Answer {
     Refused(Fault),
     /// This target is asked.
     Begun(Turn),
-    /// No: there have been too many retries, or no key is left.
+    /// A limit holds it up: the same must be asked again at this time, or when a door is told to
+    /// ([`Ledger::take_woken`]); who gives up must leave ([`Ledger::leave`]).
+    Queued(Command, Instant),
+    /// No: there have been too many retries, no key is left, or a limit has been reached.
     Spent,
 }
 
@@ -86,6 +103,8 @@ pub struct Note {
     pub key: usize,
     /// What it was like.
     pub verdict: Verdict,
+    /// How many tokens it cost, where that is known.
+    pub tokens: Option<u64>,
 }
 
 /// What is in flight, and how providers have fared.
@@ -95,6 +114,7 @@ pub struct Ledger {
     lines: HashMap<String, Line>,
     /// What each target of a tier has saved up, where they take turns, by the tier's number.
     turns: HashMap<u64, Vec<i64>>,
+    gate: Gate,
     in_flight: usize,
     settled: u64,
 }
@@ -102,6 +122,41 @@ pub struct Ledger {
 impl Ledger {
     /// Obeys a command.
     pub fn apply(&mut self, asks: &Asks<'_>, command: Command, now: Instant) -> Answer {
+        if asks.plan.rates.is_empty() {
+            return self.obey(asks, command, now);
+        }
+        self.limit(asks, command, now)
+    }
+
+    /// Obeys a command as far as limits allow.
+    fn limit(&mut self, asks: &Asks<'_>, command: Command, now: Instant) -> Answer {
+        let now = self.gate.time(now);
+        let first = matches!(command, Command::Admit(_));
+        let waits = command != Command::Race;
+        let only;
+        let aims = match command {
+            Command::Again(aim) | Command::Key(aim) => {
+                only = [aim];
+                &only[..]
+            }
+            _ => asks.left,
+        };
+        match self.gate.pass(asks, aims, (first, waits), self.in_flight, now) {
+            Pass::Go(free) => {
+                let answer = self.obey(&Asks { left: &free, ..*asks }, command, now);
+                if let Answer::Admitted(turn) | Answer::Begun(turn) = &answer {
+                    self.gate.begin(asks, first, (turn.aim, turn.key), now);
+                }
+                self.gate.go_round(now);
+                answer
+            }
+            Pass::Wait(until) => Answer::Queued(command, until),
+            Pass::No(fault) if first => Answer::Refused(*fault),
+            Pass::No(_) => Answer::Spent,
+        }
+    }
+
+    fn obey(&mut self, asks: &Asks<'_>, command: Command, now: Instant) -> Answer {
         match command {
             Command::Admit(_) if self.in_flight >= limits::IN_FLIGHT_MAX => {
                 let fault = Fault::new(FaultKind::Unavailable, "too many requests are being served");
@@ -112,7 +167,7 @@ impl Ledger {
                 let aim = self.best(asks, now);
                 Answer::Admitted(self.begin(asks, aim, true, now))
             }
-            Command::Next => {
+            Command::Next | Command::Race => {
                 let aim = self.best(asks, now);
                 Answer::Begun(self.begin(asks, aim, true, now))
             }
@@ -139,6 +194,33 @@ impl Ledger {
         if let Some(line) = self.lines.get_mut(&provider.name) {
             line.note(&aim.model, note.key, note.verdict, now);
         }
+        if !asks.plan.rates.is_empty() {
+            let now = self.gate.time(now);
+            self.gate.end(asks.ticket, (note.aim, note.key), note.tokens, now);
+        }
+    }
+
+    /// An exchange under limits is over, or waits no longer.
+    pub fn leave(&mut self, ticket: u64, now: Instant) {
+        let now = self.gate.time(now);
+        self.gate.leave(ticket, now);
+    }
+
+    /// The exchanges that wait and shall ask again, since this was last asked.
+    pub fn take_woken(&mut self) -> Vec<u64> {
+        self.gate.take_woken()
+    }
+
+    /// This exchange shall ask again. For a door that has just made ready to be woken.
+    #[must_use]
+    pub fn is_woken(&self, ticket: u64) -> bool {
+        self.gate.is_woken(ticket)
+    }
+
+    /// What waits for a limit.
+    #[must_use]
+    pub fn waiting(&self) -> Waiting {
+        self.gate.waiting()
     }
 
     /// Settles what was admitted.
@@ -169,6 +251,18 @@ impl Ledger {
     #[must_use]
     pub fn settled(&self) -> u64 {
         self.settled
+    }
+
+    /// Nobody waits who may go.
+    #[cfg(test)]
+    pub(crate) fn forgets_nobody(&self, now: Instant) -> bool {
+        self.gate.forgets_nobody(now)
+    }
+
+    /// Nothing is reserved for anybody.
+    #[cfg(test)]
+    pub(crate) fn is_clear(&self) -> bool {
+        self.gate.is_clear()
     }
 
     /// The first of those left that may be asked now, or another of its tier where the tier's strategy says so;
@@ -204,8 +298,11 @@ impl Ledger {
         }
         let Some(line) = self.lines.get_mut(&provider.name) else { return none };
         let keys = provider.keys.len();
-        let key = line.key(&aim.model, keys, asks.key, asks.roll, now);
-        let keys_left = asks.key == KeyChoice::Next && line.has_other_key(&aim.model, keys, now);
+        let gate = &self.gate;
+        let limited = asks.plan.rates.of_keys(aim.provider).next().is_some();
+        let is_free = |key: usize| !limited || gate.key_is_free(asks, index, key, now);
+        let key = line.key(&aim.model, keys, (asks.key, asks.roll), is_free, now);
+        let keys_left = asks.key == KeyChoice::Next && line.has_other_key(&aim.model, keys, is_free, now);
         if first {
             line.earn();
         }

@@ -7,6 +7,7 @@
 //! `SEKISHO_SIM=1000000 cargo test -p engine sim` tries more seeds than the test does by itself.
 
 mod chance;
+mod crowd;
 mod scene;
 mod stage;
 

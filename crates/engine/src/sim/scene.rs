@@ -199,7 +199,7 @@ impl Target {
         if times > 0 { &self.then } else { &self.act }
     }
 
-    fn provider(&self, index: usize) -> Provider {
+    pub(super) fn provider(&self, index: usize) -> Provider {
         let row = of_dialect(self.dialect);
         Provider {
             name: format!("p{index}"),

@@ -77,6 +77,7 @@ pub(super) fn play(scene: &Scene) -> Result<Ending, String> {
                 exchange.report(Report::Answer(answer), now);
             }
             Order::Note(note) => ledger.note(&exchange.asks(), note, now),
+            Order::Leave(ticket) => ledger.leave(ticket, now),
             Order::Send(attempt, upstream) => {
                 rule(ending.head.is_none() || live.is_empty(), "nobody is asked beside one who speaks")?;
                 rule(live.len() < RACERS_MAX, "few attempts are under way at once")?;

@@ -35,6 +35,12 @@ fn bench(strategy: &str, targets: &str) -> Bench {
     Bench { plan, route, ledger: Ledger::default(), now: Instant::default(), count: 0 }
 }
 
+fn asks<'a>(plan: &'a Plan, route: &'a Route) -> Asks<'a> {
+    let (key, caller) = (KeyChoice::Next, Caller(None));
+    let (plan, aims, left, shape) = (plan, &route.aims[..], &[][..], None);
+    Asks { plan, aims, left, shape, key, roll: 0, ticket: 0, caller, model: "m", body: b"" }
+}
+
 impl Bench {
     /// Begins a request, of a conversation where it has a `key`, of which some targets have failed.
     fn begin(&mut self, key: Option<u64>, failed: &[usize]) -> Turn {
@@ -45,8 +51,7 @@ impl Bench {
         let order = shape.map_or(all, |shape| shape.order(&self.plan, &self.route.aims, key, roll));
         let left: Vec<usize> = order.into_iter().filter(|aim| !failed.contains(aim)).collect();
         let shape = shape.filter(|_| key.is_none());
-        let asks =
-            Asks { plan: &self.plan, aims: &self.route.aims, left: &left, shape, key: KeyChoice::Next, roll };
+        let asks = Asks { left: &left, shape, roll, ..asks(&self.plan, &self.route) };
         match self.ledger.apply(&asks, Command::Admit(Caller(None)), self.now) {
             Answer::Admitted(turn) => turn,
             other => panic!("{other:?}"),
@@ -54,15 +59,9 @@ impl Bench {
     }
 
     fn end(&mut self, turn: Turn, verdict: Verdict) {
-        let asks = Asks {
-            plan: &self.plan,
-            aims: &self.route.aims,
-            left: &[],
-            shape: None,
-            key: KeyChoice::Next,
-            roll: 0,
-        };
-        self.ledger.note(&asks, Note { aim: turn.aim, key: turn.key, verdict }, self.now);
+        let asks = asks(&self.plan, &self.route);
+        let Turn { aim, key, .. } = turn;
+        self.ledger.note(&asks, Note { aim, key, verdict, tokens: None }, self.now);
         self.ledger.abandon();
     }
 

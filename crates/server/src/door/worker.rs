@@ -16,12 +16,14 @@ use engine::{
 };
 use std::{
     cell::{Cell, RefCell},
+    collections::HashMap,
     hash::{BuildHasher, RandomState},
     rc::Rc,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
+    task::Waker,
 };
 use tokio::sync::watch;
 
@@ -44,6 +46,8 @@ pub(crate) struct Shared {
     /// Counts the plans there have been, so that a core sees a new one without asking for it.
     plans: AtomicU64,
     pub(crate) ledger: Mutex<Ledger>,
+    /// Drives that wait for a limit, on whatever core, by the numbers that the ledger knows them by.
+    waiting: Mutex<HashMap<u64, Waker>>,
     pub(crate) catalogue: Catalogue,
     pub(crate) credentials: Credentials,
     pub(crate) clock: Clock,
@@ -65,6 +69,7 @@ impl Shared {
             plan: Mutex::new(Arc::new(plan)),
             plans: AtomicU64::new(0),
             ledger: Mutex::default(),
+            waiting: Mutex::default(),
             catalogue: Catalogue::default(),
             credentials: Credentials::default(),
             clock: Clock::start(),
@@ -85,6 +90,15 @@ impl Shared {
     pub(crate) fn replace(&self, plan: Plan) {
         *lock(&self.plan) = Arc::new(plan);
         self.plans.fetch_add(1, Ordering::Release);
+    }
+
+    /// Wakes drives that the ledger has called.
+    fn wake(&self, called: &[u64]) {
+        if called.is_empty() {
+            return;
+        }
+        let mut waiting = lock(&self.waiting);
+        called.iter().filter_map(|ticket| waiting.remove(ticket)).for_each(Waker::wake);
     }
 
     /// Another stage has come.
@@ -129,6 +143,35 @@ impl Worker {
 
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         lock(&self.shared.ledger)
+    }
+
+    /// Does something with the ledger, and wakes those drives that it calls for it. Where nothing is limited
+    /// nobody waits.
+    pub(crate) fn with_ledger<T>(&self, plan: &Plan, what: impl FnOnce(&mut Ledger) -> T) -> T {
+        let mut ledger = self.ledger();
+        let done = what(&mut ledger);
+        if !plan.rates.is_empty() {
+            let called = ledger.take_woken();
+            drop(ledger);
+            self.shared.wake(&called);
+        }
+        done
+    }
+
+    /// The ledger has called a drive that waits; if not, it will be woken. The order of the two steps sees to it
+    /// that no call is missed.
+    pub(crate) fn is_called(&self, ticket: u64, waker: &Waker) -> bool {
+        lock(&self.shared.waiting).insert(ticket, waker.clone());
+        let is_called = self.ledger().is_woken(ticket);
+        if is_called {
+            lock(&self.shared.waiting).remove(&ticket);
+        }
+        is_called
+    }
+
+    /// A drive waits no longer.
+    pub(crate) fn forget(&self, ticket: u64) {
+        lock(&self.shared.waiting).remove(&ticket);
     }
 
     pub(crate) fn pool(&self) -> Rc<Pool> {

@@ -16,6 +16,7 @@ mod headers;
 mod hostile;
 mod hosts;
 mod leaving;
+mod limits;
 mod lists;
 mod memory;
 mod realtime;
