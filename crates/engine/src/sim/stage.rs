@@ -81,14 +81,7 @@ pub(super) fn play(scene: &Scene) -> Result<Ending, String> {
             Order::Send(attempt, upstream) => {
                 rule(ending.head.is_none() || live.is_empty(), "nobody is asked beside one who speaks")?;
                 rule(live.len() < RACERS_MAX, "few attempts are under way at once")?;
-                rule(attempt.0 == ending.sent, "attempts are numbered")?;
-                ending.sent += 1;
-                rule(ending.sent <= scene.attempts, "attempts are bounded")?;
-                ending.resumed += u32::from(ending.head.is_some());
-                let times = ending.asked.iter().filter(|asked| **asked == upstream.provider).count();
-                let before = times.checked_sub(1).map(|last| scene.targets[upstream.provider].does(last));
-                rule(before.is_none_or(Act::did_nothing), "what may have been done is not asked for again")?;
-                ending.asked.push(upstream.provider);
+                let times = ending.send(scene, attempt, upstream.provider)?;
                 live.insert(attempt, Live::of(scene, upstream.provider, times, now));
                 ending.raced |= live.len() > 1;
             }
@@ -204,6 +197,19 @@ fn error_inside(stream: bool) -> Vec<u8> {
 }
 
 impl Ending {
+    /// A provider is asked; tells how often it had been before.
+    fn send(&mut self, scene: &Scene, attempt: Attempt, provider: usize) -> Result<usize, String> {
+        rule(attempt.0 == self.sent, "attempts are numbered")?;
+        self.sent += 1;
+        rule(self.sent <= scene.attempts, "attempts are bounded")?;
+        self.resumed += u32::from(self.head.is_some());
+        let times = self.asked.iter().filter(|asked| **asked == provider).count();
+        let before = times.checked_sub(1).map(|last| scene.targets[provider].does(last));
+        rule(before.is_none_or(Act::did_nothing), "what may have been done is not asked for again")?;
+        self.asked.push(provider);
+        Ok(times)
+    }
+
     /// What the caller saw is true.
     fn check(&self, scene: &Scene) -> Rule {
         let record = self.record.as_ref().ok_or("every exchange ends")?;
