@@ -22,10 +22,17 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::{
     collections::BTreeMap,
+    fmt::Display,
     fs::{self, File},
     io::{BufRead, BufReader, IsTerminal, Read},
+    num::NonZero,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
 };
 
 /// Longest text of a fault that is printed, in characters.
@@ -113,17 +120,36 @@ pub(crate) fn run(folder: &Path) -> Result<Replay, String> {
     if files.is_empty() {
         return Err(format!("no `*.jsonl.gz` in {}", folder.display()));
     }
-    let mut replay = Replay::default();
+    let mut exchanges = Vec::new();
     for file in files {
+        let wrong = |error: &dyn Display| format!("{}: {error}", file.display());
         for line in lines(&file)? {
-            let line = line.map_err(|error| format!("{}: {error}", file.display()))?;
-            let exchange =
-                serde_json::from_str(&line).map_err(|error| format!("{}: {error}", file.display()))?;
-            replay.take(&exchange);
+            let line = line.map_err(|error| wrong(&error))?;
+            exchanges.push(serde_json::from_str(&line).map_err(|error| wrong(&error))?);
         }
     }
+    Ok(replay(&exchanges))
+}
+
+/// Replays them on all cores: it is minutes of work. What is found is told by the ids.
+fn replay(exchanges: &[Exchange]) -> Replay {
+    let next = AtomicUsize::new(0);
+    let replay = Mutex::new(Replay::default());
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                while let Some(exchange) = exchanges.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = check::exchange(exchange);
+                    replay.lock().unwrap_or_else(PoisonError::into_inner).take(exchange, outcome);
+                }
+            });
+        }
+    });
+    let mut replay = replay.into_inner().unwrap_or_else(PoisonError::into_inner);
+    replay.faults.sort_by(|one, other| one.id.cmp(&other.id));
     replay.progress("\n");
-    Ok(replay)
+    replay
 }
 
 fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
@@ -145,8 +171,7 @@ fn lines(path: &Path) -> Result<impl Iterator<Item = std::io::Result<String>>, S
 }
 
 impl Replay {
-    fn take(&mut self, exchange: &Exchange) {
-        let Outcome { kinds, broken } = check::exchange(exchange);
+    fn take(&mut self, exchange: &Exchange, Outcome { kinds, broken }: Outcome) {
         let row = self.rows.entry((exchange.provider.clone(), exchange.endpoint.clone())).or_default();
         row.exchanges += 1;
         for kind in kinds {

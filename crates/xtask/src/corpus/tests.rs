@@ -18,7 +18,7 @@ const ANSWER: &str = r#"{"id":"a","object":"chat.completion","created":1,"model"
 #[track_caller]
 fn check(exchange: &Exchange, numbers: [usize; 7]) -> Vec<Fault> {
     let mut replay = Replay::default();
-    replay.take(exchange);
+    replay.take(exchange, check::exchange(exchange));
     assert_eq!(replay.total().numbers(), numbers, "{:?}", replay.faults);
     replay.faults
 }
