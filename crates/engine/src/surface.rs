@@ -3,6 +3,7 @@
 use crate::provider::Operation;
 use dialect::DialectId;
 use http::HeaderMap;
+use std::{collections::HashMap, sync::LazyLock};
 
 /// What a route does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,8 +162,7 @@ const LISTERS: [(&str, DialectId); 2] =
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
     const KEPT: &[&str] = &["admin", "compat", "g", "key", "metrics", "ui", "v1beta"];
-    let of_route = |route: &Route| route.path.split('/').nth(1) == Some(name);
-    KEPT.contains(&name) || ROUTES.iter().any(of_route)
+    KEPT.contains(&name) || BY_FIRST.contains_key(name)
 }
 
 /// What a path means.
@@ -178,11 +178,27 @@ pub struct Found<'p> {
 /// least a pass-through; whether there is such a provider says [`crate::plan::Plan::pass`].
 #[must_use]
 pub fn find(path: &str) -> Option<Found<'_>> {
+    let near = BY_FIRST.get(first(path)).map_or(&[][..], Vec::as_slice);
     // Most paths stand in the table to the letter; the patterns are behind all of these.
-    if let Some(route) = ROUTES.iter().find(|route| route.path == path) {
+    if let Some(route) = near.iter().find(|route| route.path == path) {
         return Some(Found { route, model: None });
     }
-    ROUTES.iter().find_map(|route| Some(Found { route, model: matches(route.path, path)? }))
+    let mut patterns = near.iter().copied().chain(ROUTES.last());
+    patterns.find_map(|route| Some(Found { route, model: matches(route.path, path)? }))
+}
+
+/// The routes by their first segment, which is a name in all of them but the last: each request is looked up.
+static BY_FIRST: LazyLock<HashMap<&str, Vec<&Route>>> = LazyLock::new(|| {
+    let mut routes: HashMap<&str, Vec<&Route>> = HashMap::new();
+    for route in ROUTES {
+        routes.entry(first(route.path)).or_default().push(route);
+    }
+    routes
+});
+
+fn first(path: &str) -> &str {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    path.split_once('/').map_or(path, |(first, _)| first)
 }
 
 /// `path` is of `pattern`: the model that it names, if it names one.

@@ -68,7 +68,7 @@ impl Preview {
         let spoken = self.0.dialect_of(aim);
         let takes = |aim: &Aim| {
             let provider = self.0.plan.providers.get(aim.provider);
-            provider.is_some_and(|own| render::target(own, aim).takes(&self.0.inbound.body, spoken))
+            provider.is_some_and(|own| render::target(own, aim, None).takes(&self.0.inbound.body, spoken))
         };
         spoken != call.dialect || !self.0.aims.get(aim).is_some_and(takes)
     }

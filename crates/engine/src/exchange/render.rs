@@ -108,7 +108,7 @@ pub(super) fn call(
         None => provider.url(call.operation, speech, &aim.model, call.stream),
     };
     let uri = uri.ok_or_else(none)?;
-    let (body, losses) = if same && target(provider, aim).takes(&inbound.body, dialect) {
+    let (body, losses) = if same && target(provider, aim, None).takes(&inbound.body, dialect) {
         splice_body(provider, (speech.names_model(), speech.sets), aim, call, &inbound.body)?
     } else {
         translate_body(provider, speech, aim, call, &inbound.body)?
@@ -257,7 +257,8 @@ fn translate_body(
     // Whatever the caller asked for, we want to know what the answer cost.
     let asked = read.value.stream_usage;
     read.value.stream_usage = read.value.stream.unwrap_or(false).then_some(true).or(asked);
-    let written = dialect.dialect().write_request(&read.value, &target(provider, aim));
+    let max_output = provider.facts(&aim.model).max_output;
+    let written = dialect.dialect().write_request(&read.value, &target(provider, aim, max_output));
     read.value.stream_usage = asked;
     let mut losses = read.losses.clone();
     losses.absorb(written.losses);
@@ -273,8 +274,9 @@ fn translate_body(
     Ok((pieces, losses))
 }
 
-/// What a dialect must know of the model it writes a request for.
-pub(super) fn target<'a>(provider: &Provider, aim: &'a Aim) -> Target<'a> {
+/// What a dialect must know of the model it writes a request for. Its longest answer, which only a translation
+/// needs, is looked up by the caller.
+pub(super) fn target<'a>(provider: &Provider, aim: &'a Aim, max_output: Option<u64>) -> Target<'a> {
     let has = |quirk| provider.quirks.contains(&quirk);
     let ids = match () {
         () if has(Quirk::NineLetterIds) => IdForm::Nine,
@@ -283,7 +285,6 @@ pub(super) fn target<'a>(provider: &Provider, aim: &'a Aim) -> Target<'a> {
     };
     let completion_limit = has(Quirk::MaxCompletionTokens);
     let sealed_only = has(Quirk::SealedThoughts);
-    let max_output = provider.facts(&aim.model).max_output;
     Target { model: &aim.model, max_output, completion_limit, sealed_only, ids }
 }
 

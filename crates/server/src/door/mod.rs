@@ -23,7 +23,7 @@ use engine::{
     form::Form,
     headers,
     limits::{HEAD_MAX, HEADERS_MAX},
-    path::{self, KeyChoice},
+    path::{self, KeyChoice, Pass},
     plan::{Plan, PlanHandle, Provider},
     surface::{self, Action, Found, Route},
 };
@@ -181,12 +181,12 @@ async fn route(
             .await
             .map_err(|fault| (dialect, fault))),
         Action::Do(_) | Action::Relay | Action::Keep | Action::Socket => {
-            exchange(worker, client, plan, (route, dialect, target), asked).await
+            exchange(worker, client, plan, (route, dialect, target, None), asked).await
         }
         Action::Pass => {
             let Some(pass) = plan.pass(target) else { return refuse(nothing_here()) };
             let dialect = plan.providers.get(pass.provider).map_or(dialect, Provider::dialect);
-            exchange(worker, client, plan, (route, dialect, target), asked).await
+            exchange(worker, client, plan, (route, dialect, target, Some(pass)), asked).await
         }
     }
 }
@@ -196,17 +196,17 @@ async fn exchange(
     worker: &Rc<Worker>,
     client: &ClientIo,
     plan: &PlanHandle,
-    (route, dialect, target): (&Route, DialectId, &str),
+    (route, dialect, target, pass): (&Route, DialectId, &str, Option<Pass<'_>>),
     asked: Asked,
 ) -> Result<Routed, Gone> {
     let (inbound, kept) = match asked.read(worker, plan, route.action).await {
         Ok(read) => read,
         Err(fault) => return Ok(Err((dialect, fault))),
     };
-    let exchange = match (route.action, plan.pass(target)) {
+    let exchange = match (route.action, pass) {
         (Action::Do(operation), _) => Exchange::call(plan.clone(), dialect, operation, inbound),
-        (Action::Pass, Some(pass)) => Exchange::pass(plan.clone(), pass.provider, pass.path, inbound),
-        (action, _) => Exchange::relay(plan.clone(), action, target, inbound),
+        (_, Some(pass)) => Exchange::pass(plan.clone(), pass.provider, pass.path, inbound),
+        (action, None) => Exchange::relay(plan.clone(), action, target, inbound),
     };
     if let Some(mirror) = exchange.mirror() {
         reflect(worker, mirror, &kept.0);
