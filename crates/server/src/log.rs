@@ -349,10 +349,10 @@ fn unix_seconds() -> String {
 
 /// A number with that many decimals. (Formatting a float costs more than a whole line.)
 fn decimal(whole: u64, part: u64, decimals: usize) -> String {
-    let mut text = itoa::Buffer::new().format(whole).to_owned();
-    let mut buffer = itoa::Buffer::new();
-    let part = buffer.format(part);
+    let (mut buffer, mut text) = (itoa::Buffer::new(), String::with_capacity(24));
+    text.push_str(buffer.format(whole));
     text.push('.');
+    let part = buffer.format(part);
     (part.len()..decimals).for_each(|_| text.push('0'));
     text.push_str(part);
     text

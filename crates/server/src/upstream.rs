@@ -105,7 +105,8 @@ impl Pool {
             let fresh = idle.is_none();
             let mut lease = match idle {
                 Some(lease) => lease,
-                None => self.connect(&host, &uri, socket).await?,
+                // Boxed: rare, and with TLS in it larger than all the rest.
+                None => Box::pin(self.connect(&host, &uri, socket)).await?,
             };
             match lease.send(request).await {
                 // What is no HTTP any more does not come back.
