@@ -429,17 +429,14 @@ impl<'a> Counts<'a> {
     /// none, and where it is cut.
     #[must_use]
     pub fn of_last(body: &'a [u8], name: &str) -> Option<Self> {
-        let mut rest = body;
-        while let Some(place) = memchr::memmem::rfind(rest, name.as_bytes()) {
-            let before = rest.get(..place)?;
-            let value = body.get(place + name.len()..)?.strip_prefix(b"\"").map(<[u8]>::trim_ascii_start);
-            let value = value.and_then(|text| text.strip_prefix(b":")).map(<[u8]>::trim_ascii_start);
-            if let Some(object) = value.filter(|text| before.ends_with(b"\"") && text.starts_with(b"{")) {
-                return Counts::of_object(object);
-            }
-            rest = before;
-        }
-        None
+        memchr::memrchr_iter(b'{', body)
+            .find_map(|place| {
+                let (before, object) = body.split_at_checked(place)?;
+                let before = before.trim_ascii_end().strip_suffix(b":")?.trim_ascii_end();
+                let quoted = before.strip_suffix(b"\"")?.strip_suffix(name.as_bytes())?.ends_with(b"\"");
+                quoted.then_some(object)
+            })
+            .and_then(Counts::of_object)
     }
 
     /// `text` begins with an object; what stands behind it does not matter.

@@ -41,8 +41,9 @@ impl Relay {
         let (glance, failed, passes) = (&mut self.glance, &mut self.failed, !self.guarded);
         let mut torn = false;
         self.frames.feed(&chunk, &mut |frame| {
-            torn |= is_torn(&frame);
-            if is_torn(&frame) { Ok(()) } else { look(glance.as_mut(), failed, passes, frame) }
+            let broken = is_torn(&frame);
+            torn |= broken;
+            if broken { Ok(()) } else { look(glance.as_mut(), failed, passes, frame) }
         })?;
         // Where an event has ended, it ended in this chunk: what was held is part of it.
         let closed = chunk.len().saturating_sub(self.frames.open());
