@@ -1,8 +1,8 @@
 //! A body with declared edits and every other byte as it was.
 //!
-//! The body is looked at once, without a tree: it must be one JSON object (RFC 8259), and the top-level
-//! members that we must understand (*policy members*: `model`, `stream`, …) are noted. They may stand there
-//! once, in their exact spelling. Of `{"model":"a","model":"b"}`, `{"mod\u0065l":"a"}` and `{"Model":"a"}`
+//! The body is looked at once, without a tree: it must be one JSON object (RFC 8259), and where its top-level
+//! members stand is noted. Those that we must understand (*policy members*: `model`, `stream`, …) may stand
+//! there once, in their exact spelling. Of `{"model":"a","model":"b"}`, `{"mod\u0065l":"a"}` and `{"Model":"a"}`
 //! one parser reads one model and the next parser another, so what we allowed would not be what the provider
 //! does.
 
@@ -15,31 +15,41 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use std::{borrow::Cow, ops::Range};
 
-/// A body that was checked whole, with the places of its policy members.
+/// A body that was checked whole, with the places of its members.
 #[derive(Clone, Debug)]
-pub struct Outline<'p> {
+pub struct Outline {
     body: Bytes,
     /// Behind the `{` of the body.
     open: usize,
-    /// How many members the body has, all counted.
-    count: usize,
-    /// The policy members that are there, in the order of the body.
-    members: Vec<Member<'p>>,
+    /// In the order of the body.
+    members: Vec<Member>,
 }
 
-/// Where a policy member stands.
-#[derive(Clone, Debug)]
-struct Member<'p> {
-    name: &'p str,
-    /// Its number among all members, from 0.
-    index: usize,
-    /// The comma before it; for the first member its own beginning.
-    comma: usize,
+/// Where a member stands.
+#[derive(Clone, Copy, Debug)]
+struct Member {
     /// Its name with the quotes.
-    key: Range<usize>,
-    value: Range<usize>,
-    /// The beginning of the next member; for the last member its own end.
-    next: usize,
+    key: Place,
+    value: Place,
+}
+
+/// A part of the body. Small, since a body may consist of next to nothing but members.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    start: u32,
+    end: u32,
+}
+
+impl Place {
+    /// Of a body whose length is known to fit.
+    fn new(start: usize, end: usize) -> Self {
+        let short = |place| u32::try_from(place).unwrap_or(u32::MAX);
+        Place { start: short(start), end: short(end) }
+    }
+
+    fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
 }
 
 /// A change of one policy member.
@@ -77,14 +87,39 @@ pub fn is_object(body: &[u8]) -> bool {
     scan::is_object(body)
 }
 
-impl<'p> Outline<'p> {
-    /// Checks `body` and notes where the members named in `policy` stand. Names are ASCII.
+impl Outline {
+    /// Checks `body` and notes where its members stand. Those named in `policy` are checked as
+    /// [`Outline::check`] does.
     ///
     /// # Errors
     /// [`crate::FaultKind::BadRequest`] when the body is not one JSON object in UTF-8, is nested deeper than
     /// [`crate::limits::JSON_DEPTH_MAX`], or has a policy member twice or in another spelling.
-    pub fn read(body: &Bytes, policy: &[&'p str]) -> Result<Outline<'p>, Fault> {
-        scan::outline(body, policy)
+    pub fn read(body: &Bytes, policy: &[&str]) -> Result<Outline, Fault> {
+        let outline = scan::outline(body)?;
+        outline.check(policy)?;
+        Ok(outline)
+    }
+
+    /// The members named in `policy` may be looked for and changed: what they are is beyond doubt. Names are
+    /// ASCII.
+    ///
+    /// # Errors
+    /// [`crate::FaultKind::BadRequest`] when one of them stands there twice or in another spelling.
+    pub fn check(&self, policy: &[&str]) -> Result<(), Fault> {
+        for (number, member) in self.members.iter().enumerate() {
+            let quoted = self.body.get(member.key.range()).unwrap_or_default();
+            let Some((name, exact)) = policy_name(quoted, policy) else { continue };
+            let before = self.members.get(..number).unwrap_or_default();
+            if before.iter().any(|member| self.is_called(member, name)) {
+                return Err(Fault::bad(pointer(name), format!("`{name}` stands twice in the body"))
+                    .hint("send it once"));
+            }
+            if !exact {
+                return Err(Fault::bad(pointer(name), format!("`{name}` is written in another way"))
+                    .hint(format!("write it `\"{name}\"`, to the letter and without escapes")));
+            }
+        }
+        Ok(())
     }
 
     /// The body as it was read.
@@ -102,7 +137,7 @@ impl<'p> Outline<'p> {
     /// The JSON text of the member's value; `null` counts as absent.
     #[must_use]
     pub fn raw(&self, name: &str) -> Option<&str> {
-        let value = self.body.get(self.member(name)?.value.clone())?;
+        let value = self.body.get(self.member(name)?.value.range())?;
         std::str::from_utf8(value).ok().filter(|value| *value != "null")
     }
 
@@ -172,25 +207,36 @@ impl<'p> Outline<'p> {
     /// What is written in place of what, in the order of the body, and how many members stay.
     fn changes(&self, edits: &[Edit<'_>]) -> (Vec<(Range<usize>, Bytes)>, usize) {
         let mut removed = 0;
-        let mut changes = Vec::with_capacity(self.members.len());
-        for member in &self.members {
-            match last_edit(edits, member.name) {
+        let mut changes = Vec::with_capacity(edits.len());
+        for (index, member) in self.members.iter().enumerate() {
+            let edit = edits.iter().rev().find(|edit| self.is_called(member, edit.name()));
+            match edit {
                 None => {}
-                Some(Edit::Set { json, .. }) => changes.push((member.value.clone(), json.clone())),
+                Some(Edit::Set { json, .. }) => changes.push((member.value.range(), json.clone())),
                 Some(Edit::Rename { to, .. }) if !self.will_have(to, edits) => {
-                    changes.push((member.key.clone(), Bytes::from(quoted(to))));
+                    changes.push((member.key.range(), Bytes::from(quoted(to))));
                 }
                 Some(Edit::Remove(_) | Edit::Rename { .. }) => {
-                    // The comma before goes along, unless nothing is left before it: then the one behind.
-                    let first = removed == member.index;
-                    let place =
-                        if first { member.key.start..member.next } else { member.comma..member.value.end };
-                    changes.push((place, Bytes::new()));
+                    changes.push((self.removal(index, removed == index), Bytes::new()));
                     removed += 1;
                 }
             }
         }
-        (changes, self.count - removed)
+        (changes, self.members.len() - removed)
+    }
+
+    /// What goes with a member: the comma before it, or, where nothing is left before it, the one behind.
+    fn removal(&self, index: usize, first: bool) -> Range<usize> {
+        let place = |index: Option<usize>| index.and_then(|index| self.members.get(index));
+        let Some(member) = place(Some(index)) else { return 0..0 };
+        let (key, value) = (member.key.range(), member.value.range());
+        if first {
+            return key.start..place(index.checked_add(1)).map_or(value.end, |next| next.key.range().start);
+        }
+        // Nothing but a comma and white space stands between two members.
+        let end = place(index.checked_sub(1)).map_or(key.start, |before| before.value.range().end);
+        let between = self.body.get(end..key.start).unwrap_or_default();
+        end + between.iter().position(|byte| *byte == b',').unwrap_or(0)..value.end
     }
 
     /// The members that are set and were not there, for the place behind the `{`.
@@ -223,8 +269,36 @@ impl<'p> Outline<'p> {
         }
     }
 
-    fn member(&self, name: &str) -> Option<&Member<'p>> {
-        self.members.iter().find(|member| member.name == name)
+    fn member(&self, name: &str) -> Option<&Member> {
+        self.members.iter().find(|member| self.is_called(member, name))
+    }
+
+    /// Its name is this, to the letter.
+    fn is_called(&self, member: &Member, name: &str) -> bool {
+        let Range { start, end } = member.key.range();
+        end - start == name.len() + 2 && self.body.get(start + 1..end - 1) == Some(name.as_bytes())
+    }
+}
+
+/// The policy member that some parser might take a name for, and whether it is written exactly so.
+fn policy_name<'p>(quoted: &[u8], policy: &[&'p str]) -> Option<(&'p str, bool)> {
+    let plain = quoted.get(1..quoted.len() - 1)?;
+    if !plain.is_ascii() || plain.contains(&b'\\') {
+        let decoded: String = serde_json::from_slice(quoted).ok()?;
+        let folded: String = decoded.chars().map(fold).collect();
+        return policy.iter().find(|name| name.eq_ignore_ascii_case(&folded)).map(|name| (*name, false));
+    }
+    let name = policy.iter().find(|name| name.as_bytes().eq_ignore_ascii_case(plain))?;
+    Some((name, name.as_bytes() == plain))
+}
+
+/// A character as the laxest parser folds it: Go's `encoding/json` takes these two for `s` and `k`
+/// (<https://pkg.go.dev/encoding/json#Unmarshal>, "case-insensitive match").
+fn fold(character: char) -> char {
+    match character {
+        '\u{17F}' => 's',
+        '\u{212A}' => 'k',
+        other => other.to_ascii_lowercase(),
     }
 }
 

@@ -1,14 +1,20 @@
 //! One pass over a JSON text: it is checked whole, and nothing is built.
 
-use super::{Member, Outline, pointer};
-use crate::{Fault, limits::JSON_DEPTH_MAX};
+use super::{Member, Outline, Place};
+use crate::{Fault, FaultKind, limits::JSON_DEPTH_MAX};
 use bytes::Bytes;
 
 // One bit a level.
 const _: () = assert!(JSON_DEPTH_MAX <= u64::BITS as usize);
 
+/// Room for the members of an ordinary request.
+const MEMBERS: usize = 16;
+
+/// How many words of a string are looked at before it counts as long.
+const SHORT: usize = 4;
+
 /// Reads the outline of `body`.
-pub(super) fn outline<'p>(body: &Bytes, policy: &[&'p str]) -> Result<Outline<'p>, Fault> {
+pub(super) fn outline(body: &Bytes) -> Result<Outline, Fault> {
     if body.starts_with(b"\xEF\xBB\xBF") {
         return Err(Fault::bad("", "the body begins with a byte order mark, which JSON does not allow")
             .hint("send UTF-8 without a byte order mark"));
@@ -16,37 +22,38 @@ pub(super) fn outline<'p>(body: &Bytes, policy: &[&'p str]) -> Result<Outline<'p
     if let Err(error) = std::str::from_utf8(body) {
         return Err(Fault::bad("", format!("the body is not UTF-8 at byte {}", error.valid_up_to())));
     }
-    let mut scan = Scan::new(body, policy);
-    let open = scan.document()?;
-    Ok(Outline { body: body.clone(), open, count: scan.count, members: scan.members })
+    if u32::try_from(body.len()).is_err() {
+        return Err(Fault::new(FaultKind::TooLarge, "the body is larger than 4 GiB"));
+    }
+    let mut scan = Scan::new(body);
+    let mut members = Vec::with_capacity(MEMBERS);
+    let open = scan.document(|member| members.push(member))?;
+    Ok(Outline { body: body.clone(), open, members })
 }
 
 /// `body` is one JSON object, whole, whatever is in it.
 pub(super) fn is_object(body: &[u8]) -> bool {
-    Scan::new(body, &[]).document().is_ok()
+    Scan::new(body).document(|_| ()).is_ok()
 }
 
-struct Scan<'a, 'p> {
+struct Scan<'a> {
     bytes: &'a [u8],
-    policy: &'a [&'p str],
     at: usize,
     depth: usize,
     /// A bit for each open level, the innermost lowest: it is an object.
     objects: u64,
-    /// Top-level members so far.
-    count: usize,
-    /// The last comma at top level.
-    comma: usize,
-    members: Vec<Member<'p>>,
+    /// The name of the last member of the top level, and where its value begins.
+    key: Place,
+    value: usize,
 }
 
-impl<'a, 'p> Scan<'a, 'p> {
-    fn new(bytes: &'a [u8], policy: &'a [&'p str]) -> Self {
-        Scan { bytes, policy, at: 0, depth: 0, objects: 0, count: 0, comma: 0, members: Vec::new() }
+impl<'a> Scan<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Scan { bytes, at: 0, depth: 0, objects: 0, key: Place::default(), value: 0 }
     }
 
-    /// Checks the whole text; the place behind its `{`.
-    fn document(&mut self) -> Result<usize, Fault> {
+    /// Checks the whole text and tells of each member of the top level; the place behind its `{`.
+    fn document(&mut self, mut tell: impl FnMut(Member)) -> Result<usize, Fault> {
         self.white();
         match self.peek() {
             None => return Err(Fault::bad("", "the body is empty").hint("send a JSON object")),
@@ -56,7 +63,7 @@ impl<'a, 'p> Scan<'a, 'p> {
         let open = self.at + 1;
         loop {
             if self.value()? {
-                self.value_end()?;
+                self.value_end(&mut tell)?;
             }
             if self.depth == 0 {
                 break;
@@ -70,7 +77,7 @@ impl<'a, 'p> Scan<'a, 'p> {
     /// value is due.
     fn value(&mut self) -> Result<bool, Fault> {
         match self.peek() {
-            Some(b'"') => self.string().map(|_| true),
+            Some(b'"') => self.string().map(|()| true),
             Some(b'{') => self.open(true, b'}'),
             Some(b'[') => self.open(false, b']'),
             Some(b'-' | b'0'..=b'9') => self.number().map(|()| true),
@@ -103,18 +110,15 @@ impl<'a, 'p> Scan<'a, 'p> {
     }
 
     /// Goes on behind a value: closes what ends here, until another value is due or all is closed.
-    fn value_end(&mut self) -> Result<(), Fault> {
+    fn value_end(&mut self, tell: &mut impl FnMut(Member)) -> Result<(), Fault> {
         while self.depth > 0 {
             if self.depth == 1 {
-                self.member_end();
+                tell(Member { key: self.key, value: Place::new(self.value, self.at) });
             }
             self.white();
             let object = self.objects & 1 == 1;
             match (self.peek(), object) {
                 (Some(b','), _) => {
-                    if self.depth == 1 {
-                        self.comma = self.at;
-                    }
                     self.at += 1;
                     self.white();
                     return if object { self.key() } else { Ok(()) };
@@ -137,7 +141,7 @@ impl<'a, 'p> Scan<'a, 'p> {
         if self.peek() != Some(b'"') {
             return Err(self.wrong("a member's name in double quotes"));
         }
-        let escaped = self.string()?;
+        self.string()?;
         let end = self.at;
         self.white();
         if self.peek() != Some(b':') {
@@ -145,61 +149,14 @@ impl<'a, 'p> Scan<'a, 'p> {
         }
         self.at += 1;
         self.white();
-        if self.depth == 1 { self.member(start, end, escaped) } else { Ok(()) }
-    }
-
-    /// Notes a member of the top level whose value begins here.
-    fn member(&mut self, start: usize, end: usize, escaped: bool) -> Result<(), Fault> {
-        let index = self.count;
-        self.count += 1;
-        if let Some(before) = self.members.last_mut().filter(|before| before.index + 1 == index) {
-            before.next = start;
+        if self.depth == 1 {
+            (self.key, self.value) = (Place::new(start, end), self.at);
         }
-        let Some((name, exact)) = self.policy_name(start, end, escaped) else { return Ok(()) };
-        if self.members.iter().any(|member| member.name == name) {
-            return Err(
-                Fault::bad(pointer(name), format!("`{name}` stands twice in the body")).hint("send it once")
-            );
-        }
-        if !exact {
-            return Err(Fault::bad(pointer(name), format!("`{name}` is written in another way"))
-                .hint(format!("write it `\"{name}\"`, to the letter and without escapes")));
-        }
-        let comma = if index == 0 { start } else { self.comma };
-        let value = self.at..self.at;
-        self.members.push(Member { name, index, comma, key: start..end, value, next: end });
         Ok(())
     }
 
-    fn member_end(&mut self) {
-        let at = self.at;
-        if let Some(member) = self.members.last_mut().filter(|member| member.index + 1 == self.count) {
-            member.value.end = at;
-            member.next = at;
-        }
-    }
-
-    /// The policy member that some parser might take the name for, and whether it is written exactly so.
-    fn policy_name(&self, start: usize, end: usize, escaped: bool) -> Option<(&'p str, bool)> {
-        let quoted = self.bytes.get(start..end)?;
-        let plain = quoted.get(1..quoted.len() - 1)?;
-        if escaped || !plain.is_ascii() {
-            let decoded: String = serde_json::from_slice(quoted).ok()?;
-            let folded: String = decoded.chars().map(fold).collect();
-            return self
-                .policy
-                .iter()
-                .find(|name| name.eq_ignore_ascii_case(&folded))
-                .map(|name| (*name, false));
-        }
-        let name = self.policy.iter().find(|name| name.as_bytes().eq_ignore_ascii_case(plain))?;
-        Some((name, name.as_bytes() == plain))
-    }
-
-    /// Takes a string; whether it has escapes.
-    fn string(&mut self) -> Result<bool, Fault> {
+    fn string(&mut self) -> Result<(), Fault> {
         self.at += 1;
-        let mut escaped = false;
         loop {
             self.at += plain(self.bytes.get(self.at..).unwrap_or_default());
             match self.peek() {
@@ -208,10 +165,9 @@ impl<'a, 'p> Scan<'a, 'p> {
                 Some(_) => return Err(self.wrong("no control character in a string")),
                 None => return Err(self.wrong("the string's end")),
             }
-            escaped = true;
         }
         self.at += 1;
-        Ok(escaped)
+        Ok(())
     }
 
     fn escape(&mut self) -> Result<(), Fault> {
@@ -303,35 +259,34 @@ impl<'a, 'p> Scan<'a, 'p> {
     }
 }
 
-/// A character as the laxest parser folds it: Go's `encoding/json` takes these two for `s` and `k`
-/// (<https://pkg.go.dev/encoding/json#Unmarshal>, "case-insensitive match").
-fn fold(character: char) -> char {
-    match character {
-        '\u{17F}' => 's',
-        '\u{212A}' => 'k',
-        other => other.to_ascii_lowercase(),
-    }
-}
-
-/// How many bytes from the beginning are plain: no quote, no backslash, no control character. Thirty-two
-/// at a time (which the compiler turns into vector code), then eight, then one.
+/// How many bytes from the beginning are plain: no quote, no backslash, no control character. Most strings are
+/// short, and the first words find their end. Then it is thirty-two bytes at a time (which the compiler turns
+/// into vector code), then eight, then one.
 fn plain(bytes: &[u8]) -> usize {
     let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-    let (wide, _) = bytes.as_chunks::<32>();
-    let clean =
-        wide.iter().take_while(|chunk| !chunk.iter().fold(false, |hit, byte| hit | special(*byte))).count()
-            * 32;
-    let rest = bytes.get(clean..).unwrap_or_default();
-    let (words, _) = rest.as_chunks::<8>();
-    for (number, word) in words.iter().enumerate() {
-        let hits = special_bytes(u64::from_le_bytes(*word));
-        if hits != 0 {
-            return clean + number * 8 + hits.trailing_zeros() as usize / 8;
-        }
+    let (words, _) = bytes.as_chunks::<8>();
+    let short = words.get(..SHORT).unwrap_or(words);
+    if let Some(end) = special_in(short) {
+        return end;
     }
-    let done = clean + words.len() * 8;
+    let (wide, _) = bytes.get(8 * short.len()..).unwrap_or_default().as_chunks::<32>();
+    let is_clean = |chunk: &&[u8; 32]| !chunk.iter().fold(false, |hit, byte| hit | special(*byte));
+    let clean = 8 * short.len() + 32 * wide.iter().take_while(is_clean).count();
+    let (words, _) = bytes.get(clean..).unwrap_or_default().as_chunks::<8>();
+    if let Some(end) = special_in(words) {
+        return clean + end;
+    }
+    let done = clean + 8 * words.len();
     let rest = bytes.get(done..).unwrap_or_default();
     done + rest.iter().position(|byte| special(*byte)).unwrap_or(rest.len())
+}
+
+/// Where the first special byte is.
+fn special_in(words: &[[u8; 8]]) -> Option<usize> {
+    words.iter().enumerate().find_map(|(number, word)| {
+        let hits = special_bytes(u64::from_le_bytes(*word));
+        (hits != 0).then(|| number * 8 + hits.trailing_zeros() as usize / 8)
+    })
 }
 
 /// The high bit of each byte that is special. Above the lowest one there may be false ones.

@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 
 const POLICY: &[&str] = &["model", "stream", "max_tokens", "stop", "kind", "n"];
 
-fn read(body: &str) -> Result<Outline<'static>, Fault> {
+fn read(body: &str) -> Result<Outline, Fault> {
     Outline::read(&Bytes::copy_from_slice(body.as_bytes()), POLICY)
 }
 

@@ -10,7 +10,7 @@ use crate::{
     provider::Operation,
 };
 use bytes::Bytes;
-use dialect::{DialectId, Fault, FaultKind, Losses, embed::EmbedShape, pipe::Pipe};
+use dialect::{DialectId, Fault, FaultKind, Losses, embed::EmbedShape, pipe::Pipe, splice::Outline};
 
 /// The shape in which a caller of that dialect asks.
 fn shape_of(caller: DialectId) -> EmbedShape {
@@ -67,7 +67,8 @@ pub(super) fn render(
     let uri = provider.embed_url(&aim.model, one).ok_or_else(none)?;
     let (body, losses) = if !same {
         let written = shape.write_request(&caller.read_request(&inbound.body)?, &aim.model)?;
-        let (body, mut losses) = render::deviate(provider, &[], render::NONE, &written.value.into(), None)?;
+        let (body, mut losses) =
+            render::deviate(provider, &[], render::NONE, &Outline::read(&written.value.into(), &[])?, None)?;
         losses.absorb(written.losses);
         (body, losses)
     } else if caller == EmbedShape::Gemini {
@@ -75,7 +76,7 @@ pub(super) fn render(
         let renamed = caller.renamed(&inbound.body, &aim.model)?;
         (vec![Bytes::from(renamed)], Losses::new())
     } else {
-        render::splice_body(provider, (path.contains("{model"), &[]), aim, call, &inbound.body)?
+        render::splice_body(provider, (path.contains("{model"), &[]), aim, call)?
     };
     let upstream = render::json(provider, aim, (uri, provider.auth, key), inbound, (same, body))?;
     Ok((upstream, losses))

@@ -53,7 +53,7 @@ struct Call {
     operation: Operation,
     /// The operation is not understood, only its model is read.
     relayed: Option<Relayed>,
-    outline: Outline<'static>,
+    outline: Outline,
     model: String,
     stream: bool,
     strict: bool,

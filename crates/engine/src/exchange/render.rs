@@ -109,7 +109,7 @@ pub(super) fn call(
     };
     let uri = uri.ok_or_else(none)?;
     let (body, losses) = if same && target(provider, aim, None).takes(&inbound.body, dialect) {
-        splice_body(provider, (speech.names_model(), speech.sets), aim, call, &inbound.body)?
+        splice_body(provider, (speech.names_model(), speech.sets), aim, call)?
     } else {
         translate_body(provider, speech, aim, call, &inbound.body)?
     };
@@ -162,7 +162,6 @@ pub(super) fn splice_body(
     (names_model, sets): (bool, Sets),
     aim: &Aim,
     call: &Call,
-    body: &Bytes,
 ) -> Result<(Vec<Bytes>, Losses), Fault> {
     let edit = match names_model {
         true => call.outline.has("model").then_some(Edit::Remove("model")),
@@ -171,10 +170,11 @@ pub(super) fn splice_body(
     };
     let own = own(aim, call);
     if takes_all(provider, sets) && own == NONE {
-        let pieces = edit.map_or_else(|| vec![body.clone()], |edit| call.outline.apply(&[edit]));
+        let pieces =
+            edit.map_or_else(|| vec![call.outline.body().clone()], |edit| call.outline.apply(&[edit]));
         return Ok((pieces, Losses::new()));
     }
-    deviate(provider, sets, own, body, edit)
+    deviate(provider, sets, own, &call.outline, edit)
 }
 
 /// Members that a target's entry gives and leaves out.
@@ -198,7 +198,7 @@ pub(super) fn deviate(
     provider: &Provider,
     sets: Sets,
     (params, left_out): Own<'_>,
-    body: &Bytes,
+    outline: &Outline,
     edit: Option<Edit<'_>>,
 ) -> Result<(Vec<Bytes>, Losses), Fault> {
     let drops = provider.drops.iter().map(String::as_str);
@@ -213,7 +213,7 @@ pub(super) fn deviate(
         .chain(left_out.iter().map(String::as_str))
         .chain(TWINS.concat())
         .collect();
-    let outline = Outline::read(body, &names)?;
+    outline.check(&names)?;
     let mut losses = Losses::new();
     for name in drops.clone().filter(|name| outline.raw(name).is_some()) {
         losses.note(format!("/{name}"), "the provider refuses it");
@@ -269,7 +269,7 @@ fn translate_body(
         return Ok((vec![body], losses));
     }
     let edit = elsewhere.then_some(Edit::Remove("model"));
-    let (pieces, refused) = deviate(provider, speech.sets, own, &body, edit)?;
+    let (pieces, refused) = deviate(provider, speech.sets, own, &Outline::read(&body, &[])?, edit)?;
     losses.absorb(refused);
     Ok((pieces, losses))
 }
