@@ -109,6 +109,16 @@ impl Pipe {
         Pipe { list: Some(Lister::default()), ..self }
     }
 
+    /// The same for a request of this id and time, in seconds since 1970: where the provider's answer has none and
+    /// the caller's dialect has one, these are what it gets. Clients tell answers apart by their ids.
+    #[must_use]
+    pub fn of(mut self, id: &str, seconds: u64) -> Pipe {
+        if let Way::Translate(translate) = &mut self.way {
+            translate.of(id, seconds);
+        }
+        self
+    }
+
     /// The same for an answer that another provider could go on with: an error that comes after content is not
     /// passed on, but told to whoever feeds the pipe.
     #[must_use]

@@ -1,6 +1,6 @@
 //! Time as a value. The doors own the clocks.
 
-/// A moment, in microseconds since the door's own beginning.
+/// A moment, in microseconds since 1970, by a clock that was right when the door began and never goes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instant(pub u64);
 
@@ -26,6 +26,12 @@ impl Span {
 }
 
 impl Instant {
+    /// The same in whole seconds since 1970.
+    #[must_use]
+    pub const fn unix_seconds(self) -> u64 {
+        self.0 / 1_000_000
+    }
+
     /// The moment that is `span` later.
     #[must_use]
     pub const fn after(self, span: Span) -> Instant {

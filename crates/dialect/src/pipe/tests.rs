@@ -235,19 +235,21 @@ fn piece() -> impl Strategy<Value = String> {
 }
 
 #[test]
-fn an_answer_that_names_no_model_is_given_the_callers_name() {
-    let whole = r#"{"id":"a","message":{"content":[]},"finish_reason":"COMPLETE"}"#;
+fn an_answer_without_id_model_or_time_is_given_the_requests() {
+    let whole = r#"{"message":{"content":[]},"finish_reason":"COMPLETE"}"#;
     let stream = "data: {\"type\":\"message-end\",\"delta\":{\"finish_reason\":\"COMPLETE\"}}\n\n";
     for (streamed, body) in [(false, whole), (true, stream)] {
         for wanted in [false, true] {
             let mut request = Request::new(DialectId::OpenaiChat, "the-callers");
             request.stream = Some(wanted);
-            let mut pipe = Pipe::translate(DialectId::Cohere, streamed, &request);
+            let mut pipe = Pipe::translate(DialectId::Cohere, streamed, &request).of("req-7", 1_700_000_000);
             let mut out = Vec::new();
             pipe.feed(Bytes::from(body), &mut out).unwrap();
             pipe.finish(&mut out).unwrap();
             let text = String::from_utf8(out.concat()).unwrap();
-            assert!(text.contains(r#""model":"the-callers""#), "{text}");
+            for told in [r#""id":"req-7""#, r#""model":"the-callers""#, r#""created":1700000000"#] {
+                assert!(text.contains(told), "{told}: {text}");
+            }
         }
     }
 }

@@ -12,6 +12,8 @@ pub(super) struct Translate {
     provider: &'static dyn Dialect,
     /// The model's name as the caller wrote it, for answers that name none.
     model: String,
+    /// The request's id and its time, in seconds since 1970, for answers that have none.
+    request: (String, Option<u64>),
     source: Source,
     target: Target,
     /// Bytes of the provider's answer so far.
@@ -53,6 +55,7 @@ impl Translate {
         Translate {
             provider,
             model,
+            request: (String::new(), None),
             source,
             target,
             size: 0,
@@ -61,6 +64,10 @@ impl Translate {
             usage: None,
             losses: Losses::new(),
         }
+    }
+
+    pub(super) fn of(&mut self, id: &str, seconds: u64) {
+        self.request = (id.to_owned(), Some(seconds));
     }
 
     pub(super) fn feed(&mut self, chunk: &Bytes, out: &mut Vec<Bytes>) -> Result<(), Fault> {
@@ -144,8 +151,8 @@ impl Translate {
         out: &mut Vec<Bytes>,
     ) -> Result<(), Fault> {
         for event in &mut events {
-            if let Event::Start { model, .. } = event {
-                self.name(model);
+            if let Event::Start { id, model, created, .. } = event {
+                self.complete(id, model, created);
             }
         }
         if let Some(Event::Usage(usage)) = events.iter().rev().find(|event| matches!(event, Event::Usage(_)))
@@ -189,15 +196,20 @@ impl Translate {
         }
         self.usage = message.usage.clone();
         let mut message = message;
-        self.name(&mut message.model);
+        self.complete(&mut message.id, &mut message.model, &mut message.created);
         self.write_whole(&message, out);
         Ok(())
     }
 
-    fn name(&self, model: &mut String) {
+    /// Gives an answer what every answer has, where its provider does not.
+    fn complete(&self, id: &mut String, model: &mut String, created: &mut Option<u64>) {
+        if id.is_empty() {
+            id.clone_from(&self.request.0);
+        }
         if model.is_empty() {
             model.clone_from(&self.model);
         }
+        *created = created.or(self.request.1);
     }
 
     fn write_whole(&mut self, message: &Message, out: &mut Vec<Bytes>) {

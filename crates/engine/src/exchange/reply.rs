@@ -82,7 +82,9 @@ impl Exchange {
         let pipe = match resume {
             Some(resume) => Pipe::resume(provider, events, resume),
             None if !relayed => {
-                Pipe::translate(provider, events, render::canonical(call, &self.inbound.body)?)
+                let asked = render::canonical(call, &self.inbound.body)?;
+                Pipe::translate(provider, events, asked)
+                    .of(&self.inbound.id, self.inbound.arrived.unix_seconds())
             }
             None if !events && !head.framed => Pipe::relay_unframed(provider),
             None => Pipe::relay(provider, events),

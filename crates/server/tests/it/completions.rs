@@ -53,6 +53,8 @@ fn any_other_model_goes_on_with_the_prompt() {
     let body = whole.json();
     assert_eq!((whole.status, &body["object"]), (200, &json!("text_completion")), "{body}");
     assert!(!words(&body).is_empty() && body["usage"]["completion_tokens"].is_u64(), "{body}");
+    // The provider tells no time: it is the request's.
+    assert!(body["created"].as_u64() > Some(1_700_000_000), "{body}");
     let stream = world.ask(&post("/v1/completions", streamed(prompt("claude", "once upon a time"))));
     let events = stream.events();
     let (last, chunks) = events.split_last().expect("events");
