@@ -253,6 +253,19 @@ impl Ledger {
         self.settled
     }
 
+    /// The target may be asked now, as far as its breaker and its keys go.
+    #[cfg(test)]
+    pub(crate) fn is_open(&self, asks: &Asks<'_>, aim: usize, now: Instant) -> bool {
+        self.opens(asks, aim, now) <= now
+    }
+
+    /// What the breaker of a provider's model lets through.
+    #[cfg(test)]
+    pub(crate) fn breaker(&self, provider: &str, model: &str) -> crate::sim::world::Gate {
+        let health = self.lines.get(provider).and_then(|line| line.known(model));
+        health.map(|health| health.breaker.gate()).unwrap_or_default()
+    }
+
     /// Nobody waits who may go.
     #[cfg(test)]
     pub(crate) fn forgets_nobody(&self, now: Instant) -> bool {

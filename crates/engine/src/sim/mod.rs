@@ -10,6 +10,7 @@ mod chance;
 mod crowd;
 mod scene;
 mod stage;
+pub(crate) mod world;
 
 use scene::Scene;
 
