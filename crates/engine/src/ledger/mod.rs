@@ -297,7 +297,9 @@ impl Ledger {
         let opens = || {
             let aim = asks.aims.get(index)?;
             let provider = asks.plan.providers.get(aim.provider)?;
-            Some(self.lines.get(&provider.name)?.opens(&aim.model, provider.keys.len(), now))
+            let limited = asks.plan.rates.of_keys(aim.provider).next().is_some();
+            let is_free = |key: usize| !limited || self.gate.key_is_free(asks, index, key, now);
+            Some(self.lines.get(&provider.name)?.opens(&aim.model, provider.keys.len(), is_free, now))
         };
         opens().unwrap_or_default().max(now)
     }

@@ -31,7 +31,7 @@ struct Target {
     /// Probes that went well, in a row.
     good: u32,
     changes: VecDeque<Instant>,
-    asked: Instant,
+    probed: Instant,
     under_way: u32,
 }
 
@@ -72,9 +72,11 @@ impl Health {
         *(if again { &mut *retries } else { &mut *firsts }) += 1;
         rule(*retries <= 10 + *firsts / 10, "retries are a tenth of the traffic")?;
         let target = self.targets.entry((at.source, at.model)).or_default();
-        let early = target.gate != Gate::Closed && at.now.since(target.asked.max(target.since)) < SECOND;
-        rule(!early || !choice, "one probe a second")?;
-        target.asked = at.now;
+        if gate == Gate::HalfOpen {
+            let early = at.now.since(target.probed) < SECOND;
+            rule(!early || !choice, "one probe a second")?;
+            target.probed = at.now;
+        }
         target.under_way += 1;
         target.turn(gate, at.now)
     }

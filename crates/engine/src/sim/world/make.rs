@@ -153,7 +153,7 @@ impl Source {
             0..3 => vec![Weather::Well],
             3..5 => vec![Weather::Shaky(1 + chance.below(30))],
             5 => vec![Weather::Well, Weather::Always(Act::by(chance))],
-            6 => vec![Weather::Always(Act::by(chance))],
+            6 => vec![Weather::Always(Act::by(chance)), Weather::Shaky(70), Weather::Slow],
             7 => vec![Weather::Well, Weather::Slow, Weather::Shaky(20)],
             8 => vec![Weather::Well, Weather::Always(Act::Refuse(503, None))],
             _ => vec![Weather::Shaky(50), Weather::Always(Act::by(chance)), Weather::Well],

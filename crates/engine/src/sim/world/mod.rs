@@ -422,10 +422,12 @@ impl<'w> World<'w> {
                 }
                 self.begin(one, stage, (first, matches!(command, Command::Again(_))), open.len() > 1, *turn)?;
             }
-            Answer::Refused(_) => {
+            Answer::Refused(fault) => {
                 let busy = self.ledger.waiting().now > 0 || stage.plan.rates.requests.is_some();
                 let called = self.ones.iter().flatten().any(|one| one.exchange.is_queued());
-                rule(busy || called || self.is_barred(one, stage), "nobody is refused who may go")?;
+                let chosen = one.exchange.asks().key != KeyChoice::Next;
+                let barred = busy || called || chosen || self.is_barred(one, stage);
+                rule(barred, &format!("nobody is told `{}` who may go", fault.message))?;
                 self.tally.limited += 1;
             }
             Answer::Queued(..) => {}

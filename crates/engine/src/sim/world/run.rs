@@ -17,6 +17,8 @@ use std::{
 const WORLDS: u64 = 12;
 /// Most replays of a world that broke a rule.
 const REPLAYS_MAX: u32 = 600;
+/// Most broken rules that are told of.
+const FAILURES_MAX: usize = 12;
 const PROGRESS: Duration = Duration::from_secs(5);
 
 /// A world that broke a rule.
@@ -153,7 +155,9 @@ struct Long {
     wanted: u64,
     stop: AtomicBool,
     tally: Mutex<(Tally, u64)>,
-    failure: Mutex<Option<Box<Failure>>>,
+    failures: Mutex<Vec<Box<Failure>>>,
+    /// It goes on, to find what else is broken.
+    keeps_on: bool,
     begun: Instant,
     json: bool,
 }
@@ -171,12 +175,20 @@ impl Long {
                         self.stop.store(true, Ordering::Relaxed);
                     }
                 }
-                Err(failure) => {
-                    self.stop.store(true, Ordering::Relaxed);
-                    self.failure.lock().unwrap().get_or_insert(failure);
-                }
+                Err(failure) => self.fail(failure),
             }
         }
+    }
+
+    /// Each rule is told of once.
+    fn fail(&self, failure: Box<Failure>) {
+        let mut all = self.failures.lock().unwrap();
+        if all.iter().all(|other| other.rule != failure.rule) {
+            println!("{}", failure.tell());
+            all.push(failure);
+        }
+        let enough = !self.keeps_on || all.len() >= FAILURES_MAX;
+        self.stop.fetch_or(enough, Ordering::Relaxed);
     }
 
     fn tell(&self) {
@@ -202,7 +214,8 @@ fn long() {
         wanted: number("SEKISHO_SIM_REQUESTS").unwrap_or(1_000_000),
         stop: AtomicBool::new(false),
         tally: Mutex::default(),
-        failure: Mutex::default(),
+        failures: Mutex::default(),
+        keeps_on: number("SEKISHO_SIM_KEEP_ON") == Some(1),
         begun: Instant::now(),
         json: number("SEKISHO_SIM_JSON") == Some(1),
     };
@@ -220,8 +233,7 @@ fn long() {
         }
     });
     long.tell();
-    if let Some(failure) = long.failure.lock().unwrap().as_ref() {
-        println!("{}", failure.tell());
+    if !long.failures.lock().unwrap().is_empty() {
         std::process::exit(1);
     }
 }

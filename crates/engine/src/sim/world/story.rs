@@ -174,7 +174,7 @@ impl Story {
         let timeouts = self.stage(setup).plan.timeouts;
         let least = timeouts.first_byte.min(timeouts.first_token).min(timeouts.idle).min(timeouts.total);
         let one = &mut self.tries[place];
-        let late = now.since(one.begun) >= least;
+        let late = now.since(one.begun) >= least || now.since(self.arrived) >= timeouts.total;
         match note.verdict {
             Verdict::Bad(FaultKind::UpstreamTimeout, _) if late => {}
             Verdict::Bad(FaultKind::ShuttingDown, _) if self.shut => {}
@@ -329,7 +329,11 @@ impl Act {
             Act::Refuse(404, _) => &[FaultKind::UpstreamNotFound],
             Act::Refuse(413, _) => &[FaultKind::TooLarge],
             Act::Refuse(429, _) => &[FaultKind::UpstreamLimited],
-            Act::Refuse(503 | 529, _) | Act::ErrorInside => &[FaultKind::UpstreamOverloaded],
+            Act::Refuse(503 | 529, _) => &[FaultKind::UpstreamOverloaded],
+            // Where answers are not text it means nothing.
+            Act::ErrorInside => {
+                &[FaultKind::UpstreamOverloaded, FaultKind::UpstreamInvalid, FaultKind::UpstreamTruncated]
+            }
             Act::Refuse(409 | 500 | 502, _) => &[FaultKind::UpstreamFailed],
             Act::Refuse(..) => &[FaultKind::BadRequest],
             Act::TooLong => &[FaultKind::ContextTooLong],
