@@ -323,7 +323,7 @@ impl Stage {
         let aliases = names.iter().filter(|name| !name.name.contains('/'));
         let aliases = aliases.map(|name| (name.name.clone(), name.route(chance, &sources))).collect();
         let secs = |chance: &mut Chance, least, most| Span::secs(least + chance.below(most - least));
-        let plan = Plan {
+        let mut plan = Plan {
             access: Access {
                 keys: (0..traffic.callers).map(|caller| access::hash(&caller.to_string())).collect(),
             },
@@ -356,6 +356,7 @@ impl Stage {
             },
             ..Plan::default()
         };
+        plan.look_up_facts();
         Stage { from: Instant::default(), plan: Rc::new(Arc::new(plan)), sources, names }
     }
 }

@@ -54,6 +54,8 @@ struct End {
     at: Instant,
     order: u32,
     verdict: Verdict,
+    /// A limit of time may have been reached.
+    late: bool,
 }
 
 /// What may be done about a fault: ask the same again, with another key, or the next.
@@ -187,10 +189,12 @@ impl Story {
             Verdict::Slow | Verdict::Dropped => {}
         }
         let whole = INPUT + setup.sources[one.source].output;
-        let answered = matches!(note.verdict, Verdict::Good(_)) && one.act == Act::Answer;
+        // A limit may end what has said its last word before it says what it cost.
+        let cut = late || self.shut;
+        let answered = matches!(note.verdict, Verdict::Good(_)) && one.act == Act::Answer && !cut;
         rule(!answered || note.tokens == Some(whole), "a whole answer costs what it says")?;
         rule(note.tokens.is_none_or(|tokens| tokens <= whole), "nothing costs more than the whole")?;
-        one.end = Some(End { at: now, order: self.ended, verdict: note.verdict });
+        one.end = Some(End { at: now, order: self.ended, verdict: note.verdict, late });
         self.ended += 1;
         Ok(Some(place))
     }
@@ -252,7 +256,8 @@ impl Story {
         rule(seen.words == VOICES[source.voice], "a whole answer holds every word, once")?;
         rule(seen.ended, "a whole answer says why it ended")?;
         let usage = record.usage.as_ref().map(|usage| (usage.input, usage.output));
-        let cut = one.act != Act::Answer || self.shut;
+        let late = one.end.is_none_or(|end| end.late);
+        let cut = one.act != Act::Answer || self.shut || late;
         rule(cut || usage == Some((INPUT, source.output)), "a whole answer tells its usage")
     }
 
