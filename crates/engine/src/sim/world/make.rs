@@ -159,10 +159,8 @@ impl Source {
             _ => vec![Weather::Shaky(50), Weather::Always(Act::by(chance)), Weather::Well],
         };
         let length = *chance.pick(&[500, 2_000, 2_000, 10_000, 45_000]);
-        let weather: Vec<(Span, Weather)> = weather
-            .into_iter()
-            .map(|one| (Span::millis(length + chance.below(length)), one))
-            .collect();
+        let weather: Vec<(Span, Weather)> =
+            weather.into_iter().map(|one| (Span::millis(length + chance.below(length)), one)).collect();
         Source {
             dialect,
             voice: usize::from(chance.percent(10)),

@@ -5,32 +5,31 @@
 //! number, and on nothing else. So a seed is the same world whenever it is played, and its first requests are
 //! the same whether others follow or not.
 
+mod arrive;
 mod health;
-mod laws;
 mod make;
-mod run;
+pub(super) mod run;
 mod story;
 mod watch;
-mod wire;
+pub(super) mod wire;
 
 use super::chance::Chance;
 use crate::{
     access::Caller,
-    exchange::{Attempt, Exchange, Inbound, Io, Named, Order, Report, UpstreamHead},
+    exchange::{Attempt, Exchange, Io, Order, Report, UpstreamHead},
     ledger::{Answer, Command, Ledger, Note, Turn},
     path::KeyChoice,
     plan::Plan,
-    provider::Operation,
-    rates,
     record::{Outcome, Record},
     tiers::{Strategy, mix},
     time::{Instant, Span},
 };
+use arrive::Arrivals;
 use bytes::Bytes;
-use dialect::{DialectId, FaultKind};
+use dialect::FaultKind;
 pub(crate) use health::Gate;
 use health::{At, Health};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::StatusCode;
 use make::{Act, Setup, Stage};
 use std::{
     cmp::Reverse,
@@ -38,7 +37,7 @@ use std::{
 };
 use story::{Story, rule};
 use watch::{Seeker, Watches};
-use wire::{SIZES, Wire};
+use wire::Wire;
 
 /// Broken rules are told in words.
 type Rule = Result<(), String>;
@@ -187,85 +186,15 @@ impl<'w> World<'w> {
 
     fn end(&mut self) -> Rule {
         rule(self.ones.iter().all(Option::is_none), "everybody comes to an end")?;
-        rule(self.ledger.in_flight() == 0 && self.ledger.settled() == self.admitted, "admissions are settled once")?;
+        rule(
+            self.ledger.in_flight() == 0 && self.ledger.settled() == self.admitted,
+            "admissions are settled once",
+        )?;
         rule(self.ledger.under_way() == 0, "every turn is given back")?;
         rule(self.ledger.waiting().now == 0 && self.ledger.is_clear(), "nothing is kept for nobody")?;
         rule(self.watches.is_empty(), "limits are given back what they gave")?;
         (self.tally.opened, self.tally.closed) = (self.health.opened, self.health.closed);
         Ok(())
-    }
-
-    /// A request comes.
-    fn arrive(&mut self, number: u64) -> Rule {
-        let setup = self.setup;
-        let now = self.now;
-        let stage = setup.stages.iter().rposition(|stage| stage.from <= now).unwrap_or_default();
-        let mut chance = Chance::new(mix(setup.seed ^ mix(number + 1)));
-        let caller = *chance.pick(&setup.traffic.dialects);
-        let stream = chance.percent(setup.traffic.streams);
-        let size = usize::try_from(chance.below(SIZES.len() as u64)).unwrap();
-        let names = &setup.stages[stage].names;
-        // The operator's names are most of the traffic.
-        let most = if chance.percent(85) { 2 } else { names.len() as u64 };
-        let name = usize::try_from(chance.below(most)).unwrap();
-        let model = &names[name].name;
-        let names_model = caller.dialect().paths().names_model();
-        let list = stream && caller == DialectId::Gemini && number.is_multiple_of(2);
-        let session = chance.percent(setup.traffic.sessions).then(|| chance.below(4));
-        let inbound = Inbound {
-            id: String::from("req-1"),
-            caller: Caller(Some(usize::try_from(chance.below(setup.traffic.callers as u64)).unwrap())),
-            method: Method::POST,
-            headers: session.map(session_header).unwrap_or_default(),
-            body: self.wire.request(caller, model, stream, size),
-            more: false,
-            field: None,
-            named: names_model.then(|| Named { model: model.clone(), stream, list }),
-            key: if chance.percent(3) { KeyChoice::One(1) } else { KeyChoice::Next },
-            roll: mix(setup.seed ^ mix(number)),
-            arrived: now,
-        };
-        let (ticket, whose, tokens) = (inbound.roll, inbound.caller, rates::tokens(&inbound.body));
-        let plan = setup.stages[stage].plan.clone();
-        let exchange = Exchange::call(plan, caller, Operation::Generate, inbound);
-        let mirror = exchange.mirror();
-        if let Some(session) = session.filter(|_| names[name].sticks) {
-            let left = exchange.asks().left.to_vec();
-            let known = self.sessions.entry((stage, name, session)).or_insert_with(|| left.clone());
-            rule(*known == left, "a conversation keeps its targets")?;
-        }
-        self.tally.requests += 1;
-        self.tally.reloaded += u64::from(stage > 0);
-        let story = Story::new(caller, stream, (stage, Some(name)), now);
-        let leaves = chance.percent(setup.traffic.leaves).then(|| now.after(Span::millis(chance.below(4_000))));
-        let mirrored = Story::new(caller, stream, (stage, None), now);
-        let one = One::new(exchange, (ticket, whose), (model.clone(), tokens), story);
-        let place = self.settle_down(one, leaves);
-        self.obey(place)?;
-        if let Some(exchange) = mirror {
-            self.tally.mirrored += 1;
-            let one = One::new(exchange, (!ticket, Caller(None)), (model.clone(), tokens), mirrored);
-            let place = self.settle_down(one, None);
-            self.obey(place)?;
-        }
-        Ok(())
-    }
-
-    fn settle_down(&mut self, one: One, leaves: Option<Instant>) -> usize {
-        let ticket = one.ticket;
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.ones.push(None);
-            self.ones.len() - 1
-        });
-        self.ones[place] = Some(Box::new(one));
-        self.tickets.insert(ticket, place);
-        if let Some(leaves) = leaves {
-            self.put(leaves, place, ticket, What::Leaves);
-        }
-        if let Some(shut) = self.setup.traffic.shut {
-            self.put(shut.max(self.now), place, ticket, What::Shuts);
-        }
-        place
     }
 
     /// Something happens to a request, if it is still there.
@@ -454,11 +383,21 @@ impl<'w> World<'w> {
             (u64::from(self.health.under_way(source, known(&aim.model))) + 1) * 60 / u64::from(aim.weight())
         };
         let least = open.iter().filter(|aim| tier.aims.contains(aim)).map(busy).min();
-        rule(tier.strategy != Strategy::LeastBusy || least == Some(busy(&turn.aim)), "the least busy is asked")
+        rule(
+            tier.strategy != Strategy::LeastBusy || least == Some(busy(&turn.aim)),
+            "the least busy is asked",
+        )
     }
 
     /// An attempt begins.
-    fn begin(&mut self, one: &mut One, stage: &Stage, (first, again): (bool, bool), choice: bool, turn: Turn) -> Rule {
+    fn begin(
+        &mut self,
+        one: &mut One,
+        stage: &Stage,
+        (first, again): (bool, bool),
+        choice: bool,
+        turn: Turn,
+    ) -> Rule {
         let now = self.now;
         if first {
             self.admitted += 1;
@@ -494,7 +433,9 @@ impl<'w> World<'w> {
             .left
             .iter()
             .map(|aim| &asks.aims[*aim])
-            .map(|aim| (aim.provider, aim.model.as_str(), self.setup.sources[stage.sources[aim.provider]].keys))
+            .map(|aim| {
+                (aim.provider, aim.model.as_str(), self.setup.sources[stage.sources[aim.provider]].keys)
+            })
             .collect();
         self.watches.bar(&one.seeker(&stage.plan), &targets, self.now)
     }
@@ -506,7 +447,12 @@ impl<'w> World<'w> {
         let aim = &asks.aims[note.aim];
         let (provider, model) = (aim.provider, known(&aim.model));
         let who = one.seeker(&stage.plan);
-        self.watches.stop(&who, Some((provider, model, note.key)), |held| note.tokens.unwrap_or(held), now)?;
+        self.watches.stop(
+            &who,
+            Some((provider, model, note.key)),
+            |held| note.tokens.unwrap_or(held),
+            now,
+        )?;
         one.spent += note.tokens.unwrap_or(0);
         one.unknown |= note.tokens.is_none();
         let at = At { source: stage.sources[provider], model, key: note.key, now };
@@ -636,35 +582,7 @@ impl One {
     }
 }
 
-/// When requests arrive, in order of their numbers.
-struct Arrivals {
-    chance: Chance,
-    gap: Span,
-    next: u64,
-    at: Instant,
-}
-
-impl Arrivals {
-    fn new(setup: &Setup) -> Arrivals {
-        Arrivals { chance: Chance::new(!setup.seed), gap: setup.traffic.gap, next: 0, at: Instant(1) }
-    }
-
-    fn at(&mut self, number: u64) -> Instant {
-        while self.next <= number {
-            self.at = self.at.after(Span(self.chance.below(self.gap.0 * 2)));
-            self.next += 1;
-        }
-        self.at
-    }
-}
-
 /// The name of a model as it is known here.
 fn known(model: &str) -> &'static str {
     if model == make::MODELS[0] { make::MODELS[0] } else { make::MODELS[1] }
-}
-
-fn session_header(session: u64) -> HeaderMap {
-    const NAMES: [&str; 4] = ["one", "two", "three", "four"];
-    let name = NAMES[usize::try_from(session).unwrap()];
-    HeaderMap::from_iter([(http::HeaderName::from_static("x-session-id"), HeaderValue::from_static(name))])
 }

@@ -3,66 +3,41 @@
 //! `cargo xtask sim` is the long one. A seed that breaks a rule is played again with ever fewer of its requests,
 //! as long as it still does.
 
-use super::{Rule, Tally, World, make::Setup, wire::Wire};
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use super::{Tally, World, make::Setup, wire::Wire};
+use crate::sim::{Broken, caught, kept};
 
 /// How many worlds the test plays, where nothing says otherwise.
 const WORLDS: u64 = 12;
 /// Most replays of a world that broke a rule.
 const REPLAYS_MAX: u32 = 600;
-/// Most broken rules that are told of.
-const FAILURES_MAX: usize = 12;
-const PROGRESS: Duration = Duration::from_secs(5);
-
-/// A world that broke a rule.
-struct Failure {
-    seed: u64,
-    rule: String,
-    /// The fewest of its requests with which it still does.
-    numbers: Vec<u64>,
-    /// So many of its requests come before.
-    prefix: u64,
-}
-
 /// Plays a world, or some of its requests.
 fn play(setup: &Setup, wire: &mut Wire, numbers: &[u64]) -> Result<Tally, (String, u64)> {
     let mut world = World::new(setup, wire);
-    let played: Result<Rule, _> =
-        catch_unwind(AssertUnwindSafe(|| world.play(numbers.iter().copied())));
+    let played = caught(|| world.play(numbers.iter().copied())).and_then(|played| played);
     let came = world.tally.requests;
-    match played {
-        Ok(Ok(())) => Ok(world.tally),
-        Ok(Err(rule)) => Err((rule, came)),
-        Err(panic) => {
-            let words = panic.downcast_ref::<String>().cloned();
-            let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));
-            Err((format!("panics: {}", words.unwrap_or_default()), came))
-        }
-    }
+    played.map(|()| world.tally).map_err(|rule| (rule, came))
 }
 
-fn play_seed(seed: u64, wire: &mut Wire) -> Result<Tally, Box<Failure>> {
+/// Plays the world that a seed makes.
+pub(in crate::sim) fn play_seed(seed: u64, wire: &mut Wire) -> Result<Tally, Broken> {
     let setup = Setup::from_seed(seed);
     let all: Vec<u64> = (0..setup.requests).collect();
-    play(&setup, wire, &all).map_err(|(rule, came)| Box::new(shrink(&setup, wire, rule, came)))
+    play(&setup, wire, &all).map_err(|(rule, came)| {
+        let enough = shrink(&setup, wire, &rule, came);
+        let more = format!("by its first {came} requests, of which these are enough: {enough:?}");
+        Broken { kind: "world", seed, of: seed, rule, more }
+    })
 }
 
 /// Leaves out requests as long as the same rule is broken.
-fn shrink(setup: &Setup, wire: &mut Wire, rule: String, came: u64) -> Failure {
+fn shrink(setup: &Setup, wire: &mut Wire, rule: &str, came: u64) -> Vec<u64> {
     let mut numbers: Vec<u64> = (0..came).collect();
     let (mut size, mut replays) = (numbers.len().div_ceil(2), 0);
     while size > 0 && replays < REPLAYS_MAX {
         let mut at = 0;
         while at < numbers.len() && replays < REPLAYS_MAX {
-            let fewer: Vec<u64> =
-                numbers.iter().enumerate().filter(|(n, _)| !(at..at + size).contains(n)).map(|(_, n)| *n).collect();
+            let end = numbers.len().min(at + size);
+            let fewer = [&numbers[..at], &numbers[end..]].concat();
             replays += 1;
             match play(setup, wire, &fewer) {
                 Err((other, _)) if other == rule => numbers = fewer,
@@ -71,21 +46,11 @@ fn shrink(setup: &Setup, wire: &mut Wire, rule: String, came: u64) -> Failure {
         }
         size /= 2;
     }
-    Failure { seed: setup.seed, rule, numbers, prefix: came }
-}
-
-impl Failure {
-    fn tell(&self) -> String {
-        format!(
-            "world {} breaks a rule: {}\nby its first {} requests, of which these are enough: {:?}\n\
-             again: cargo xtask sim --requests 1 --seed {}\nfor ever: a line `world {}` in cases/sim/seeds.txt",
-            self.seed, self.rule, self.prefix, self.numbers, self.seed, self.seed
-        )
-    }
+    numbers
 }
 
 impl Tally {
-    fn each(&self) -> [(&'static str, u64); 17] {
+    pub(in crate::sim) fn each(&self) -> [(&'static str, u64); 17] {
         [
             ("requests", self.requests),
             ("attempts", self.attempts),
@@ -107,7 +72,7 @@ impl Tally {
         ]
     }
 
-    fn add(&mut self, other: &Tally) {
+    pub(in crate::sim) fn add(&mut self, other: &Tally) {
         self.requests += other.requests;
         self.attempts += other.attempts;
         self.whole += other.whole;
@@ -128,112 +93,16 @@ impl Tally {
     }
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 #[test]
 fn no_world_breaks_a_rule() {
-    let kept = include_str!("../../../../../cases/sim/seeds.txt");
-    let kept = kept.lines().filter_map(|line| line.split('#').next()?.trim().strip_prefix("world ")?.parse().ok());
-    let count = number("SEKISHO_SIM").map_or(WORLDS, |seeds| seeds / 100);
+    let seeds: Option<u64> = std::env::var("SEKISHO_SIM").ok().and_then(|seeds| seeds.parse().ok());
+    let count = seeds.map_or(WORLDS, |seeds| seeds / 100);
     let (mut wire, mut tally) = (Wire::default(), Tally::default());
-    for seed in kept.chain(0..count) {
-        match play_seed(seed, &mut wire) {
-            Ok(played) => tally.add(&played),
-            Err(failure) => panic!("{}", failure.tell()),
-        }
+    for seed in kept("world ").chain(0..count) {
+        let played = play_seed(seed, &mut wire).unwrap_or_else(|broken| panic!("{broken}"));
+        tally.add(&played);
     }
     println!("{tally:?}");
     // What never happens is not tried.
     assert!(tally.each().iter().all(|(_, count)| *count > 0), "something never happens: {tally:?}");
-}
-
-/// Worlds are played by several threads, until there were enough requests or one breaks a rule.
-struct Long {
-    next: AtomicU64,
-    wanted: u64,
-    stop: AtomicBool,
-    tally: Mutex<(Tally, u64)>,
-    failures: Mutex<Vec<Box<Failure>>>,
-    /// It goes on, to find what else is broken.
-    keeps_on: bool,
-    begun: Instant,
-    json: bool,
-}
-
-impl Long {
-    fn work(&self) {
-        let mut wire = Wire::default();
-        while !self.stop.load(Ordering::Relaxed) {
-            match play_seed(self.next.fetch_add(1, Ordering::Relaxed), &mut wire) {
-                Ok(tally) => {
-                    let mut all = self.tally.lock().unwrap();
-                    all.0.add(&tally);
-                    all.1 += 1;
-                    if all.0.requests >= self.wanted {
-                        self.stop.store(true, Ordering::Relaxed);
-                    }
-                }
-                Err(failure) => self.fail(failure),
-            }
-        }
-    }
-
-    /// Each rule is told of once.
-    fn fail(&self, failure: Box<Failure>) {
-        let mut all = self.failures.lock().unwrap();
-        if all.iter().all(|other| other.rule != failure.rule) {
-            println!("{}", failure.tell());
-            all.push(failure);
-        }
-        let enough = !self.keeps_on || all.len() >= FAILURES_MAX;
-        self.stop.fetch_or(enough, Ordering::Relaxed);
-    }
-
-    fn tell(&self) {
-        let (tally, worlds) = *self.tally.lock().unwrap();
-        let secs = self.begun.elapsed().as_secs_f64();
-        let rate = u128::from(tally.requests) * 1_000 / self.begun.elapsed().as_millis().max(1);
-        if self.json {
-            let counts = tally.each().map(|(name, count)| format!("\"{name}\":{count}"));
-            println!("{{\"worlds\":{worlds},\"secs\":{secs:.1},\"rate\":{rate},{}}}", counts.join(","));
-        } else {
-            let counts = tally.each().map(|(name, count)| format!("{name} {count}"));
-            println!("{worlds} worlds in {secs:.0} s, {rate} requests a second: {}", counts.join(", "));
-        }
-    }
-}
-
-#[test]
-#[ignore = "for `cargo xtask sim`"]
-fn long() {
-    let seed = number("SEKISHO_SIM_SEED").unwrap_or_default();
-    let long = Long {
-        next: AtomicU64::new(seed),
-        wanted: number("SEKISHO_SIM_REQUESTS").unwrap_or(1_000_000),
-        stop: AtomicBool::new(false),
-        tally: Mutex::default(),
-        failures: Mutex::default(),
-        keeps_on: number("SEKISHO_SIM_KEEP_ON") == Some(1),
-        begun: Instant::now(),
-        json: number("SEKISHO_SIM_JSON") == Some(1),
-    };
-    std::panic::set_hook(Box::new(|_| {}));
-    std::thread::scope(|scope| {
-        let threads = number("SEKISHO_SIM_THREADS").unwrap_or(1);
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| long.work())).collect();
-        let mut told = Instant::now();
-        while workers.iter().any(|worker| !worker.is_finished()) {
-            std::thread::sleep(Duration::from_millis(20));
-            if told.elapsed() >= PROGRESS {
-                long.tell();
-                told = Instant::now();
-            }
-        }
-    });
-    long.tell();
-    if !long.failures.lock().unwrap().is_empty() {
-        std::process::exit(1);
-    }
 }

@@ -66,7 +66,12 @@ struct Remedies {
 }
 
 impl Story {
-    pub(super) fn new(caller: DialectId, stream: bool, (stage, name): (usize, Option<usize>), now: Instant) -> Story {
+    pub(super) fn new(
+        caller: DialectId,
+        stream: bool,
+        (stage, name): (usize, Option<usize>),
+        now: Instant,
+    ) -> Story {
         Story {
             caller,
             stream,
@@ -102,7 +107,14 @@ impl Story {
     }
 
     /// A target is asked, which will do this.
-    pub(super) fn sends(&mut self, setup: &Setup, attempt: Attempt, one: (usize, usize, &'static str, usize), act: Act, now: Instant) -> Rule {
+    pub(super) fn sends(
+        &mut self,
+        setup: &Setup,
+        attempt: Attempt,
+        one: (usize, usize, &'static str, usize),
+        act: Act,
+        now: Instant,
+    ) -> Rule {
         let (aim, source, model, key) = one;
         let plan = &self.stage(setup).plan;
         rule(attempt.0 as usize == self.tries.len(), "attempts are numbered")?;
@@ -127,7 +139,8 @@ impl Story {
     /// The target is one of the name's, and one that is there for certain faults comes after such a fault.
     fn may_ask(&self, setup: &Setup, aim: usize, source: usize, model: &'static str) -> Rule {
         let Some(name) = self.name(setup) else { return Ok(()) };
-        let all = name.rungs.iter().flat_map(|rung| rung.targets.iter().map(move |target| (target, rung.when)));
+        let all =
+            name.rungs.iter().flat_map(|rung| rung.targets.iter().map(move |target| (target, rung.when)));
         let mut all = all.filter(|(target, _)| **target == (source, model)).map(|(_, when)| when).peekable();
         rule(all.peek().is_some(), "only the name's targets are asked")?;
         let happened = |act: Act| self.tries.iter().any(|one| one.act == act && one.end.is_some());
@@ -142,7 +155,9 @@ impl Story {
     fn asks_again(&self, setup: &Setup, before: &Try, key: usize, now: Instant) -> Rule {
         let end = before.end.ok_or("nobody is asked twice at once")?;
         rule(before.act.did_nothing(), "what may have been done is not asked for again")?;
-        let Verdict::Bad(kind, after) = end.verdict else { return Err("only what failed is asked again".to_owned()) };
+        let Verdict::Bad(kind, after) = end.verdict else {
+            return Err("only what failed is asked again".to_owned());
+        };
         let remedies = remedies(kind);
         if key == before.key {
             rule(remedies.again, "this fault is not asked again")?;
@@ -161,7 +176,9 @@ impl Story {
             return rule((slow || failed) && race, "only who is slow is raced");
         }
         let Some((last, end)) = self.last() else { return Ok(()) };
-        let Verdict::Bad(kind, _) = end.verdict else { return Err("what went well is not repeated".to_owned()) };
+        let Verdict::Bad(kind, _) = end.verdict else {
+            return Err("what went well is not repeated".to_owned());
+        };
         let brought = self.name(setup).is_some_and(|name| {
             name.rungs.iter().any(|rung| rung.when.is_for(kind) && rung.targets.contains(&(source, model)))
         });
@@ -181,7 +198,8 @@ impl Story {
             Verdict::Bad(FaultKind::UpstreamTimeout, _) if late => {}
             Verdict::Bad(FaultKind::ShuttingDown, _) if self.shut => {}
             // It says something else than the caller has been told.
-            Verdict::Bad(FaultKind::UpstreamInvalid | FaultKind::UpstreamTruncated, _) if place > 0 && self.head.is_some() => {}
+            Verdict::Bad(FaultKind::UpstreamInvalid | FaultKind::UpstreamTruncated, _)
+                if place > 0 && self.head.is_some() => {}
             Verdict::Bad(kind, _) => {
                 rule(one.act.kinds().contains(&kind), &format!("{:?} is no {kind:?}", one.act))?;
             }
@@ -203,7 +221,10 @@ impl Story {
     pub(super) fn ends(&mut self, setup: &Setup, record: &Record, wire: &mut Wire, now: Instant) -> Rule {
         let timeouts = self.stage(setup).plan.timeouts;
         rule(self.live().count() == 0, "what is under way ends with the request")?;
-        rule(record.took <= timeouts.total && record.took == now.since(self.arrived), "an exchange has a deadline")?;
+        rule(
+            record.took <= timeouts.total && record.took == now.since(self.arrived),
+            "an exchange has a deadline",
+        )?;
         let told = self.head.as_ref().map(|head| head.status.as_u16());
         rule(self.left || told == record.status, "the record tells the caller's status")?;
         self.trials(setup, record)?;
@@ -231,7 +252,10 @@ impl Story {
             rule(number == Some(one.source) && trial.model == one.model, "the record names who was asked")?;
             let whole = setup.sources[one.source].output;
             let usage = trial.usage.as_ref();
-            rule(usage.is_none_or(|usage| usage.input <= INPUT && usage.output <= whole), "costs are the attempt's own")?;
+            rule(
+                usage.is_none_or(|usage| usage.input <= INPUT && usage.output <= whole),
+                "costs are the attempt's own",
+            )?;
             if let Some(Verdict::Bad(kind, _)) = one.end.map(|end| end.verdict) {
                 rule(trial.fault == Some(kind), "the record tells what went wrong")?;
             }
@@ -267,7 +291,10 @@ impl Story {
         let Some((last, _)) = self.last() else {
             let ours = matches!(
                 kind,
-                FaultKind::RateLimited | FaultKind::Unavailable | FaultKind::ShuttingDown | FaultKind::UpstreamTimeout
+                FaultKind::RateLimited
+                    | FaultKind::Unavailable
+                    | FaultKind::ShuttingDown
+                    | FaultKind::UpstreamTimeout
             );
             return rule(ours, "who was not asked about is told why");
         };
@@ -291,8 +318,15 @@ impl Story {
             return Ok(());
         }
         let filtered = kind == FaultKind::ContentFiltered;
-        let asked = |target: &(usize, &'static str)| self.tries.iter().any(|one| (one.source, one.model) == *target);
-        let left = |when: When| name.rungs.iter().filter(move |rung| rung.when == when).flat_map(|rung| &rung.targets).any(|target| !asked(target));
+        let asked =
+            |target: &(usize, &'static str)| self.tries.iter().any(|one| (one.source, one.model) == *target);
+        let left = |when: When| {
+            name.rungs
+                .iter()
+                .filter(move |rung| rung.when == when)
+                .flat_map(|rung| &rung.targets)
+                .any(|target| !asked(target))
+        };
         let next = remedies(kind).next || filtered && plan.failover.content_filter;
         // A filter's refusal goes to nobody but those who are there for it, once one has been.
         let narrowed = !plan.failover.content_filter && self.tries.iter().any(|one| one.act == Act::Filtered);

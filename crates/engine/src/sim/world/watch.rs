@@ -55,7 +55,8 @@ impl Seeker<'_> {
     /// The limits that count this.
     pub(super) fn rules(&self, what: What<'_>) -> Vec<(Arc<rates::Rule>, Arc<str>)> {
         let all = self.plan.rates.rules.iter();
-        let own = all.clone().any(|rule| matches!(rule.of, Of::Caller(one) if self.caller == Caller(Some(one))));
+        let own =
+            all.clone().any(|rule| matches!(rule.of, Of::Caller(one) if self.caller == Caller(Some(one))));
         let counts = |rule: &rates::Rule| match (&rule.of, what) {
             (Of::Callers, None) => true,
             (Of::EachCaller, None) => !own,

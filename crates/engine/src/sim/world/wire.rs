@@ -26,7 +26,7 @@ const SEEN_MAX: usize = 20_000;
 
 /// What is written once.
 #[derive(Default)]
-pub(super) struct Wire {
+pub(in crate::sim) struct Wire {
     requests: HashMap<(DialectId, String, bool, usize), Bytes>,
     answers: HashMap<(DialectId, bool, usize, u64), Bytes>,
     heads: HashMap<(DialectId, bool, Option<u64>), HeaderMap>,
