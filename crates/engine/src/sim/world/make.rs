@@ -387,9 +387,10 @@ impl Name {
             let rung = Rung { targets, strategy: Strategy::Ordered, when: When::Always };
             return Name { name, rungs: vec![rung], sticks: false };
         }
-        // The same target may stand in two lists.
-        if let Some(last) = rungs.last_mut().filter(|rung| rung.when != When::Always) {
-            last.targets.retain(|target| *target != again);
+        // The same target may stand in two lists, if they are there for other faults.
+        let when = rungs.last().map_or(When::Always, |rung| rung.when);
+        let known = rungs.iter().any(|rung| rung.when == when && rung.targets.contains(&again));
+        if let Some(last) = rungs.last_mut().filter(|_| when != When::Always && !known) {
             last.targets.push(again);
         }
         Name { name, rungs, sticks: chance.percent(50) }

@@ -7,7 +7,7 @@ use super::{Tally, World, make::Setup, wire::Wire};
 use crate::sim::{Broken, caught, kept};
 
 /// How many worlds the test plays, where nothing says otherwise.
-const WORLDS: u64 = 12;
+const WORLDS: u64 = 60;
 /// Most replays of a world that broke a rule.
 const REPLAYS_MAX: u32 = 600;
 /// Plays a world, or some of its requests.
