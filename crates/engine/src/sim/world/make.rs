@@ -412,7 +412,7 @@ impl Name {
             tiers.push(Tier { aims: start..aims.len(), strategy, when, of, id });
         }
         let to = format!("p{}/{}", sources[0], MODELS[1]);
-        let mirror = chance.percent(15).then(|| Mirror { to, share: 1_000 });
+        let mirror = chance.percent(15).then_some(Mirror { to, share: 1_000 });
         let shaped = self.rungs.len() > 1 || self.rungs[0].strategy != Strategy::Ordered;
         let shape = shaped.then(|| Arc::new(Shape { tiers, affinity: self.sticks, mirror }));
         Route { aims, shape }

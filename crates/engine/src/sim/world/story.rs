@@ -272,7 +272,7 @@ impl Story {
     }
 
     fn is_whole(&self, setup: &Setup, record: &Record, wire: &mut Wire) -> Rule {
-        rule(!self.aborted && !self.shut || !self.aborted, "a whole answer is not aborted")?;
+        rule(!self.aborted, "a whole answer is not aborted")?;
         let voice = record.voice.ok_or("a whole answer is somebody's")?;
         let one = self.tries.get(voice).ok_or("a whole answer is of one who was asked")?;
         let source = &setup.sources[one.source];
