@@ -72,8 +72,10 @@ impl World<'_> {
             roll: mix(setup.seed ^ mix(number)),
             arrived: now,
         };
-        let (ticket, whose, tokens) = (inbound.roll, inbound.caller, rates::tokens(&inbound.body));
+        let (ticket, whose) = (inbound.roll, inbound.caller);
         let plan = setup.stages[stage].plan.clone();
+        let counted = plan.rates.rules.iter().any(|rule| rule.tpm.is_some());
+        let tokens = if counted { rates::tokens(&inbound.body) } else { 0 };
         let exchange = Exchange::call(plan, caller, Operation::Generate, inbound);
         let mirror = exchange.mirror();
         if let Some(session) = session.filter(|_| names[name].sticks) {

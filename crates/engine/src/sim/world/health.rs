@@ -83,12 +83,18 @@ impl Health {
 
     /// A key is used, of so many.
     pub(super) fn used(&self, at: At, keys: usize, is_free: impl Fn(usize) -> bool) -> Rule {
-        let rests = |key: usize| {
-            let until = |model| self.rests.get(&(at.source, key, model)).copied().unwrap_or_default();
-            until(None).max(until(Some(at.model))) > at.now
-        };
-        let other = || (0..keys).any(|key| !rests(key) && is_free(key));
-        rule(keys < 2 || !rests(at.key) || !other(), "a key rests that was refused")
+        let other = || (0..keys).any(|key| !self.rests(At { key, ..at }) && is_free(key));
+        rule(keys < 2 || !self.rests(at) || !other(), "a key rests that was refused")
+    }
+
+    fn rests(&self, at: At) -> bool {
+        let until = |model| self.rests.get(&(at.source, at.key, model)).copied().unwrap_or_default();
+        until(None).max(until(Some(at.model))) > at.now
+    }
+
+    /// One of so many keys does not rest, or none is needed.
+    pub(super) fn has_key(&self, at: At, keys: usize) -> bool {
+        keys == 0 || (0..keys).any(|key| !self.rests(At { key, ..at }))
     }
 
     /// An attempt has ended.

@@ -6,6 +6,7 @@
 //! the same whether others follow or not.
 
 mod arrive;
+mod choice;
 mod health;
 mod make;
 pub(super) mod run;
@@ -21,7 +22,7 @@ use crate::{
     path::KeyChoice,
     plan::Plan,
     record::{Outcome, Record},
-    tiers::{Strategy, mix},
+    tiers::mix,
     time::{Instant, Span},
 };
 use arrive::Arrivals;
@@ -84,6 +85,7 @@ struct One {
     ticket: u64,
     caller: Caller,
     model: String,
+    /// What the request is thought to cost, where somebody counts that.
     tokens: u64,
     story: Story,
     live: Vec<Live>,
@@ -366,29 +368,6 @@ impl<'w> World<'w> {
         Ok(())
     }
 
-    /// The target that was chosen is one that may be, by a reading of the strategies of its own.
-    fn is_best(&self, one: &One, stage: &Stage, open: &[usize], turn: Turn) -> Rule {
-        let asks = one.exchange.asks();
-        rule(asks.left.contains(&turn.aim), "what is asked is left")?;
-        let Some(first) = open.first() else { return Ok(()) };
-        rule(open.contains(&turn.aim), "nobody is asked who rests while another does not")?;
-        let tier = asks.shape.and_then(|shape| shape.tier(*first));
-        let Some(tier) = tier.filter(|tier| tier.strategy.is_live()) else {
-            return rule(turn.aim == *first, "the first is asked that is open");
-        };
-        rule(tier.aims.contains(&turn.aim), "the first tier is asked that is open")?;
-        let busy = |aim: &usize| {
-            let aim = &asks.aims[*aim];
-            let source = stage.sources[aim.provider];
-            (u64::from(self.health.under_way(source, known(&aim.model))) + 1) * 60 / u64::from(aim.weight())
-        };
-        let least = open.iter().filter(|aim| tier.aims.contains(aim)).map(busy).min();
-        rule(
-            tier.strategy != Strategy::LeastBusy || least == Some(busy(&turn.aim)),
-            "the least busy is asked",
-        )
-    }
-
     /// An attempt begins.
     fn begin(
         &mut self,
@@ -419,7 +398,7 @@ impl<'w> World<'w> {
             self.health.used(at, keys, |key| free[key])?;
         }
         self.watches.start(&who, Some((provider, model, turn.key)), now)?;
-        let gate = self.ledger.breaker(&stage.plan.providers[provider].name, model);
+        let gate = self.gate(stage, aim);
         self.health.asked(at, again, choice, gate)?;
         self.tally.again += u64::from(again);
         one.turn = Some(turn);
@@ -456,7 +435,7 @@ impl<'w> World<'w> {
         one.spent += note.tokens.unwrap_or(0);
         one.unknown |= note.tokens.is_none();
         let at = At { source: stage.sources[provider], model, key: note.key, now };
-        let gate = self.ledger.breaker(&stage.plan.providers[provider].name, model);
+        let gate = self.gate(stage, aim);
         self.health.ended(at, note.verdict, gate)?;
         one.story.noted(self.setup, note, now)?;
         Ok(())
@@ -577,8 +556,7 @@ impl One {
     }
 
     fn seeker<'a>(&'a self, plan: &'a Plan) -> Seeker<'a> {
-        let tokens = if plan.rates.rules.iter().any(|rule| rule.tpm.is_some()) { self.tokens } else { 0 };
-        Seeker { plan, ticket: self.ticket, caller: self.caller, name: &self.model, tokens }
+        Seeker { plan, ticket: self.ticket, caller: self.caller, name: &self.model, tokens: self.tokens }
     }
 }
 

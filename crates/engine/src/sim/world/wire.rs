@@ -160,18 +160,20 @@ fn answer(of: DialectId, stream: bool, words: &str, output: u64) -> Vec<u8> {
     request.stream = Some(true);
     request.stream_usage = Some(true);
     let (mut writer, mut out, mut losses) = (of.dialect().writer(&request), Vec::new(), Losses::new());
-    for event in unfold(&message).into_iter().flat_map(in_thirds) {
+    // Not everybody cuts the same words in the same places.
+    let pieces = usize::try_from(2 + output % 4).unwrap();
+    for event in unfold(&message).into_iter().flat_map(|event| in_pieces(event, pieces)) {
         writer.write(&event, &mut out, &mut losses);
     }
     out
 }
 
-/// Words come in several pieces.
-fn in_thirds(event: Event) -> Vec<Event> {
+/// Words come in about so many pieces.
+fn in_pieces(event: Event, pieces: usize) -> Vec<Event> {
     let Event::Delta { choice, block, delta: Delta::Text(words) } = event else { return vec![event] };
-    let third = words.len() / 3;
-    let parts = [&words[..third], &words[third..third * 2], &words[third * 2..]];
-    parts.map(|part| Event::Delta { choice, block, delta: Delta::Text(part.to_owned()) }).into()
+    let parts = words.as_bytes().chunks(words.len().div_ceil(pieces));
+    let text = |part: &[u8]| Delta::Text(String::from_utf8(part.to_vec()).unwrap());
+    parts.map(|part| Event::Delta { choice, block, delta: text(part) }).collect()
 }
 
 fn read(caller: DialectId, stream: bool, body: &[u8]) -> Option<Message> {
