@@ -10,6 +10,7 @@ mod clients;
 mod corpus;
 mod job;
 mod models;
+mod sim;
 mod supply;
 mod test;
 mod tidy;
@@ -35,6 +36,8 @@ usage: cargo xtask CHORE
                  writes the table of facts about models from its sources, with the prices of that day
   usages FILE [--json]
                  reads recorded usages through the dialects and compares them and their prices
+  sim [--requests N] [--seconds N] [--seed S] [--jobs N] [--json]
+                 plays requests over random seeds, a million where nothing is said; or one seed again
   tidy           the rules of the house, without building anything
 ";
 
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         ["corpus", options @ ..] => corpus::main(options),
         ["models", options @ ..] => models::main(&root(), options),
         ["usages", options @ ..] => usages::main(options),
+        ["sim", options @ ..] => sim::main(&root(), options),
         ["tidy"] => tidy::main(&root()),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

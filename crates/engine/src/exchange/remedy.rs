@@ -28,8 +28,9 @@ pub(super) struct Trouble {
     pub(super) fault: Fault,
     /// The provider's own words, where it said something.
     pub(super) said: Option<(UpstreamHead, Vec<u8>)>,
-    /// Which target it was, where it was one.
+    /// Which target it was, where it was one, and with which key.
     pub(super) aim: Option<usize>,
+    key: usize,
     /// How often that was asked with the same key.
     pub(super) tries: u32,
     /// What is left to do.
@@ -53,7 +54,7 @@ impl Trouble {
     /// A target could not be asked at all. `others`: there are more.
     pub(super) fn of(fault: Fault, others: bool) -> Trouble {
         let remedies = others.then_some(Remedy::Next).into_iter().collect();
-        Trouble { fault, said: None, aim: None, tries: 0, remedies, pause: None }
+        Trouble { fault, said: None, aim: None, key: 0, tries: 0, remedies, pause: None }
     }
 }
 
@@ -68,8 +69,8 @@ impl Exchange {
     ) {
         let brought = self.bring_in(fault.kind);
         let remedies = self.remedies(failed, &fault, brought);
-        let (aim, tries) = (Some(failed.turn.aim), failed.tries);
-        self.trouble = Some(Box::new(Trouble { fault, said, aim, tries, remedies, pause: None }));
+        let (aim, key, tries) = (Some(failed.turn.aim), failed.turn.key, failed.tries);
+        self.trouble = Some(Box::new(Trouble { fault, said, aim, key, tries, remedies, pause: None }));
         match self.live.first_mut() {
             // What was to be faster has failed: the next one may be.
             Some(other) => other.race = now,
@@ -123,7 +124,8 @@ impl Exchange {
         match (remedy, trouble.aim) {
             (Some(Remedy::Key), Some(aim)) => {
                 trouble.tries = 0;
-                self.ask(Asking::Remedy, Command::Key(aim));
+                let refused = trouble.key;
+                self.ask(Asking::Remedy, Command::Key(aim, refused));
             }
             (Some(Remedy::Again(pause)), Some(_)) if now.after(pause) < self.deadline => {
                 trouble.pause = Some(now.after(pause));

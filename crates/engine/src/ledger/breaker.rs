@@ -117,6 +117,16 @@ impl Breaker {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn gate(&self) -> crate::sim::world::Gate {
+        use crate::sim::world::Gate;
+        match self.state {
+            State::Closed { .. } => Gate::Closed,
+            State::Open { .. } => Gate::Open,
+            State::HalfOpen { .. } => Gate::HalfOpen,
+        }
+    }
+
     /// It lets everything through.
     pub(super) fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed { .. })

@@ -88,11 +88,18 @@ impl Line {
         self.models.get(model)
     }
 
-    /// From when on `model` may be asked, with any of `keys` keys.
-    pub(super) fn opens(&self, model: &str, keys: usize, now: Instant) -> Instant {
+    /// From when on `model` may be asked, with any of `keys` keys that is free.
+    pub(super) fn opens(
+        &self,
+        model: &str,
+        keys: usize,
+        is_free: impl Fn(usize) -> bool,
+        now: Instant,
+    ) -> Instant {
         let health = self.models.get(model);
         let target = health.map_or(now, |health| health.breaker.opens(now));
-        let key = (0..keys.max(1)).map(|key| self.rest(health, key)).min().unwrap_or_default();
+        let free = (0..keys.max(1)).filter(|key| keys <= 1 || is_free(*key));
+        let key = free.map(|key| self.rest(health, key)).min().unwrap_or_default();
         target.max(key)
     }
 

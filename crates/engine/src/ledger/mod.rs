@@ -36,8 +36,8 @@ pub enum Command {
     Race,
     /// May this target (an index into [`Asks::aims`]) be asked once more?
     Again(usize),
-    /// May this target be asked with another key?
-    Key(usize),
+    /// May this target be asked with another key than this (an index into its provider's keys)?
+    Key(usize, usize),
 }
 
 /// What the ledger must know of an exchange that asks.
@@ -135,7 +135,7 @@ impl Ledger {
         let waits = command != Command::Race;
         let only;
         let aims = match command {
-            Command::Again(aim) | Command::Key(aim) => {
+            Command::Again(aim) | Command::Key(aim, _) => {
                 only = [aim];
                 &only[..]
             }
@@ -165,23 +165,23 @@ impl Ledger {
             Command::Admit(_) => {
                 self.in_flight += 1;
                 let aim = self.best(asks, now);
-                Answer::Admitted(self.begin(asks, aim, true, now))
+                Answer::Admitted(self.begin(asks, aim, (true, None), now))
             }
             Command::Next | Command::Race => {
                 let aim = self.best(asks, now);
-                Answer::Begun(self.begin(asks, aim, true, now))
+                Answer::Begun(self.begin(asks, aim, (true, None), now))
             }
             Command::Again(aim) => {
                 let provider = asks.aims.get(aim).and_then(|aim| asks.plan.providers.get(aim.provider));
                 let line = provider.and_then(|provider| self.lines.get_mut(&provider.name));
                 let model = asks.aims.get(aim).map_or("", |aim| aim.model.as_str());
                 match line.is_some_and(|line| line.passes(model, now) && line.spend()) {
-                    true => Answer::Begun(self.begin(asks, aim, false, now)),
+                    true => Answer::Begun(self.begin(asks, aim, (false, None), now)),
                     false => Answer::Spent,
                 }
             }
-            Command::Key(aim) => match self.opens(asks, aim, now) <= now {
-                true => Answer::Begun(self.begin(asks, aim, false, now)),
+            Command::Key(aim, but) => match self.has_key_but(asks, aim, but, now) {
+                true => Answer::Begun(self.begin(asks, aim, (false, Some(but)), now)),
                 false => Answer::Spent,
             },
         }
@@ -253,6 +253,19 @@ impl Ledger {
         self.settled
     }
 
+    /// The target may be asked now, as far as its breaker and its keys go.
+    #[cfg(test)]
+    pub(crate) fn is_open(&self, asks: &Asks<'_>, aim: usize, now: Instant) -> bool {
+        self.opens(asks, aim, now) <= now
+    }
+
+    /// What the breaker of a provider's model lets through.
+    #[cfg(test)]
+    pub(crate) fn breaker(&self, provider: &str, model: &str) -> crate::sim::world::Gate {
+        let health = self.lines.get(provider).and_then(|line| line.known(model));
+        health.map(|health| health.breaker.gate()).unwrap_or_default()
+    }
+
     /// Nobody waits who may go.
     #[cfg(test)]
     pub(crate) fn forgets_nobody(&self, now: Instant) -> bool {
@@ -284,12 +297,31 @@ impl Ledger {
         let opens = || {
             let aim = asks.aims.get(index)?;
             let provider = asks.plan.providers.get(aim.provider)?;
-            Some(self.lines.get(&provider.name)?.opens(&aim.model, provider.keys.len(), now))
+            let limited = asks.plan.rates.of_keys(aim.provider).next().is_some();
+            let is_free = |key: usize| !limited || self.gate.key_is_free(asks, index, key, now);
+            Some(self.lines.get(&provider.name)?.opens(&aim.model, provider.keys.len(), is_free, now))
         };
         opens().unwrap_or_default().max(now)
     }
 
-    fn begin(&mut self, asks: &Asks<'_>, index: usize, first: bool, now: Instant) -> Turn {
+    /// The target may be asked now with another key than this. One who waited for that may find his own awake.
+    fn has_key_but(&self, asks: &Asks<'_>, index: usize, but: usize, now: Instant) -> bool {
+        let Some(aim) = asks.aims.get(index) else { return false };
+        let Some(provider) = asks.plan.providers.get(aim.provider) else { return false };
+        let limited = asks.plan.rates.of_keys(aim.provider).next().is_some();
+        let is_free = |key: usize| key != but && (!limited || self.gate.key_is_free(asks, index, key, now));
+        self.lines.get(&provider.name).is_some_and(|line| {
+            line.passes(&aim.model, now) && line.has_other_key(&aim.model, provider.keys.len(), is_free, now)
+        })
+    }
+
+    fn begin(
+        &mut self,
+        asks: &Asks<'_>,
+        index: usize,
+        (first, but): (bool, Option<usize>),
+        now: Instant,
+    ) -> Turn {
         let none = Turn { aim: index, key: 0, keys_left: false, patience: None };
         let Some(aim) = asks.aims.get(index) else { return none };
         let Some(provider) = asks.plan.providers.get(aim.provider) else { return none };
@@ -300,7 +332,7 @@ impl Ledger {
         let keys = provider.keys.len();
         let gate = &self.gate;
         let limited = asks.plan.rates.of_keys(aim.provider).next().is_some();
-        let is_free = |key: usize| !limited || gate.key_is_free(asks, index, key, now);
+        let is_free = |key: usize| Some(key) != but && (!limited || gate.key_is_free(asks, index, key, now));
         let key = line.key(&aim.model, keys, (asks.key, asks.roll), is_free, now);
         let keys_left = asks.key == KeyChoice::Next && line.has_other_key(&aim.model, keys, is_free, now);
         if first {

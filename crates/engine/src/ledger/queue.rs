@@ -102,7 +102,8 @@ enum State {
     #[default]
     Going,
     Waiting(Place),
-    Called,
+    /// To this target, whose place is kept.
+    Called(Option<usize>),
     /// Another needed the place in the queue more.
     Evicted,
 }
@@ -139,7 +140,7 @@ impl Gate {
             ticket.woken = false;
         }
         match self.state(asks.ticket) {
-            State::Called => self.take_up(asks, aims, first, now),
+            State::Called(kept) => self.take_up(asks, aims, (first, kept), now),
             State::Going => self.arrive(asks, aims, (first, waits), others, now),
             State::Waiting(_) => {
                 self.call(now);
@@ -281,8 +282,15 @@ impl Gate {
         }
     }
 
-    /// One who was called takes his place, or another that is free and better.
-    fn take_up(&mut self, asks: &Asks<'_>, aims: &[usize], first: bool, now: Instant) -> Pass {
+    /// One who was called takes his place, or another that is free and better. Where none seems free it is the
+    /// place that was kept: others, with the larger limits of another configuration, have been called since.
+    fn take_up(
+        &mut self,
+        asks: &Asks<'_>,
+        aims: &[usize],
+        (first, kept): (bool, Option<usize>),
+        now: Instant,
+    ) -> Pass {
         let Some(ticket) = self.tickets.get_mut(&asks.ticket) else { return Pass::Go(aims.to_vec()) };
         (ticket.state, ticket.woken) = (State::Going, false);
         for hold in ticket.holds.extract_if(.., |hold| hold.called) {
@@ -291,12 +299,17 @@ impl Gate {
             }
         }
         let open = self.open(&Demand::of(asks, aims, first), &Claims::new(), now);
-        Pass::Go(open.map_or_else(|_| aims.to_vec(), |open| open.into_iter().map(|(aim, _)| aim).collect()))
+        Pass::Go(match open {
+            Ok(open) => open.into_iter().map(|(aim, _)| aim).collect(),
+            Err(_) => kept.map_or_else(|| aims.to_vec(), |aim| vec![aim]),
+        })
     }
 
     fn wait_on(&mut self, asks: &Asks<'_>, aims: &[usize], first: bool, now: Instant) -> Pass {
-        let State::Waiting(place) = self.state(asks.ticket) else {
-            return self.take_up(asks, aims, first, now);
+        let place = match self.state(asks.ticket) {
+            State::Waiting(place) => place,
+            State::Called(kept) => return self.take_up(asks, aims, (first, kept), now),
+            State::Going | State::Evicted => return self.take_up(asks, aims, (first, None), now),
         };
         let Some(waiter) = self.queue.get(&place) else { return Pass::Go(aims.to_vec()) };
         let barred = self.open(&waiter.demand, &self.claims_before(place, now), now).err();
@@ -409,7 +422,7 @@ impl Gate {
             let tokens = self.meter(&need.id, now).call(&need.rule, tokens);
             self.hold(waiter.ticket, Hold { need, tokens, turn: None, called: true });
         }
-        self.set(waiter.ticket, State::Called);
+        self.set(waiter.ticket, State::Called(to.map(|(aim, _)| aim)));
         self.wake(waiter.ticket);
     }
 

@@ -2,7 +2,9 @@
 //! everybody is answered, and nothing is left behind.
 
 use super::{
+    Broken, caught,
     chance::Chance,
+    kept,
     scene::{Act, Target},
 };
 use crate::{
@@ -431,20 +433,38 @@ fn reports(live: &Live) -> Vec<Report> {
     }
 }
 
+/// What came of a crowd.
+#[derive(Default)]
+pub(super) struct Played {
+    pub(super) requests: u64,
+    waited: u64,
+    refused: u64,
+    whole: u64,
+}
+
+/// Plays the crowd that a seed makes.
+pub(super) fn play_seed(seed: u64) -> Result<Played, Broken> {
+    let played = caught(|| {
+        let mut crowd = Crowd::from_seed(seed);
+        crowd.play();
+        crowd.assert_empty();
+        let (requests, whole) = (crowd.ones.len() as u64, crowd.whole.len() as u64);
+        Played { requests, waited: crowd.waited, refused: crowd.refused, whole }
+    });
+    played.map_err(|rule| Broken { kind: "crowd", seed, of: seed, rule, more: String::new() })
+}
+
 #[test]
 fn no_seed_breaks_a_limit() {
     let count = std::env::var("SEKISHO_SIM").ok().and_then(|count| count.parse().ok()).unwrap_or(500_u64);
-    let (mut waited, mut refused, mut whole) = (0, 0, 0);
-    for seed in 0..count {
-        let played = std::panic::catch_unwind(|| {
-            let mut crowd = Crowd::from_seed(seed);
-            crowd.play();
-            crowd.assert_empty();
-            (crowd.waited, crowd.refused, crowd.whole.len() as u64)
-        });
-        let Ok(played) = played else { panic!("seed {seed} breaks a rule") };
-        (waited, refused, whole) = (waited + played.0, refused + played.1, whole + played.2);
+    let mut all = Played::default();
+    for seed in kept("crowd ").chain(0..count) {
+        let played = play_seed(seed).unwrap_or_else(|broken| panic!("{broken}"));
+        all.waited += played.waited;
+        all.refused += played.refused;
+        all.whole += played.whole;
     }
+    let Played { waited, refused, whole, .. } = all;
     println!("{waited} waited, {refused} were refused, {whole} were answered");
     assert!(waited > count && refused > count && whole > count);
 }
