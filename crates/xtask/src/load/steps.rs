@@ -119,12 +119,7 @@ fn batch(binary: &Path, run: Duration) -> io::Result<Vec<Figure>> {
     let stage = Stage::limited(binary)?;
     let urgent = [Tenant { number: 1, ..one(0.2) }];
     let alone = p99(&stage.load(&urgent, run)?);
-    let flood = FLOOD.map(|delay| Tenant {
-        priority: "batch",
-        delay: Duration::from_millis(delay),
-        ..one(10.0 / FLOOD.len() as f64)
-    });
-    let mut outcome = stage.load(&[&urgent[..], &flood[..]].concat(), run)?;
+    let mut outcome = stage.load(&[&urgent[..], &too_much("batch")].concat(), run)?;
     let batch = outcome.split_off(1);
     Ok(vec![
         figure("urgent: p99, alone = 1", p99(&outcome) / alone, AtMost(1.3)),
@@ -143,7 +138,7 @@ fn flood(binary: &Path, run: Duration) -> io::Result<Vec<Figure>> {
     let stage = Stage::limited(binary)?;
     let nine: Vec<Tenant> = (1..10).map(|number| Tenant { number, ..one(0.05) }).collect();
     let alone = p99(&stage.load(&nine, run)?);
-    let mut others = stage.load(&[&nine[..], &[one(10.0)]].concat(), run)?;
+    let mut others = stage.load(&[&nine[..], &too_much("normal")].concat(), run)?;
     let first = others.split_off(nine.len());
     Ok(vec![
         figure("the nine: p99, alone = 1", p99(&others) / alone, AtMost(1.5)),
@@ -154,6 +149,12 @@ fn flood(binary: &Path, run: Duration) -> io::Result<Vec<Figure>> {
             AtLeast(0.45),
         ),
     ])
+}
+
+/// Ten times the capacity, by one caller.
+fn too_much(priority: &'static str) -> [Tenant; FLOOD.len()] {
+    let part = one(10.0 / FLOOD.len() as f64);
+    FLOOD.map(|delay| Tenant { priority, delay: Duration::from_millis(delay), ..part })
 }
 
 /// So many times the capacity, by one caller.
