@@ -1,5 +1,6 @@
 //! What would become of a request: told, not done. No secret is in it.
 
+mod limited;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -23,6 +24,7 @@ use dialect::{
     splice::{Edit, Outline},
 };
 use http::{HeaderMap, Method};
+pub use limited::{Limit, Limited, Waits};
 use serde::Serialize;
 
 /// What is asked about.
@@ -31,6 +33,8 @@ pub struct Question<'q> {
     pub model: &'q str,
     /// The caller's dialect, one of [`DialectId::callers`].
     pub dialect: DialectId,
+    /// Who calls; nobody in particular has the limits of each caller.
+    pub caller: Caller,
     /// His request; its own model does not count. `None` for a short one without anything particular.
     pub body: Option<Bytes>,
 }
@@ -48,6 +52,8 @@ pub struct Explained {
     pub conversation: bool,
     /// What the request needs of a model; `None` where no request was given.
     pub request: Option<Wanted>,
+    /// The limits that it comes under before a target is chosen; `None` where nothing is limited.
+    pub limited: Option<Limited>,
     /// Where some of the requests go as well, and how many of a hundred.
     pub mirror: Option<(String, f64)>,
     /// The targets: first those that may be asked, in order.
@@ -88,6 +94,8 @@ pub struct Explanation {
     pub params: Vec<String>,
     /// Members that the provider or the target's entry leaves out.
     pub drops: Vec<String>,
+    /// The limits that an attempt at it comes under.
+    pub limits: Vec<Limit>,
     /// Why it would not be asked.
     pub passed_over: Option<String>,
     /// Why it may be unable to serve the request, though it would be asked: nobody else could.
@@ -164,8 +172,18 @@ pub struct Settings {
 /// What would become of a request.
 ///
 /// # Errors
-/// What the caller would be told: no such model, or a body that cannot be read.
+/// What the caller would be told: no such model, or a body that cannot be read. Or there is no such caller.
 pub fn explain(plan: &PlanHandle, question: &Question<'_>) -> Result<Explained, Fault> {
+    let callers = plan.access.keys.len();
+    if question.caller.0.is_some_and(|caller| caller >= callers) {
+        return Err(Fault::bad(
+            "caller",
+            match callers {
+                0 => "there are no client keys".to_owned(),
+                last => format!("the client keys have the numbers 1 to {last}"),
+            },
+        ));
+    }
     let inbound = inbound(question)?;
     let mut preview = Preview::new(plan.clone(), question.dialect, inbound)?;
     let given = question.body.is_some();
@@ -184,6 +202,7 @@ pub fn explain(plan: &PlanHandle, question: &Question<'_>) -> Result<Explained, 
         understood_as: understood(plan, question.model),
         dialect: question.dialect.name(),
         conversation: preview.sticks(),
+        limited: Limited::of(plan, question.caller, question.model),
         mirror: preview.shape().and_then(|s| s.mirror.as_ref()).map(|to| (to.to.clone(), to.percent())),
         request: given.then_some(wanted),
         targets,
@@ -254,6 +273,7 @@ fn one(
         share_percent: None,
         params: aim.edits().0.iter().map(|(name, _)| name.clone()).collect(),
         drops: provider.drops.iter().chain(aim.edits().1).cloned().collect(),
+        limits: Limit::of_target(plan, &aim),
         passed_over: passed_over.then(because),
         doubtful: unfit.filter(|_| !passed_over),
         known: *facts != Facts::default(),
@@ -353,7 +373,7 @@ fn inbound(question: &Question<'_>) -> Result<Inbound, Fault> {
     };
     Ok(Inbound {
         id: String::new(),
-        caller: Caller(None),
+        caller: question.caller,
         method: Method::POST,
         headers: HeaderMap::new(),
         body,

@@ -11,6 +11,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 /// The header by which a caller names the provider of what is relayed.
 pub const PROVIDER: &str = "x-sekisho-provider";
 
+/// The header by which a caller says that a request is less urgent than his others.
+pub const PRIORITY: &str = "x-sekisho-priority";
+
 /// Headers that concern one connection only (RFC 9110 §7.6.1), never the next.
 fn is_hop_by_hop(name: &str) -> bool {
     matches!(

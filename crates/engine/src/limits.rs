@@ -147,7 +147,9 @@ pub const RATES_MAX: usize = 2_048;
 pub const METERS_KEPT: usize = 16_384;
 /// Requests that wait, where nothing says how many may.
 pub const QUEUE: usize = 25;
-/// The most that the queue may be set to: each change looks through it.
+/// Of so many who are called from the queue one at least is of a lower class, as long as such wait.
+pub const QUEUE_SHARE: u32 = 10;
+/// The most that the queue may be set to: more than all that is served at once, each with a body in memory.
 pub const QUEUE_MAX: usize = 10_000;
 /// How long a request waits, where nothing says how long it may: as long as many clients do.
 pub const QUEUE_WAIT: Span = Span::secs(60);

@@ -2,12 +2,15 @@
 
 use crate::{
     access::Caller,
+    headers::PRIORITY,
     limits::TOKENS_A_REQUEST,
     plan::{Aim, Plan},
     time::Span,
 };
+use dialect::Fault;
+use http::HeaderMap;
 use memchr::memmem;
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// What the operator allows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub struct Rates {
     pub queue: Option<Queue>,
     /// Requests that are served or wait, all together. More are refused at once.
     pub requests: Option<usize>,
+    /// How urgent requests are that wait.
+    pub priorities: Priorities,
     /// What those are told whom [`Rates::requests`] or a full queue refuses.
     pub busy: Option<String>,
 }
@@ -29,6 +34,27 @@ pub struct Queue {
     pub size: usize,
     /// The longest that one waits.
     pub wait: Span,
+}
+
+/// How urgent a request is that waits; the most urgent is called first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// Somebody sits before it.
+    Interactive,
+    /// What nothing is said of.
+    #[default]
+    Normal,
+    /// Nobody sits before it.
+    Batch,
+}
+
+/// How urgent the requests of callers are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Priorities {
+    /// Of each caller of whom nothing else is said.
+    pub each: Option<Priority>,
+    /// Of callers, by their place in [`crate::plan::Access::keys`].
+    pub own: BTreeMap<usize, Priority>,
 }
 
 /// The limits of one thing.
@@ -72,6 +98,13 @@ impl Rates {
         self.rules.is_empty() && self.requests.is_none()
     }
 
+    /// How urgent a request of `caller` is, unless he says that it is less.
+    #[must_use]
+    pub fn priority(&self, caller: Caller) -> Priority {
+        let own = caller.0.and_then(|index| self.priorities.own.get(&index).copied());
+        own.or(self.priorities.each).unwrap_or_default()
+    }
+
     /// The rules for a request of `caller`, who wrote `model`.
     pub fn of_request(&self, caller: Caller, model: &str) -> impl Iterator<Item = &Arc<Rule>> {
         let is_own = move |rule: &&Arc<Rule>| matches!(rule.of, Of::Caller(index) if caller.0 == Some(index));
@@ -103,12 +136,39 @@ impl Rates {
     }
 }
 
-impl Rule {
-    /// Whom it limits, in words.
+impl Priority {
+    /// All of them, the most urgent first.
+    pub const ALL: [Priority; 3] = [Priority::Interactive, Priority::Normal, Priority::Batch];
+
+    /// Its name, in configuration and in the header.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Priority::Interactive => "interactive",
+            Priority::Normal => "normal",
+            Priority::Batch => "batch",
+        }
+    }
+
+    /// How urgent its caller says that a request is.
+    ///
+    /// # Errors
+    /// He says something else.
+    pub fn said(headers: &HeaderMap) -> Result<Option<Priority>, Fault> {
+        let Some(value) = headers.get(PRIORITY) else { return Ok(None) };
+        let found = Priority::ALL.into_iter().find(|priority| value == priority.name());
+        let wrong =
+            || Fault::bad(PRIORITY, format!("`{PRIORITY}` must be `interactive`, `normal` or `batch`"));
+        found.map(Some).ok_or_else(wrong)
+    }
+}
+
+impl Of {
+    /// In words.
     #[must_use]
     pub fn whose(&self, plan: &Plan) -> String {
         let name = |provider: usize| plan.providers.get(provider).map_or("?", |provider| &provider.name);
-        match &self.of {
+        match self {
             Of::Provider(provider) => format!("provider `{}`", name(*provider)),
             Of::Key(provider, key) => format!("key {} of provider `{}`", key + 1, name(*provider)),
             Of::Target(provider, model) => format!("model `{}/{model}`", name(*provider)),
@@ -118,7 +178,9 @@ impl Rule {
             Of::Callers => "all callers".to_owned(),
         }
     }
+}
 
+impl Rule {
     /// What it is known by where `caller` is limited: one of many, each for himself.
     #[must_use]
     pub fn id(&self, plan: &Plan, caller: Caller) -> Arc<str> {

@@ -9,6 +9,7 @@
 mod clients;
 mod corpus;
 mod job;
+mod load;
 mod models;
 mod sim;
 mod supply;
@@ -32,6 +33,8 @@ usage: cargo xtask CHORE
                  command-line programs that people use, against sekisho; takes some minutes
   corpus DIR [--json]
                  replays recorded exchanges through every reader and writer and checks the laws
+  load [STEP...] [--seconds N] [--binary PATH] [--json]
+                 more than can be served, asked of the release binary: who is served, and how fast
   models DIR [YYYY-MM-DD]
                  writes the table of facts about models from its sources, with the prices of that day
   usages FILE [--json]
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         ["test", options @ ..] => test::main(&root(), options),
         ["clients", options @ ..] => clients::main(&root(), options),
         ["corpus", options @ ..] => corpus::main(options),
+        ["load", options @ ..] => load::main(&root(), options),
         ["models", options @ ..] => models::main(&root(), options),
         ["usages", options @ ..] => usages::main(options),
         ["sim", options @ ..] => sim::main(&root(), options),

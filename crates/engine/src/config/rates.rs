@@ -5,7 +5,7 @@ use crate::{
     access, hint,
     limits::{QUEUE, QUEUE_MAX, QUEUE_WAIT, RATES_MAX, TIMEOUT_CEILING},
     plan::Plan,
-    rates::{Of, Queue, Rule, caller_id},
+    rates::{self, Of, Queue, Rule, caller_id},
     time::Span,
 };
 use schemars::JsonSchema;
@@ -33,9 +33,25 @@ pub struct Rate {
     pub tpm: Option<u64>,
     /// Requests at once.
     pub concurrent: Option<u32>,
+    /// Of a `caller` (one, or `"*"`): how urgent his requests are where they wait. Default `normal`. With the
+    /// header `x-sekisho-priority` a request says that it is less.
+    pub priority: Option<Priority>,
 }
 
-/// Where requests wait that a limit holds up. Callers take turns in it.
+/// How urgent a request is that waits. The more urgent are called first, but of ten who are called one at least
+/// is of a lower class, as long as such wait. A full queue loses those of the lowest class first.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// Somebody sits before it.
+    Interactive,
+    /// What nothing is said of.
+    Normal,
+    /// Nobody sits before it.
+    Batch,
+}
+
+/// Where requests wait that a limit holds up. Callers of one priority take turns in it.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Waits {
@@ -63,6 +79,10 @@ impl Draft<'_> {
         self.upstream_slots(plan);
         self.crowd(plan, written);
         self.queue(plan, written);
+        let (each, own) = (plan.rates.priorities.each, &plan.rates.priorities.own);
+        if (each.is_some() || !own.is_empty()) && plan.rates.queue.is_none() {
+            self.note("`priority` has no effect: there is no `limits.queue`".to_owned());
+        }
     }
 
     fn rate(&mut self, plan: &mut Plan, index: &str, rate: &Rate) {
@@ -73,6 +93,16 @@ impl Draft<'_> {
         match limited(plan, rate) {
             Ok(all) => {
                 for (id, of) in all {
+                    if let Some(priority) = rate.priority
+                        && !prioritize(plan, &of, priority.into())
+                    {
+                        let problem =
+                            Problem::new("this caller has a priority already").hint("write it in one entry");
+                        return self.wrong(&[&path[..], &["priority"]].concat(), problem);
+                    }
+                    if limits_nothing(rate) {
+                        continue;
+                    }
                     if plan.rates.rules.iter().any(|rule| rule.of == of) {
                         self.wrong(
                             &path,
@@ -182,7 +212,12 @@ fn limited(plan: &Plan, rate: &Rate) -> Result<Vec<(Arc<str>, Of)>, Wrong> {
         let problem = Problem::new("this must be 1 at least");
         return Err(Box::new((member, problem.hint("`enabled: false` switches a provider off"))));
     }
-    if numbers.iter().all(|(_, number)| number.is_none()) {
+    let one_caller = rate.caller.as_deref().is_some_and(|caller| caller != "all");
+    if rate.priority.is_some() && !one_caller {
+        let problem = Problem::new("only a caller has a priority");
+        return Err(Box::new(("priority", problem.hint("write `caller: \"*\"`, or one of the client keys"))));
+    }
+    if limits_nothing(rate) && rate.priority.is_none() {
         let problem = Problem::new("this limits nothing").hint("write `rpm`, `tpm` or `concurrent`");
         return Err(Box::new(("", problem)));
     }
@@ -202,6 +237,31 @@ fn limited(plan: &Plan, rate: &Rate) -> Result<Vec<(Arc<str>, Of)>, Wrong> {
         _ => {
             let hint = "write `provider`, `provider` and `key`, `model`, or `caller`";
             Err(Box::new(("", Problem::new("an entry limits one thing").hint(hint))))
+        }
+    }
+}
+
+fn limits_nothing(rate: &Rate) -> bool {
+    rate.rpm.is_none() && rate.tpm.is_none() && rate.concurrent.is_none()
+}
+
+/// Gives callers their priority, where they have none yet.
+fn prioritize(plan: &mut Plan, of: &Of, priority: rates::Priority) -> bool {
+    let priorities = &mut plan.rates.priorities;
+    let before = match of {
+        Of::EachCaller => priorities.each.replace(priority),
+        Of::Caller(index) => priorities.own.insert(*index, priority),
+        _ => None,
+    };
+    before.is_none()
+}
+
+impl From<Priority> for rates::Priority {
+    fn from(priority: Priority) -> Self {
+        match priority {
+            Priority::Interactive => rates::Priority::Interactive,
+            Priority::Normal => rates::Priority::Normal,
+            Priority::Batch => rates::Priority::Batch,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     plan::{Aim, Cors, Plan, Provider},
+    rates::Of,
     route::Route,
     tiers::{Tier, When},
     time::Span,
@@ -111,7 +112,13 @@ impl Plan {
         put("attempts", self.attempts != plain.attempts, self.attempts.to_string());
         put("limits.body", self.body_max != plain.body_max, format!("{} bytes", self.body_max));
         for rule in &self.rates.rules {
-            put(&format!("limits.rates of {}", rule.whose(self)), true, rule.to_string());
+            put(&format!("limits.rates of {}", rule.of.whose(self)), true, rule.to_string());
+        }
+        let priorities = &self.rates.priorities;
+        let own = priorities.own.iter().map(|(index, priority)| (Of::Caller(*index).whose(self), *priority));
+        let each = priorities.each.map(|priority| (Of::EachCaller.whose(self), priority));
+        for (whose, priority) in each.into_iter().chain(own) {
+            put(&format!("priority of {whose}"), true, priority.name().to_owned());
         }
         if let Some(queue) = self.rates.queue {
             put(

@@ -24,6 +24,7 @@ use crate::{
     ledger::{Asks, Command, Turn},
     plan::{Aim, PlanHandle, Provider},
     provider::Operation,
+    rates::Priority,
     record::{Outcome, PassedOver, Record, Trial},
     route::Route,
     tiers::Shape,
@@ -91,6 +92,8 @@ pub struct Exchange {
     shape: Option<Arc<Shape>>,
     /// It is part of a conversation, which chooses its targets.
     sticks: bool,
+    /// How urgent it is, where it has to wait.
+    priority: Priority,
     /// Those that have not been asked, as indexes into `aims`.
     left: Vec<usize>,
     /// Those that have been asked, where they have a shape.
@@ -216,12 +219,10 @@ impl Exchange {
     fn passing(plan: PlanHandle, provider: usize, path: &str, inbound: Inbound, chosen: bool) -> Self {
         let aim = Aim::new(provider, String::new());
         let uri = plan.providers.get(provider).and_then(|p| p.address(path));
-        match uri {
-            Some(uri) => Exchange::new(plan, inbound, Task::Pass { uri, chosen }, aim.into()),
-            None => {
-                let fault = Fault::bad("", "the path cannot stand behind the provider's address");
-                Exchange::refuse(plan, DialectId::OpenaiChat, inbound, &fault)
-            }
+        let wrong = || Fault::bad("", "the path cannot stand behind the provider's address");
+        match Priority::said(&inbound.headers).and_then(|_| uri.ok_or_else(wrong)) {
+            Ok(uri) => Exchange::new(plan, inbound, Task::Pass { uri, chosen }, aim.into()),
+            Err(fault) => Exchange::refuse(plan, DialectId::OpenaiChat, inbound, &fault),
         }
     }
 
@@ -242,7 +243,7 @@ impl Exchange {
         let (call, _) = render::read_call(&self.plan, call.dialect, call.operation, &inbound).ok()?;
         let route = self.plan.resolve(&mirror.to).ok()?;
         let mut exchange = Exchange::new(self.plan.clone(), inbound, Task::Call(Box::new(call)), route);
-        exchange.mirrored = true;
+        (exchange.mirrored, exchange.priority) = (true, Priority::Batch);
         exchange.arrange();
         exchange.pass_over();
         Some(exchange)
@@ -264,7 +265,8 @@ impl Exchange {
         };
         let (ticket, body) = (self.ticket(), &*self.inbound.body);
         let (plan, aims, left) = (&*self.plan, &self.aims, &self.left);
-        Asks { plan, aims, left, shape, key, roll, ticket, caller, model, body }
+        let priority = self.priority;
+        Asks { plan, aims, left, shape, key, roll, ticket, caller, priority, model, body }
     }
 
     /// The number by which the ledger knows it.
@@ -281,6 +283,8 @@ impl Exchange {
 
     fn new(plan: PlanHandle, inbound: Inbound, task: Task, route: Route) -> Self {
         let deadline = inbound.arrived.after(plan.timeouts.total);
+        let said = Priority::said(&inbound.headers).ok().flatten().unwrap_or(Priority::Interactive);
+        let priority = plan.rates.priority(inbound.caller).max(said);
         let mut orders = VecDeque::with_capacity(4);
         orders.push_back(Order::Ask(Command::Admit(inbound.caller)));
         Exchange {
@@ -291,6 +295,7 @@ impl Exchange {
             left: (0..route.aims.len()).collect(),
             aims: route.aims,
             shape: route.shape,
+            priority,
             sticks: false,
             asked: Vec::new(),
             spare: Vec::new(),

@@ -11,6 +11,7 @@ use crate::{
     path,
     plan::{Aim, Plan, PlanHandle, Provider},
     provider::Operation,
+    rates::Priority,
     route::Route,
     speech,
     surface::Action,
@@ -94,6 +95,7 @@ fn way(plan: &Plan, action: Action, path: &str, inbound: &Inbound) -> Result<Way
         let fault = Fault::bad("Upgrade", "this path is a WebSocket");
         return Err(fault.hint("send `Connection: upgrade`, `Upgrade: websocket` and `Sec-WebSocket-Key`"));
     }
+    Priority::said(&inbound.headers)?;
     if let Some(provider) = named_provider(plan, &inbound.headers)? {
         return Ok(Way::Provider(provider));
     }

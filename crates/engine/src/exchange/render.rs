@@ -5,6 +5,7 @@ use crate::{
     headers,
     plan::{Aim, Plan, Provider},
     provider::{Auth, Operation, Quirk},
+    rates::Priority,
     route::Route,
     speech::Speech,
 };
@@ -46,6 +47,7 @@ pub(super) fn read_call(
         }
     };
     let strict = plan.strict || wants_strict(&inbound.headers)?;
+    Priority::said(&inbound.headers)?;
     let route = plan.resolve(&model)?;
     let asks =
         |name: &&str| outline.raw(name).is_some_and(|raw| !raw.contains("none") && !raw.contains("disabled"));

@@ -1,8 +1,11 @@
-//! Case files: `cases/explain/NAME.txt` holds the question, the configuration, the request (or nothing) and what
+//! Case files: `cases/explain/NAME.txt` holds the question (model, dialect, number of the caller), the configuration, the request (or nothing) and what
 //! must be told, with lines of ten dashes between. `UPDATE_EXPECT=1` rewrites the last part.
 
 use super::{Question, explain};
-use crate::config::{Overrides, Source, World, load};
+use crate::{
+    access::Caller,
+    config::{Overrides, Source, World, load},
+};
 use bytes::Bytes;
 use dialect::DialectId;
 use std::{fs, path::PathBuf, rc::Rc, sync::Arc};
@@ -16,13 +19,14 @@ const CANARY: &str = "canary";
 fn run(question: &str, file: &str, request: &str) -> String {
     let mut words = question.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace);
     let (model, dialect) = (words.next().expect("a model"), words.next().unwrap_or("openai_chat"));
+    let caller = words.next().map(|number| number.parse::<usize>().expect("a number, from 1") - 1);
     let world = World { env: &|_| None, read_file: &|_| Err(String::new()) };
     let source = Source { name: "sekisho.yaml", text: file.as_bytes() };
     let (plan, _) =
         load(Some(source), &world, &Overrides::default()).unwrap_or_else(|wrong| panic!("{wrong:?}"));
     let dialect = DialectId::from_name(dialect).expect("a dialect");
     let body = (!request.is_empty()).then(|| Bytes::copy_from_slice(request.trim_end().as_bytes()));
-    match explain(&Rc::new(Arc::new(plan)), &Question { model, dialect, body }) {
+    match explain(&Rc::new(Arc::new(plan)), &Question { model, dialect, caller: Caller(caller), body }) {
         Ok(explained) => {
             let json = serde_json::to_string(&explained).expect("JSON");
             assert!(!json.contains(CANARY), "a secret: {json}");

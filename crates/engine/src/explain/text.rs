@@ -1,6 +1,6 @@
 //! An explanation in words.
 
-use super::{Asked, Explained, Explanation, Settings};
+use super::{Asked, Explained, Explanation, Limit, Limited, Settings};
 use std::fmt::{self, Write};
 
 impl fmt::Display for Explained {
@@ -29,6 +29,9 @@ fn text(explained: &Explained) -> String {
         let _ =
             writeln!(text, "{percent} % of the requests go to {to} as well, and nobody gets those answers");
     }
+    if let Some(limited) = &explained.limited {
+        put_limited(&mut text, limited);
+    }
     let mut group = String::new();
     for target in &explained.targets {
         let own = heading(target);
@@ -40,6 +43,25 @@ fn text(explained: &Explained) -> String {
     }
     put_settings(&mut text, &explained.failover, explained.targets.len());
     text
+}
+
+fn put_limited(text: &mut String, limited: &Limited) {
+    let requests =
+        limited.requests.map(|most| format!("{most} at once for all requests, those that wait included"));
+    let all: Vec<String> = limited.limits.iter().map(Limit::to_string).chain(requests).collect();
+    if !all.is_empty() {
+        let _ = writeln!(text, "limits: {}", all.join("; "));
+    }
+    let _ = match &limited.queue {
+        Some(queue) => writeln!(
+            text,
+            "held up by a limit, it waits with priority `{}`, {} at most, among {} at most",
+            queue.priority,
+            length(queue.wait_ms),
+            queue.size
+        ),
+        None => writeln!(text, "held up by a limit, it gets a 429"),
+    };
 }
 
 /// What the targets of one tier have in common.
@@ -76,6 +98,10 @@ fn put_target(text: &mut String, target: &Explanation) {
         if !names.is_empty() {
             put(format!("{what} {}", names.join(", ")));
         }
+    }
+    if !target.limits.is_empty() {
+        let limits: Vec<String> = target.limits.iter().map(Limit::to_string).collect();
+        put(format!("limits: {}", limits.join("; ")));
     }
     match &target.price_per_million {
         _ if !target.known => put("nothing is known of this model".to_owned()),
@@ -117,11 +143,14 @@ fn put_asked(text: &mut String, asked: &Asked) {
     }
 }
 
-fn put_settings(text: &mut String, settings: &Settings, targets: usize) {
-    let length = |ms: u64| match ms % 1_000 {
+fn length(ms: u64) -> String {
+    match ms % 1_000 {
         0 => format!("{} s", ms / 1_000),
         _ => format!("{ms} ms"),
-    };
+    }
+}
+
+fn put_settings(text: &mut String, settings: &Settings, targets: usize) {
     let race = match settings.race_ms {
         0 => "never".to_owned(),
         ms => format!("after {}", length(ms)),

@@ -1,8 +1,10 @@
 //! What all exchanges share: commands in, answers out. A plain struct behind the door's lock, or in a
 //! Durable Object.
 
+mod barred;
 mod breaker;
 mod choice;
+mod gate;
 mod health;
 mod queue;
 mod rates;
@@ -14,15 +16,16 @@ use crate::{
     limits,
     path::KeyChoice,
     plan::{Aim, Plan},
+    rates::Priority,
     record::Record,
     tiers::Shape,
     time::{Instant, Span},
 };
 use dialect::{Fault, FaultKind};
+use gate::{Gate, Pass};
 use health::Line;
 pub use health::Verdict;
 pub use queue::Waiting;
-use queue::{Gate, Pass};
 use std::collections::HashMap;
 
 /// What an exchange asks of the ledger.
@@ -59,6 +62,8 @@ pub struct Asks<'e> {
     pub ticket: u64,
     /// Who calls.
     pub caller: Caller,
+    /// How urgent it is.
+    pub priority: Priority,
     /// The model's name as he wrote it; empty for a pass-through.
     pub model: &'e str,
     /// The request's body, or its beginning.

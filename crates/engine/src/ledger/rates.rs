@@ -14,7 +14,11 @@ use crate::{
     rates::{self, Rule},
     time::{Instant, Span},
 };
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
 /// What a limit counts.
 const MINUTE: Span = Span::secs(60);
@@ -70,6 +74,9 @@ pub(super) struct Demand {
     pub(super) tokens: u64,
     /// The request is not being served yet.
     pub(super) first: bool,
+    /// The same for all who need the same, in whatever amount. For two who do not it may be so by chance: then
+    /// the later waits for the earlier, and no longer.
+    pub(super) mark: u64,
     /// Once for the request; empty where it has that already.
     pub(super) request: Vec<Need>,
     pub(super) targets: Vec<Target>,
@@ -87,10 +94,26 @@ pub(super) struct Target {
 impl Demand {
     /// What is asked for: one of `aims`, and what the request takes itself where it comes `first`.
     pub(super) fn of(asks: &Asks<'_>, aims: &[usize], first: bool) -> Demand {
-        let targets = aims.iter().filter_map(|aim| Target::of(asks, *aim)).collect();
+        let targets: Vec<Target> = aims.iter().filter_map(|aim| Target::of(asks, *aim)).collect();
         let request = if first { needs_of_request(asks) } else { Vec::new() };
-        Demand { tokens: tokens(asks), first, request, targets }
+        let mark = mark(&request, &targets);
+        Demand { tokens: tokens(asks), first, mark, request, targets }
     }
+}
+
+fn mark(request: &[Need], targets: &[Target]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let put = |hasher: &mut DefaultHasher, needs: &[Need]| {
+        needs.len().hash(hasher);
+        needs.iter().for_each(|need| need.id.hash(hasher));
+    };
+    put(&mut hasher, request);
+    for target in targets {
+        put(&mut hasher, &target.needs);
+        target.keys.len().hash(&mut hasher);
+        target.keys.iter().for_each(|(_, needs)| put(&mut hasher, needs));
+    }
+    hasher.finish()
 }
 
 impl Target {

@@ -1,6 +1,8 @@
 //! Many callers at once under limits, on one ledger: whatever a seed makes of them, no limit is ever passed,
 //! everybody is answered, and nothing is left behind.
 
+mod classes;
+
 use super::{
     Broken, caught,
     chance::Chance,
@@ -10,17 +12,18 @@ use super::{
 use crate::{
     access::{self, Caller},
     exchange::{Attempt, Exchange, Inbound, Io, Order, Report, UpstreamHead},
+    headers::PRIORITY,
     ledger::{Answer, Command, Ledger, Note},
     path::KeyChoice,
     plan::{Access, Aim, Plan, PlanHandle},
     provider::Operation,
-    rates::{self, Of, Queue, Rates, Rule},
+    rates::{self, Of, Priorities, Priority, Queue, Rates, Rule},
     record::{Outcome, Record},
     time::{Instant, Span},
 };
 use bytes::Bytes;
 use dialect::{DialectId, FaultKind};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 /// One caller's request.
@@ -139,7 +142,12 @@ impl Crowd {
             wait: Span::millis(1_000 + chance.below(90_000)),
         });
         let requests = chance.percent(15).then(|| usize::try_from(2 + chance.below(20)).unwrap());
-        let rates = Rates { rules, queue, requests, busy: None };
+        let priority = |chance: &mut Chance| *chance.pick(&Priority::ALL);
+        let each = chance.percent(30).then(|| priority(&mut chance));
+        let mut own: BTreeMap<usize, Priority> =
+            (0..callers).map(|caller| (caller, priority(&mut chance))).collect();
+        own.retain(|_, _| chance.percent(50));
+        let rates = Rates { rules, queue, requests, priorities: Priorities { each, own }, busy: None };
         let mut crowd = Crowd::new(plan(&keys, callers, rates), seed);
         crowd.well = chance.percent(30);
         crowd.served = Span::millis(1 + chance.below(20_000));
@@ -147,7 +155,8 @@ impl Crowd {
         for _ in 0..10 + chance.below(60) {
             let caller = Caller(Some(usize::try_from(chance.below(callers as u64)).unwrap()));
             let arrives = Instant(1).after(Span::millis(chance.below(rush)));
-            crowd.put(caller, chance.pick::<&str>(&MODELS), arrives);
+            let said = chance.percent(20).then(|| priority(&mut chance));
+            crowd.put_saying(said, caller, chance.pick::<&str>(&MODELS), arrives);
             let goes = chance.percent(15).then(|| arrives.after(Span::millis(chance.below(40_000))));
             crowd.ones.last_mut().unwrap().goes = goes.unwrap_or(Instant(u64::MAX));
         }
@@ -155,6 +164,13 @@ impl Crowd {
     }
 
     fn put(&mut self, caller: Caller, model: &'static str, arrives: Instant) {
+        self.put_saying(None, caller, model, arrives);
+    }
+
+    /// A request that says how urgent it is.
+    fn put_saying(&mut self, said: Option<Priority>, caller: Caller, model: &'static str, arrives: Instant) {
+        let said = said.map(|said| (PRIORITY, HeaderValue::from_static(said.name())));
+        let said = said.into_iter().map(|(name, value)| (HeaderName::from_static(name), value));
         let number = self.ones.len() as u64;
         let body = format!(
             r#"{{"model":"{model}","max_tokens":{},"messages":[{{"role":"user","content":"why"}}]}}"#,
@@ -165,7 +181,7 @@ impl Crowd {
             id: format!("req-{number}"),
             caller,
             method: Method::POST,
-            headers: HeaderMap::new(),
+            headers: said.collect(),
             body: Bytes::from(body),
             more: false,
             field: None,

@@ -6,6 +6,7 @@ use crate::{
     ledger::{Answer, Asks, Command, Ledger, Note, Turn, Verdict},
     path::KeyChoice,
     plan::Plan,
+    rates::Priority,
     route::Route,
     tiers::{Mirror, mix},
     time::{Instant, Span},
@@ -38,7 +39,19 @@ fn bench(strategy: &str, targets: &str) -> Bench {
 fn asks<'a>(plan: &'a Plan, route: &'a Route) -> Asks<'a> {
     let (key, caller) = (KeyChoice::Next, Caller(None));
     let (plan, aims, left, shape) = (plan, &route.aims[..], &[][..], None);
-    Asks { plan, aims, left, shape, key, roll: 0, ticket: 0, caller, model: "m", body: b"" }
+    Asks {
+        plan,
+        aims,
+        left,
+        shape,
+        key,
+        roll: 0,
+        ticket: 0,
+        caller,
+        priority: Priority::Normal,
+        model: "m",
+        body: b"",
+    }
 }
 
 impl Bench {

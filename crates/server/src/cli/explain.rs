@@ -5,7 +5,10 @@ use crate::load::{self, Args};
 use bytes::Bytes;
 use clap::{Args as Arguments, builder::PossibleValuesParser};
 use dialect::DialectId;
-use engine::explain::{Question, explain};
+use engine::{
+    access::Caller,
+    explain::{Question, explain},
+};
 use std::{
     path::{Path, PathBuf},
     rc::Rc,
@@ -26,6 +29,10 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_name = "DIALECT", default_value = DialectId::OpenaiChat.name(), value_parser = callers())]
     dialect: String,
 
+    /// Who calls, for his limits: the number of one of the client keys, from 1 [default: nobody in particular]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    caller: Option<u64>,
+
     /// Write JSON
     #[arg(long)]
     json: bool,
@@ -45,7 +52,8 @@ pub(super) fn run(args: &Args, asked: &ExplainArgs) -> Exit {
         Err(why) => return failed(&why),
     };
     let dialect = DialectId::from_name(&asked.dialect).unwrap_or(DialectId::OpenaiChat);
-    match explain(&plan, &Question { model: &asked.model, dialect, body }) {
+    let caller = Caller(asked.caller.map(|number| usize::try_from(number - 1).unwrap_or(usize::MAX)));
+    match explain(&plan, &Question { model: &asked.model, dialect, caller, body }) {
         Ok(explained) if asked.json => {
             print::json_data(&serde_json::to_value(&explained).unwrap_or_default());
             Exit::Done

@@ -7,11 +7,11 @@ use super::{
 use crate::drive::{Drive, Step};
 use bytes::Bytes;
 use dialect::{DialectId, Fault, FaultKind};
-use engine::surface::Route;
+use engine::{rates::Priority, surface::Route};
 
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::{
     io,
     pin::Pin,
@@ -190,7 +190,13 @@ pub(super) fn health(worker: &Worker, client: &ClientIo, route: &Route, detail: 
             worker.plan().providers.iter().map(|provider| provider.name.clone()).collect();
         members.insert("version".into(), env!("CARGO_PKG_VERSION").into());
         members.insert("providers".into(), providers.into());
-        members.insert("in_flight".into(), worker.ledger().in_flight().into());
+        let ledger = worker.ledger();
+        let (in_flight, waiting) = (ledger.in_flight(), ledger.waiting());
+        drop(ledger);
+        let classes = Priority::ALL.into_iter().zip(waiting.classes);
+        let classes: Map<_, _> = classes.map(|(class, now)| (class.name().to_owned(), now.into())).collect();
+        members.insert("in_flight".into(), in_flight.into());
+        members.insert("waiting".into(), classes.into());
     }
     json(
         worker,

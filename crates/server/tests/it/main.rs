@@ -19,6 +19,7 @@ mod leaving;
 mod limits;
 mod lists;
 mod memory;
+mod overload;
 mod realtime;
 mod relaying;
 mod replicate;

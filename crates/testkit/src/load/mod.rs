@@ -73,6 +73,8 @@ pub struct Outcome {
     pub ok: u64,
     /// Time from the (planned) start to the last byte of those, in nanoseconds.
     pub latency: Histogram<u64>,
+    /// The same of whole answers with another status.
+    pub refused: Histogram<u64>,
     /// Time from the (planned) start to the first event of those that streamed, in nanoseconds.
     pub first_event: Histogram<u64>,
     /// Server-sent events received.
@@ -254,6 +256,7 @@ pub(crate) struct Answered {
 struct Tally {
     ok: u64,
     latency: Histogram<u64>,
+    refused: Histogram<u64>,
     first_event: Histogram<u64>,
     events: u64,
     bytes: u64,
@@ -264,9 +267,9 @@ struct Tally {
 
 impl Default for Tally {
     fn default() -> Self {
-        let (latency, first_event) = (histogram(), histogram());
+        let (latency, refused, first_event) = (histogram(), histogram(), histogram());
         let (statuses, failures) = (BTreeMap::new(), BTreeMap::new());
-        Self { ok: 0, latency, first_event, events: 0, bytes: 0, statuses, failures, connects: 0 }
+        Self { ok: 0, latency, refused, first_event, events: 0, bytes: 0, statuses, failures, connects: 0 }
     }
 }
 
@@ -282,7 +285,9 @@ impl Tally {
             Ok(answered) => answered,
             Err(error) => return self.fail(&error),
         };
-        if (200..300).contains(&answered.status) {
+        if !(200..300).contains(&answered.status) {
+            self.refused.saturating_record(took.as_nanos() as u64);
+        } else {
             self.ok += 1;
             self.latency.saturating_record(took.as_nanos() as u64);
             if let Some(first) = answered.first_event {
@@ -306,6 +311,7 @@ impl Tally {
             wall,
             ok: self.ok,
             latency: self.latency,
+            refused: self.refused,
             first_event: self.first_event,
             events: self.events,
             bytes: self.bytes,

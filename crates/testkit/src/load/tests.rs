@@ -79,6 +79,7 @@ fn failures_and_statuses_are_told_apart() {
     let provider = Provider::start("status=503").unwrap();
     let outcome = run_blocking(&load(&provider, WHOLE, Arrival::Closed { connections: 1 })).unwrap();
     assert_eq!((outcome.ok, outcome.statuses.contains_key(&503)), (0, true));
+    assert_eq!((outcome.latency.len(), Some(&outcome.refused.len())), (0, outcome.statuses.get(&503)));
     let provider = Provider::start("cut=10").unwrap();
     let outcome = run_blocking(&load(&provider, WHOLE, Arrival::Closed { connections: 1 })).unwrap();
     assert!(outcome.failures.contains_key("closed inside the body"), "{outcome:?}");

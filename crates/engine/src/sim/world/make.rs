@@ -8,7 +8,7 @@ use crate::{
     access,
     exchange::Io,
     plan::{Access, Aim, Failover, Plan, PlanHandle, Streams, Terms, Timeouts},
-    rates::{Of, Queue, Rates, Rule},
+    rates::{Of, Priorities, Queue, Rates, Rule},
     route::Route,
     tiers::{self, Mirror, Shape, Strategy, Tier, When},
     time::{Instant, Span},
@@ -350,6 +350,8 @@ impl Stage {
                 }),
                 requests: (!limits.is_empty() && chance.percent(15))
                     .then(|| usize::try_from(2 + chance.below(30)).unwrap()),
+                // Who goes first among those who wait is the crowd's business.
+                priorities: Priorities::default(),
                 busy: None,
             },
             ..Plan::default()
