@@ -44,6 +44,8 @@ pub const FIRST_TOKEN: Span = FIRST_BYTE;
 pub const IDLE: Span = Span::secs(300);
 /// How long an exchange may take in all.
 pub const TOTAL: Span = Span::secs(30 * 60);
+/// The least between two heartbeats: more often they would only cost.
+pub const HEARTBEAT_MIN: Span = Span::millis(100);
 /// How long a WebSocket may stand, in place of [`TOTAL`]. OpenAI ends its sessions after an hour
 /// (<https://platform.openai.com/docs/guides/realtime-conversations>); what lasts a day has been forgotten.
 pub const SOCKET_TOTAL: Span = Span::secs(24 * 60 * 60);

@@ -43,6 +43,8 @@ pub struct Plan {
     pub spare_upstreams: Vec<usize>,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// What callers are sent who wait.
+    pub heartbeat: Heartbeat,
     /// Attempts in all for one request.
     pub attempts: u32,
     /// What is done about targets that fail.
@@ -185,6 +187,16 @@ pub struct Timeouts {
     pub total: Span,
 }
 
+/// After how long a silence a caller is sent something that means nothing, so that nothing on the way takes the
+/// connection for dead; zero for never.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// A comment, between the events of a stream.
+    pub streams: Span,
+    /// A space, before an answer that comes whole.
+    pub answers: Span,
+}
+
 /// What is done about targets that fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failover {
@@ -246,6 +258,7 @@ impl Default for Plan {
             default_upstream: None,
             spare_upstreams: Vec::new(),
             timeouts: Timeouts::default(),
+            heartbeat: Heartbeat::default(),
             attempts: limits::ATTEMPTS_MAX,
             failover: Failover::default(),
             rates: Rates::default(),

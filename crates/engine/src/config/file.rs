@@ -47,6 +47,8 @@ pub struct Config {
     pub environment: Option<bool>,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// What callers are sent who wait. Default: nothing.
+    pub heartbeat: Heartbeat,
     /// How many attempts a request gets in all, 1 to 10. Default 4.
     pub attempts: Option<u32>,
     /// What is done about targets that fail.
@@ -79,6 +81,18 @@ pub struct Timeouts {
     pub idle: Option<Duration>,
     /// For a request in all. Default `30m`.
     pub total: Option<Duration>,
+}
+
+/// What callers are sent who have been sent nothing for so long, so that no tunnel or proxy on the way cuts the
+/// connection (Cloudflare does after 100 s). From `100ms` on; `0s` for never. Once one has gone out the status is
+/// 200: what fails then is told in the body, and the headers that name the target are missing.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Heartbeat {
+    /// A comment, between the events of a stream (`15s`). Default `0s`.
+    pub streams: Option<Duration>,
+    /// A space, before an answer that comes whole (`50s`). Default `0s`.
+    pub answers: Option<Duration>,
 }
 
 /// What is done about targets that fail.

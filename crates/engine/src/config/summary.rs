@@ -101,6 +101,9 @@ impl Plan {
         put("timeouts.idle", mine.idle != other.idle, span(mine.idle));
         put("timeouts.total", mine.total != other.total, span(mine.total));
         put("timeouts.first_token", mine.first_token != other.first_token, span(mine.first_token));
+        let (mine, other) = (self.heartbeat, plain.heartbeat);
+        put("heartbeat.streams", mine.streams != other.streams, span(mine.streams));
+        put("heartbeat.answers", mine.answers != other.answers, span(mine.answers));
         let (mine, other) = (self.failover, plain.failover);
         put("failover.retries", mine.retries != other.retries, mine.retries.to_string());
         put("failover.race", mine.race != other.race, span(mine.race));

@@ -147,6 +147,7 @@ impl Exchange {
                 answering.passed += piece.len() as u64;
                 keep(&mut self.sent, &mut self.sent_len, answering.way.guarded, &piece);
                 self.orders.push_back(Order::Body(piece));
+                self.heard = now;
             }
             return poured;
         }
@@ -203,6 +204,8 @@ impl Exchange {
         }
         let Phase::Answering(answering) = &mut live.phase else { return };
         let held = mem::take(&mut answering.held);
+        self.first_byte.get_or_insert(now);
+        self.heard = now;
         if self.status.is_none() {
             let (status, framed) = (answering.head.status, answering.head.framed);
             let headers = mem::take(&mut answering.head.headers);
@@ -214,7 +217,10 @@ impl Exchange {
                 reply.length = u64::try_from(answering.held_len).ok();
             }
             answering.length = reply.length;
-            self.first_byte = Some(now);
+            if self.beats_within() {
+                // Comments are more than the provider has counted.
+                reply.length = None;
+            }
             self.status = Some(reply.status.as_u16());
             self.orders.push_back(Order::Head(Box::new(reply)));
         }
@@ -335,6 +341,7 @@ impl Exchange {
                 answering.way.pipe.fault(fault, &mut out);
             }
             Some(_) => {}
+            None if !self.is_told() => out.push(self.late_fault(fault)),
             // Nobody speaks: the stream is ended where it stands.
             None => out.extend(self.last_words(fault)),
         }
@@ -345,7 +352,7 @@ impl Exchange {
         self.finish(Outcome::Fault(fault.kind), now);
     }
 
-    fn last_words(&mut self, fault: &Fault) -> Option<Bytes> {
+    pub(super) fn last_words(&mut self, fault: &Fault) -> Option<Bytes> {
         let Task::Call(call) = &mut self.task else { return None };
         let dialect = call.dialect.dialect();
         let request = super::render::canonical(call, &self.inbound.body).ok()?;

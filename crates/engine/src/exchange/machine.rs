@@ -148,7 +148,7 @@ impl Exchange {
             if call.relayed.is_none() && !call.operation.embeds());
         understood
             && self.plan.failover.race > Span::ZERO
-            && self.status.is_none()
+            && !self.is_told()
             && !self.left.is_empty()
             && self.trials.len() < usize::try_from(self.plan.attempts).unwrap_or(usize::MAX)
             && (1..RACERS_MAX).contains(&self.live.len())
@@ -251,6 +251,7 @@ impl Exchange {
         if self.asking.is_some() {
             return;
         }
+        self.keep_alive(now);
         if now >= self.deadline {
             return self
                 .stop(&Fault::new(FaultKind::UpstreamTimeout, "the exchange took longer than it may"), now);
@@ -298,7 +299,7 @@ impl Exchange {
 
     /// Ends everything with a fault.
     fn stop(&mut self, fault: &Fault, now: Instant) {
-        let speaking = self.live.iter().position(|_| self.status.is_some());
+        let speaking = self.live.iter().position(|_| self.is_told());
         let speaking = speaking.map(|place| self.live.swap_remove(place));
         self.cancel_all(now);
         self.left.clear();
@@ -332,16 +333,21 @@ impl Exchange {
         self.finish(Outcome::ClientGone, now);
     }
 
-    /// Tells the caller of a fault before the first byte.
+    /// Tells the caller of a fault before the first byte of an answer.
     pub(super) fn tell(&mut self, fault: &Fault, now: Instant) {
+        if self.status.is_some() {
+            return self.break_off(None, fault, now);
+        }
         let (reply, body) = reply::fault(self, fault);
         self.tell_whole(reply, body, Outcome::Fault(fault.kind), now);
     }
 
     /// Tells the caller something that is whole already.
     pub(super) fn tell_whole(&mut self, reply: Reply, body: Bytes, outcome: Outcome, now: Instant) {
-        self.status = Some(reply.status.as_u16());
-        self.orders.push_back(Order::Head(Box::new(reply)));
+        if self.status.is_none() {
+            self.status = Some(reply.status.as_u16());
+            self.orders.push_back(Order::Head(Box::new(reply)));
+        }
         self.orders.push_back(Order::Body(body));
         self.finish(outcome, now);
     }

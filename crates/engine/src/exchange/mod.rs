@@ -6,6 +6,7 @@
 //! stream that breaks is taken up by another target where it stands, or ends with an error.
 
 mod answer;
+mod beat;
 mod choose;
 mod embed;
 mod follow;
@@ -122,7 +123,10 @@ pub struct Exchange {
     over: bool,
     deadline: Instant,
     status: Option<u16>,
+    /// When the first of an answer went out; a heartbeat is none.
     first_byte: Option<Instant>,
+    /// When the caller was last sent anything.
+    heard: Instant,
     /// What the caller has been sent of a stream that another target could take up.
     sent: Vec<Bytes>,
     sent_len: usize,
@@ -280,7 +284,7 @@ impl Exchange {
     }
 
     fn new(plan: PlanHandle, inbound: Inbound, task: Task, route: Route) -> Self {
-        let deadline = inbound.arrived.after(plan.timeouts.total);
+        let (deadline, heard) = (inbound.arrived.after(plan.timeouts.total), inbound.arrived);
         let mut orders = VecDeque::with_capacity(4);
         orders.push_back(Order::Ask(Command::Admit(inbound.caller)));
         Exchange {
@@ -310,6 +314,7 @@ impl Exchange {
             deadline,
             status: None,
             first_byte: None,
+            heard,
             sent: Vec::new(),
             sent_len: 0,
             carried: None,
@@ -354,7 +359,8 @@ impl Exchange {
         let limits = self.live.iter().map(Live::until);
         let hold = self.hold();
         let ripe = self.live.iter().filter_map(|live| live.ripe(hold));
-        limits.chain(ripe).chain(race).chain(pause).chain(queued).chain([self.deadline]).min()
+        let beat = self.next_beat();
+        limits.chain(ripe).chain(race).chain(pause).chain(queued).chain(beat).chain([self.deadline]).min()
     }
 
     /// The provider of a target.
