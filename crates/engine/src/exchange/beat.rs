@@ -73,7 +73,8 @@ impl Exchange {
         };
         let binary = form == Form::Events && self.caller_dialect().dialect().framing() != Framing::Sse;
         // What has begun and comes whole may stand within a word.
-        let within = self.is_told() && (form == Form::Whole || !self.live.iter().all(Live::is_between_events));
+        let within =
+            self.is_told() && (form == Form::Whole || !self.live.iter().all(Live::is_between_events));
         (span > Span::ZERO && !binary && !within).then_some((span, beat))
     }
 

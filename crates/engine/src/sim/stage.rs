@@ -274,7 +274,10 @@ impl Ending {
             }
             Outcome::Fault(_) => {
                 let late = self.beats > 0 && !self.body.is_empty();
-                rule(self.aborted || scene.stream || late, "a broken whole answer is aborted, or told as such")?;
+                rule(
+                    self.aborted || scene.stream || late,
+                    "a broken whole answer is aborted, or told as such",
+                )?;
                 for text in [&self.body, &self.raw] {
                     rule(self.read(scene, text).is_none(), "a broken answer does not pass for a whole one")?;
                 }

@@ -13,6 +13,7 @@ mod faults_streams;
 mod fidelity;
 mod gemini;
 mod headers;
+mod heartbeats;
 mod hostile;
 mod hosts;
 mod leaving;
