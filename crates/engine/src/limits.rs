@@ -121,6 +121,8 @@ pub const WEIGHT_MAX: u32 = 10_000;
 pub const PRIORITY_MAX: u32 = 64;
 /// Names that fall back on names, one behind the other.
 pub const FALLBACKS_DEEP: usize = 16;
+/// Models of one provider, beside those that names lead to, whose prices are kept at hand.
+pub const PRICES_KNOWN_MAX: usize = 1_024;
 /// Tiers whose turns are remembered. When there are more all begin anew, as a new plan may have them.
 pub const TURNS_MAX: usize = 16_384;
 /// By what prices of models are compared: so many tokens in the prompt, and [`PRICED_OUTPUT`] in the answer.

@@ -3,7 +3,7 @@
 use crate::{
     cloud::Signer,
     limits,
-    models::{self, Facts},
+    models::{self, Facts, Money, Prices},
     provider::{Auth, ModelList, Operation, Quirk},
     rates::Rates,
     route::Route,
@@ -12,14 +12,14 @@ use crate::{
     time::Span,
 };
 use bytes::Bytes;
-use dialect::{DialectId, embed::EmbedShape};
+use dialect::{DialectId, canon::Usage, embed::EmbedShape};
 use http::{HeaderName, HeaderValue, Uri};
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     net::{Ipv4Addr, SocketAddr},
     rc::Rc,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 /// A configuration, checked whole. Never changed, only replaced.
@@ -134,6 +134,8 @@ pub struct Memo {
     credentials: OnceLock<Vec<Option<(HeaderName, HeaderValue)>>>,
     /// Of the models that names lead to.
     facts: BTreeMap<String, Facts>,
+    /// Prices of others that were asked, as they come.
+    prices: Mutex<HashMap<String, Prices>>,
 }
 
 /// The name in [`Provider::facts`] for models that are not named there.
@@ -357,6 +359,23 @@ impl Provider {
         let said = [model, ANY_MODEL].into_iter().filter_map(|name| self.facts.get(name).cloned());
         let all = said.chain(models::find(&self.name, model));
         Cow::Owned(all.fold(Facts::default(), |facts, other| facts.or(&other)))
+    }
+
+    /// What so much of one of its models costs. `None` where a price is not known.
+    #[must_use]
+    pub fn cost(&self, model: &str, usage: &Usage) -> Option<Money> {
+        if let Some(facts) = self.memo.facts.get(model) {
+            return facts.prices.cost(usage);
+        }
+        // To look one up costs more than all else that is done about a small request.
+        let mut known = self.memo.prices.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.contains_key(model) {
+            if known.len() >= limits::PRICES_KNOWN_MAX {
+                known.clear();
+            }
+            known.insert(model.to_owned(), self.facts(model).into_owned().prices);
+        }
+        known.get(model)?.cost(usage)
     }
 
     /// The address of its embeddings of `model`, where it has them; of `one` input where it has a path for that.

@@ -203,6 +203,9 @@ fn json_line(record: &Record) -> String {
         line.number("tokens_cached", Some(usage.cache_read));
         line.number("tokens_out", Some(usage.all_output()));
     }
+    if let Some(cost) = record.cost {
+        line.value("cost_usd", &cost.to_string());
+    }
     if let Some((up, down)) = record.carried {
         line.number("bytes_up", Some(up));
         line.number("bytes_down", Some(down));
@@ -259,6 +262,7 @@ fn trial(trial: &Trial) -> Value {
         ("ttft_ms", trial.ttft.map(|ttft| (ttft.0 / 1_000).into())),
         ("tokens_in", usage.map(|usage| usage.all_input().into())),
         ("tokens_out", usage.map(|usage| usage.all_output().into())),
+        ("cost_usd", trial.cost.and_then(|cost| serde_json::from_str(&cost.to_string()).ok())),
     ];
     if let Value::Object(told) = &mut told {
         told.extend(more.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));

@@ -5,6 +5,7 @@ use crate::{
     headers,
     ledger::Verdict,
     limits::{AFTER_END, ERROR_BODY_MAX, HOLD_MAX, RECOVER_MAX, SECRET_MIN},
+    models::Money,
     plan::Streams,
     record::Outcome,
     secret::Secret,
@@ -13,6 +14,7 @@ use crate::{
 use bytes::Bytes;
 use dialect::{
     Fault, FaultKind,
+    canon::Usage,
     pipe::{Pipe, Resume},
 };
 use http::{Method, StatusCode};
@@ -263,10 +265,17 @@ impl Exchange {
             Phase::Answering(answering) => answering.way.pipe.usage().cloned(),
             _ => None,
         };
+        let cost = usage.as_ref().and_then(|usage| self.cost(live.turn.aim, usage));
         if let Some(trial) = self.trial_of(live) {
-            trial.usage = usage;
+            (trial.usage, trial.cost) = (usage, cost);
             trial.took = now.since(live.asked);
         }
+    }
+
+    /// What a target wants for so much.
+    fn cost(&self, aim: usize, usage: &Usage) -> Option<Money> {
+        let model = self.aims.get(aim).map(|aim| aim.model.as_str()).filter(|model| !model.is_empty())?;
+        self.provider(aim)?.cost(model, usage)
     }
 
     /// A provider has refused, and what it said has been read.

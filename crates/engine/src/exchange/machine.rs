@@ -207,6 +207,7 @@ impl Exchange {
             status: None,
             fault: None,
             usage: None,
+            cost: None,
             ttft: None,
             took: Span::ZERO,
             outrun: false,

@@ -25,7 +25,7 @@ use crate::{
     ledger::{Asks, Command, Turn},
     plan::{Aim, PlanHandle, Provider},
     provider::Operation,
-    record::{Outcome, PassedOver, Record, Trial},
+    record::{self, Outcome, PassedOver, Record, Trial},
     route::Route,
     tiers::Shape,
     time::{Instant, Span},
@@ -386,7 +386,8 @@ impl Exchange {
             Task::Pass { .. } => (self.dialect_of(0), String::new()),
             Task::Refused(dialect) => (*dialect, String::new()),
         };
-        let usage = self.voice.and_then(|voice| self.trials.get(voice)?.usage.clone());
+        let heard = self.voice.and_then(|voice| self.trials.get(voice)).or(self.trials.last());
+        let usage = heard.and_then(|trial| trial.usage.clone());
         Record {
             id: mem::take(&mut self.inbound.id),
             caller: self.inbound.caller,
@@ -394,6 +395,7 @@ impl Exchange {
             mirrored: self.mirrored,
             dialect,
             model,
+            cost: record::cost(&self.trials),
             trials: mem::take(&mut self.trials),
             voice: self.voice,
             passed_over: mem::take(&mut self.passed_over),
