@@ -5,6 +5,7 @@
 
 mod aside;
 mod embed;
+mod gauge;
 mod relay;
 mod resume;
 #[cfg(test)]
@@ -302,6 +303,17 @@ impl Pipe {
             Way::Translate(translate) => translate.usage(),
             Way::Resumed(resumed) => resumed.usage(),
             Way::Embed(embedding) => embedding.usage(),
+        }
+    }
+
+    /// Tokens of the answer that have come so far, about, where it comes as a stream.
+    #[must_use]
+    pub fn output(&self) -> u64 {
+        match &self.way {
+            Way::Raw | Way::Meter(_) | Way::Aside(_) | Way::Embed(_) => 0,
+            Way::Relay(relay) => relay.output(),
+            Way::Translate(translate) => translate.output(),
+            Way::Resumed(resumed) => resumed.output(),
         }
     }
 

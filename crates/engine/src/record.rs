@@ -59,6 +59,8 @@ pub struct Trial {
     pub fault: Option<FaultKind>,
     /// What it used, where that is known.
     pub usage: Option<Usage>,
+    /// It came to no end, so what it used is an estimate by what had come of it.
+    pub estimated: bool,
     /// What that cost, where the prices are known.
     pub cost: Option<Money>,
     /// Until the first content of its answer.
@@ -89,6 +91,12 @@ pub fn cost(trials: &[Trial]) -> Option<Money> {
 }
 
 impl Record {
+    /// Something of what it used and cost is an estimate.
+    #[must_use]
+    pub fn is_estimated(&self) -> bool {
+        self.trials.iter().any(|trial| trial.estimated)
+    }
+
     /// The trial that the caller hears of: whose answer he got, or the last.
     #[must_use]
     pub fn heard(&self) -> Option<&Trial> {

@@ -206,6 +206,9 @@ fn json_line(record: &Record) -> String {
     if let Some(cost) = record.cost {
         line.value("cost_usd", &cost.to_string());
     }
+    if record.is_estimated() {
+        line.value("estimated", "true");
+    }
     if let Some((up, down)) = record.carried {
         line.number("bytes_up", Some(up));
         line.number("bytes_down", Some(down));
@@ -262,6 +265,7 @@ fn trial(trial: &Trial) -> Value {
         ("ttft_ms", trial.ttft.map(|ttft| (ttft.0 / 1_000).into())),
         ("tokens_in", usage.map(|usage| usage.all_input().into())),
         ("tokens_out", usage.map(|usage| usage.all_output().into())),
+        ("estimated", trial.estimated.then_some(true.into())),
         ("cost_usd", trial.cost.and_then(|cost| serde_json::from_str(&cost.to_string()).ok())),
     ];
     if let Value::Object(told) = &mut told {

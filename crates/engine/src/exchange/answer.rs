@@ -1,11 +1,12 @@
 //! The transitions: what becomes of an answer.
 
-use super::{Answering, Exchange, Live, Order, Phase, Task, UpstreamHead, later, machine::Said, reply};
+use super::{
+    Answering, Ending, Exchange, Live, Order, Phase, Task, UpstreamHead, later, machine::Said, reply,
+};
 use crate::{
     headers,
     ledger::Verdict,
     limits::{AFTER_END, ERROR_BODY_MAX, HOLD_MAX, RECOVER_MAX, SECRET_MIN},
-    models::Money,
     plan::Streams,
     record::Outcome,
     secret::Secret,
@@ -14,7 +15,6 @@ use crate::{
 use bytes::Bytes;
 use dialect::{
     Fault, FaultKind,
-    canon::Usage,
     pipe::{Pipe, Resume},
 };
 use http::{Method, StatusCode};
@@ -244,7 +244,8 @@ impl Exchange {
             Phase::Answering(answering) => answering.way.pipe.failed().map(|fault| fault.kind),
             _ => None,
         };
-        self.close(&live, now);
+        let used = self.used(&live, if broken.is_some() { Ending::Failed } else { Ending::Whole });
+        self.close(&live, used, now);
         let first = self.first_token(&live);
         self.note(&live, broken.map_or(Verdict::Good(first), |kind| Verdict::Bad(kind, None)));
         if let Some(trial) = self.trial_of(&live) {
@@ -257,25 +258,6 @@ impl Exchange {
     fn first_token(&mut self, live: &Live) -> Option<Span> {
         let streamed = matches!(&live.phase, Phase::Answering(answering) if answering.way.streamed);
         self.trial_of(live)?.ttft.filter(|_| streamed)
-    }
-
-    /// An attempt is not under way any more: what is known of it is kept.
-    pub(super) fn close(&mut self, live: &Live, now: Instant) {
-        let usage = match &live.phase {
-            Phase::Answering(answering) => answering.way.pipe.usage().cloned(),
-            _ => None,
-        };
-        let cost = usage.as_ref().and_then(|usage| self.cost(live.turn.aim, usage));
-        if let Some(trial) = self.trial_of(live) {
-            (trial.usage, trial.cost) = (usage, cost);
-            trial.took = now.since(live.asked);
-        }
-    }
-
-    /// What a target wants for so much.
-    fn cost(&self, aim: usize, usage: &Usage) -> Option<Money> {
-        let model = self.aims.get(aim).map(|aim| aim.model.as_str()).filter(|model| !model.is_empty())?;
-        self.provider(aim)?.cost(model, usage)
     }
 
     /// A provider has refused, and what it said has been read.
@@ -317,7 +299,8 @@ impl Exchange {
     }
 
     fn fail(&mut self, live: Live, fault: Fault, said: Option<Said>, now: Instant) {
-        self.close(&live, now);
+        let used = self.used(&live, Ending::Failed);
+        self.close(&live, used, now);
         if let Some(trial) = self.trial_of(&live) {
             trial.fault = Some(fault.kind);
         }

@@ -1,8 +1,8 @@
 //! The transitions: which attempts there are.
 
 use super::{
-    Asking, Attempt, Exchange, Io, Live, Order, Phase, Queued, Reply, Report, Task, Upstream, UpstreamHead,
-    embed, relay, render, reply,
+    Asking, Attempt, Ending, Exchange, Io, Live, Order, Phase, Queued, Reply, Report, Task, Upstream,
+    UpstreamHead, embed, relay, render, reply,
 };
 use crate::{
     estimate,
@@ -14,7 +14,7 @@ use crate::{
     time::{Instant, Span},
 };
 use bytes::Bytes;
-use dialect::{Fault, FaultKind, Losses};
+use dialect::{Fault, FaultKind, Losses, canon::Usage};
 
 impl Exchange {
     /// Takes a report. One that belongs to an attempt which was given up says nothing.
@@ -207,6 +207,7 @@ impl Exchange {
             status: None,
             fault: None,
             usage: None,
+            estimated: false,
             cost: None,
             ttft: None,
             took: Span::ZERO,
@@ -220,10 +221,13 @@ impl Exchange {
 
     /// Has the ledger know how an attempt went.
     pub(super) fn note(&mut self, live: &Live, verdict: Verdict) {
-        let usage = self.trial_of(live).and_then(|trial| trial.usage.as_ref());
-        let tokens = usage.map(|usage| usage.all_input().saturating_add(usage.all_output()));
+        let answering = matches!(live.phase, Phase::Answering(_));
+        // Of what said nothing before it was given up, what was reserved is the better guess.
+        let known = |trial: &&mut Trial| answering || !trial.estimated;
+        let usage = self.trial_of(live).filter(known).and_then(|trial| trial.usage.as_ref());
+        let tokens = usage.map(Usage::total);
         // What failed before it said anything has cost nothing, as far as anybody knows.
-        let failed = matches!(verdict, Verdict::Bad(..)) && !matches!(live.phase, Phase::Answering(_));
+        let failed = matches!(verdict, Verdict::Bad(..)) && !answering;
         let tokens = tokens.or(failed.then_some(0));
         let Turn { aim, key, .. } = live.turn;
         self.orders.push_back(Order::Note(Note { aim, key, verdict, tokens }));
@@ -237,7 +241,8 @@ impl Exchange {
     /// Gives up an attempt, which is not under way any more.
     pub(super) fn cancel(&mut self, live: &Live, verdict: Verdict, now: Instant) {
         self.orders.push_back(Order::Cancel(live.attempt));
-        self.close(live, now);
+        let used = self.used(live, Ending::GivenUp);
+        self.close(live, used, now);
         self.note(live, verdict);
     }
 

@@ -19,6 +19,7 @@ mod remedy;
 mod render;
 mod reply;
 mod session;
+mod used;
 
 use crate::{
     access::Caller,
@@ -37,6 +38,7 @@ pub use orders::{Attempt, Inbound, Io, Moved, Named, Order, Reply, Report, Upstr
 pub(crate) use preview::Preview;
 use remedy::Trouble;
 use std::{collections::VecDeque, mem, ops::Range, sync::Arc};
+use used::Ending;
 
 /// What is asked for.
 enum Task {

@@ -248,6 +248,7 @@ impl Ending {
         let fine = |trial: &&Trial| trial.fault.is_none() && !trial.outrun;
         let good = record.trials.iter().filter(fine).count();
         rule(record.outcome != Outcome::Whole || good == 1, "one attempt went well")?;
+        record.trials.iter().try_for_each(|trial| check_used(trial, record.outcome))?;
         let told = self.head.as_ref().map(|head| head.status.as_u16());
         rule(self.left || told == record.status, "the record tells the caller's status")?;
         match record.outcome {
@@ -301,6 +302,16 @@ impl Ending {
         reader.finish(&mut sink).ok()?;
         Some(canon::fold(scene.caller, sink.events))
     }
+}
+
+/// What an attempt used is what the provider said, or no more than all of its answer can have cost.
+fn check_used(trial: &Trial, outcome: Outcome) -> Rule {
+    let Some(usage) = &trial.usage else { return rule(!trial.estimated, "an estimate says something") };
+    let most = (WORDS.len() as u64).div_ceil(4);
+    let possible = !trial.estimated || usage.all_input() > 0 && usage.all_output() <= most;
+    rule(possible, "an estimate is no more than the whole answer")?;
+    let well = outcome == Outcome::Whole && trial.fault.is_none() && !trial.outrun;
+    rule(!(well && trial.estimated), "a whole answer is not estimated")
 }
 
 fn text(message: &canon::Message) -> String {
