@@ -78,6 +78,12 @@ pub const PATIENCE_LEARNT: u32 = 20;
 pub const RECOVER_MAX: usize = 256 << 10;
 /// How long a stream whose last word has come may take to end.
 pub const AFTER_END: Span = Span::secs(5);
+/// How long a stream is read on whose caller has left.
+pub const UNHEARD_TIME: Span = Span::secs(25);
+/// Most bytes that are read of it then: more than any model writes in that time.
+pub const UNHEARD_MAX: usize = 8 << 20;
+/// Streams that are read on at once. Beyond it they are cut: who leaves again and again must not fill the memory.
+pub const UNHEARD_AT_ONCE: usize = 1_024;
 /// The first pause before an answer that is not finished is asked for again; it doubles with each.
 pub const FOLLOW_PAUSE: Span = Span::millis(250);
 /// The longest such pause.

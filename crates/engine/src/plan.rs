@@ -49,6 +49,8 @@ pub struct Plan {
     pub attempts: u32,
     /// What is done about targets that fail.
     pub failover: Failover,
+    /// What becomes of a stream whose client leaves.
+    pub client_gone: ClientGone,
     /// How much may be asked, in a minute and at once.
     pub rates: Rates,
     /// Whom CORS answers, if anybody.
@@ -226,6 +228,16 @@ pub enum Streams {
     Recover,
 }
 
+/// What becomes of a stream whose client leaves in the middle of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientGone {
+    /// It is cut at once, and what it cost is estimated.
+    #[default]
+    Cancel,
+    /// It is read to its end, where the provider says what it cost, within bounds.
+    Drain,
+}
+
 impl Default for Failover {
     fn default() -> Self {
         Failover {
@@ -263,6 +275,7 @@ impl Default for Plan {
             heartbeat: Heartbeat::default(),
             attempts: limits::ATTEMPTS_MAX,
             failover: Failover::default(),
+            client_gone: ClientGone::default(),
             rates: Rates::default(),
             cors: None,
             body_max: limits::BODY_MAX,

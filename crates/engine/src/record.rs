@@ -44,6 +44,8 @@ pub struct Record {
     pub losses: Losses,
     /// What went over a WebSocket, in bytes: to the provider, and to the caller.
     pub carried: Option<(u64, u64)>,
+    /// The caller left in the middle of a stream, which was read on for nobody ([`crate::exchange::Order::Part`]).
+    pub unheard: bool,
 }
 
 /// One attempt.

@@ -209,6 +209,9 @@ fn json_line(record: &Record) -> String {
     if record.is_estimated() {
         line.value("estimated", "true");
     }
+    if record.unheard {
+        line.value("drained", "true");
+    }
     if let Some((up, down)) = record.carried {
         line.number("bytes_up", Some(up));
         line.number("bytes_down", Some(down));
@@ -291,8 +294,11 @@ fn human_line(record: &Record) -> String {
             format!(" ({more} attempts: {})", record.trials.iter().map(fate).collect::<Vec<_>>().join(", "))
         }
     };
-    let tokens =
-        record.usage.as_ref().map(|usage| format!(" {}+{} tokens", usage.all_input(), usage.all_output()));
+    let about = if record.is_estimated() { "about " } else { "" };
+    let tokens = record
+        .usage
+        .as_ref()
+        .map(|usage| format!(" {about}{}+{} tokens", usage.all_input(), usage.all_output()));
     let trouble = match record.outcome {
         Outcome::Whole => String::new(),
         other => format!(" {}", outcome(other)),

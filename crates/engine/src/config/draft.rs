@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     limits,
-    plan::{Access, Cors, DEFAULT_LISTEN, Failover, Heartbeat, Plan, Streams, Timeouts},
+    plan::{Access, ClientGone, Cors, DEFAULT_LISTEN, Failover, Heartbeat, Plan, Streams, Timeouts},
     secret::Secret,
     time::Span,
 };
@@ -53,6 +53,7 @@ impl<'a> Draft<'a> {
             heartbeat: self.heartbeat(&config.heartbeat),
             attempts: self.count(&["attempts"], config.attempts, 1, limits::ATTEMPTS_MAX),
             failover: self.failover(&config.failover),
+            client_gone: config.client_gone.map(ClientGone::from).unwrap_or_default(),
             cors: self.cors(config.cors),
             body_max: self.body(&config.limits),
             strict: config.strict,

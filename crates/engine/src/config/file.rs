@@ -53,6 +53,8 @@ pub struct Config {
     pub attempts: Option<u32>,
     /// What is done about targets that fail.
     pub failover: Failover,
+    /// What becomes of a stream whose client leaves in the middle of it. Default `cancel`.
+    pub client_gone: Option<ClientGone>,
     /// How large things may be, and how much may be asked.
     pub limits: Limits,
     /// How long streams may go on after the signal to stop. Default `10m`.
@@ -126,6 +128,17 @@ pub enum Streams {
     Hold,
     /// The next target goes on with it where it repeats what has been told; otherwise it ends with an error.
     Recover,
+}
+
+/// What becomes of a stream whose client leaves in the middle of it.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientGone {
+    /// It is cut at once. What it cost is estimated by what had come of it.
+    Cancel,
+    /// It is read on for 25 s and 8 MiB at most, since the provider says at the end what it cost. For providers
+    /// that bill the whole answer anyway.
+    Drain,
 }
 
 /// How large things may be, and how much may be asked.
@@ -323,6 +336,15 @@ impl From<Streams> for plan::Streams {
             Streams::Off => plan::Streams::Off,
             Streams::Hold => plan::Streams::Hold,
             Streams::Recover => plan::Streams::Recover,
+        }
+    }
+}
+
+impl From<ClientGone> for plan::ClientGone {
+    fn from(gone: ClientGone) -> Self {
+        match gone {
+            ClientGone::Cancel => plan::ClientGone::Cancel,
+            ClientGone::Drain => plan::ClientGone::Drain,
         }
     }
 }

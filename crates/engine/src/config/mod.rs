@@ -132,7 +132,7 @@ fn known_words() -> Vec<&'static str> {
     const WORDS: &[&str] = &[
         "$schema", "-", "abilities", "above", "affinity", "answers", "api_version", "attempts", "audio", "audio_in",
         "audio_out", "auth", "base_url", "body", "busy_message", "cache_read", "cache_write",
-        "cache_write_1h", "caller", "calls", "concurrent", "connect", "content_filter",
+        "cache_write_1h", "caller", "calls", "client_gone", "concurrent", "connect", "content_filter",
         "content_filter_fallbacks", "context_fallbacks", "context_window", "cors", "default_model",
         "default_provider", "dialect", "documents", "drain", "drops", "embeddings", "enabled",
         "environment", "facts", "failover", "fallbacks", "first_byte", "first_token", "format",

@@ -111,6 +111,11 @@ impl Plan {
         let hold = format!("{} bytes, {}", mine.hold.0, span(mine.hold.1));
         put("failover.hold", mine.hold != other.hold, hold);
         put("failover.content_filter", mine.content_filter, "true".to_owned());
+        put(
+            "client_gone",
+            self.client_gone != plain.client_gone,
+            format!("{:?}", self.client_gone).to_lowercase(),
+        );
         put("attempts", self.attempts != plain.attempts, self.attempts.to_string());
         put("limits.body", self.body_max != plain.body_max, format!("{} bytes", self.body_max));
         for rule in &self.rates.rules {

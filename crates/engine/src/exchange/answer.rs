@@ -147,7 +147,9 @@ impl Exchange {
         if speaks {
             for piece in answering.held.drain(..) {
                 answering.passed += piece.len() as u64;
-                keep(&mut self.sent, &mut self.sent_len, answering.way.guarded, &piece);
+                if !self.left_by_caller {
+                    keep(&mut self.sent, &mut self.sent_len, answering.way.guarded, &piece);
+                }
                 self.orders.push_back(Order::Body(piece));
                 self.heard = now;
             }

@@ -65,7 +65,7 @@ impl Exchange {
     /// After how long a silence the caller is sent what, where he stands now.
     fn beat(&self) -> Option<(Span, Bytes)> {
         let beats = self.plan.heartbeat;
-        let form = self.form().filter(|_| !self.mirrored)?;
+        let form = self.form().filter(|_| !self.mirrored && !self.left_by_caller)?;
         let (span, beat) = match form {
             Form::Events => (beats.streams, COMMENT),
             Form::List => (beats.streams, SPACE),

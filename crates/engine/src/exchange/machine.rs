@@ -30,6 +30,7 @@ impl Exchange {
             Report::Head(attempt, head) => {
                 self.with(attempt, |exchange, live| exchange.head(live, head, now));
             }
+            Report::Body(_, bytes) if !self.has_room(bytes.len()) => self.client_gone(now),
             Report::Body(attempt, bytes) => {
                 self.with(attempt, |exchange, live| exchange.body(live, bytes, now));
             }
@@ -258,6 +259,9 @@ impl Exchange {
             return;
         }
         self.keep_alive(now);
+        if now >= self.deadline && self.unheard.is_some() {
+            return self.client_gone(now);
+        }
         if now >= self.deadline {
             return self
                 .stop(&Fault::new(FaultKind::UpstreamTimeout, "the exchange took longer than it may"), now);
@@ -326,7 +330,7 @@ impl Exchange {
     }
 
     /// What has not been obeyed is not needed any more, but what is under way must end and what the ledger has
-    /// given must be given back. While the ledger is being asked its answer is waited for.
+    /// given must be given back. Told once more, a stream that is being read on is cut. While the ledger is being asked its answer is waited for.
     fn client_gone(&mut self, now: Instant) {
         let asked = self.orders.iter().any(|order| matches!(order, Order::Ask(_)));
         self.orders.retain(|order| matches!(order, Order::Cancel(_) | Order::Note(_)));
@@ -335,8 +339,10 @@ impl Exchange {
             return;
         }
         self.asking = None;
-        self.cancel_all(now);
-        self.finish(Outcome::ClientGone, now);
+        if !self.read_on(now) {
+            self.cancel_all(now);
+            self.finish(Outcome::ClientGone, now);
+        }
     }
 
     /// Tells the caller of a fault before the first byte of an answer.
@@ -391,6 +397,7 @@ impl Exchange {
         if (self.admitted || self.waited.is_some()) && !self.plan.rates.is_empty() {
             self.orders.push_back(Order::Leave(self.ticket()));
         }
+        let outcome = if self.left_by_caller { Outcome::ClientGone } else { outcome };
         let record = self.record(outcome, now);
         self.orders.push_back(Order::Done(Box::new(record)));
     }

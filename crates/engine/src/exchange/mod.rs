@@ -19,6 +19,7 @@ mod remedy;
 mod render;
 mod reply;
 mod session;
+mod unheard;
 mod used;
 
 use crate::{
@@ -122,6 +123,8 @@ pub struct Exchange {
     mirrored: bool,
     /// The caller has gone.
     left_by_caller: bool,
+    /// What may still come of a stream, in bytes, where that is read on since the caller has gone.
+    unheard: Option<usize>,
     over: bool,
     deadline: Instant,
     status: Option<u16>,
@@ -256,6 +259,7 @@ impl Exchange {
 
     /// What to do next.
     pub fn order(&mut self) -> Option<Order> {
+        self.drop_unheard();
         self.orders.pop_front().or_else(|| self.wait().map(Order::Wait))
     }
 
@@ -312,6 +316,7 @@ impl Exchange {
             admitted: false,
             mirrored: false,
             left_by_caller: false,
+            unheard: None,
             over: false,
             deadline,
             status: None,
@@ -409,6 +414,7 @@ impl Exchange {
             queued: self.waited,
             losses: mem::take(&mut self.losses),
             carried: self.carried,
+            unheard: self.unheard.is_some(),
         }
     }
 }

@@ -115,6 +115,8 @@ struct Hold {
     turn: Option<(usize, usize)>,
     /// It is kept for one who has been called.
     called: bool,
+    /// Only its tokens count still.
+    parted: bool,
 }
 
 /// Why a request may not go.
@@ -168,7 +170,7 @@ impl Gate {
             let meter = self.meter(&need.id, now);
             let tokens = meter.call(&need.rule, tokens);
             meter.begin(&need.rule, now);
-            self.hold(asks.ticket, Hold { need, tokens, turn, called: false });
+            self.hold(asks.ticket, Hold { need, tokens, turn, called: false, parted: false });
         }
     }
 
@@ -203,6 +205,16 @@ impl Gate {
         }
         let Ticket { spent, unknown, .. } = left;
         self.give_back(left.holds, |held| if unknown { spent.max(held) } else { spent }, now);
+    }
+
+    /// What an exchange has of its own holds up nobody any more, but for the tokens.
+    pub(super) fn part(&mut self, ticket: u64, now: Instant) {
+        let Some(parts) = self.tickets.get_mut(&ticket) else { return };
+        for hold in parts.holds.iter_mut().filter(|hold| hold.turn.is_none() && !hold.parted) {
+            hold.parted = true;
+            self.meters.get_mut(&hold.need.id).into_iter().for_each(Meter::part);
+        }
+        self.go_round(now);
     }
 
     /// Those who shall ask again, since it was last asked.
@@ -407,7 +419,7 @@ impl Gate {
         }
         for need in needs {
             let tokens = self.meter(&need.id, now).call(&need.rule, tokens);
-            self.hold(waiter.ticket, Hold { need, tokens, turn: None, called: true });
+            self.hold(waiter.ticket, Hold { need, tokens, turn: None, called: true, parted: false });
         }
         self.set(waiter.ticket, State::Called);
         self.wake(waiter.ticket);
@@ -427,7 +439,12 @@ impl Gate {
             let Some(meter) = self.meters.get_mut(&hold.need.id) else { continue };
             match hold.called {
                 true => meter.uncall(hold.tokens),
-                false => meter.end(&hold.need.rule, hold.tokens, cost(hold.tokens), now),
+                false => {
+                    if !hold.parted {
+                        meter.part();
+                    }
+                    meter.settle(&hold.need.rule, hold.tokens, cost(hold.tokens), now);
+                }
             }
         }
         self.go_round(now);

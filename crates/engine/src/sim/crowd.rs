@@ -248,6 +248,7 @@ impl Crowd {
                     self.ledger.leave(ticket, now);
                     self.left(index);
                 }
+                Order::Part(_) => panic!("nobody leaves within a stream here"),
                 Order::Send(attempt, _) => {
                     let act = self.act();
                     let at = now.after(Span(1 + self.chance.below(self.served.0 * 2)));

@@ -5,7 +5,7 @@ use crate::{
     access::Caller,
     exchange::{Inbound, Io, Named},
     path::KeyChoice,
-    plan::{Aim, Failover, Heartbeat, Plan, PlanHandle, Provider, Streams, Timeouts},
+    plan::{Aim, ClientGone, Failover, Heartbeat, Plan, PlanHandle, Provider, Streams, Timeouts},
     provider::{Operation, of_dialect},
     route::Route,
     secret::Secret,
@@ -38,6 +38,8 @@ pub(super) struct Scene {
     pub(super) heartbeat: Heartbeat,
     /// How the targets hang together.
     pub(super) shape: Option<Shape>,
+    /// What becomes of a stream whose caller leaves.
+    pub(super) gone: ClientGone,
     /// The caller leaves after so many steps.
     pub(super) leaves: Option<u64>,
     /// The gateway is shut after so many steps.
@@ -99,6 +101,7 @@ impl Scene {
             targets: (0..count).map(|_| Target::by(&mut chance)).collect(),
             attempts: u32::try_from(1 + chance.below(4)).unwrap(),
             heartbeat: heartbeat(Chance::new(seed.rotate_left(32))),
+            gone: if seed.count_ones().is_multiple_of(2) { ClientGone::Drain } else { ClientGone::Cancel },
             shape: shape(Chance::new(!seed), usize::try_from(count).unwrap()),
             streams: *chance.pick(&[Streams::Off, Streams::Hold, Streams::Recover, Streams::Recover]),
             leaves: chance.percent(15).then(|| chance.below(40)),
@@ -119,6 +122,7 @@ impl Scene {
             aliases: [("m".to_owned(), Route { aims, shape: self.shape.clone().map(Arc::new) })].into(),
             attempts: self.attempts,
             heartbeat: self.heartbeat,
+            client_gone: self.gone,
             failover: Failover { streams: self.streams, ..Failover::default() },
             timeouts: Timeouts {
                 connect: Span::secs(3),

@@ -4,7 +4,8 @@ use super::scene::{Act, OPERATION, Scene, WORDS};
 use crate::{
     exchange::{Attempt, Exchange, Order, Reply, Report, UpstreamHead},
     ledger::{Command, Ledger},
-    limits::RACERS_MAX,
+    limits::{RACERS_MAX, UNHEARD_TIME},
+    plan::ClientGone,
     record::{Outcome, Record, Trial},
     time::{Instant, Span},
 };
@@ -36,6 +37,10 @@ pub(super) struct Ending {
     raced: bool,
     cancelled: u32,
     left: bool,
+    /// When a stream was read on that nobody heard any more.
+    parted: Option<Instant>,
+    /// For how long.
+    read_on: Option<Span>,
 }
 
 /// A provider's answer on its way.
@@ -83,7 +88,12 @@ pub(super) fn play(scene: &Scene) -> Result<Ending, String> {
             }
             Order::Note(note) => ledger.note(&exchange.asks(), note, now),
             Order::Leave(ticket) => ledger.leave(ticket, now),
+            Order::Part(ticket) => {
+                ledger.part(ticket, now);
+                ending.parted = Some(now);
+            }
             Order::Send(attempt, upstream) => {
+                rule(!ending.left, "nothing is asked for who has left")?;
                 rule(ending.body.is_empty() || live.is_empty(), "nobody is asked beside one who speaks")?;
                 rule(live.len() < RACERS_MAX, "few attempts are under way at once")?;
                 let times = ending.send(scene, attempt, upstream.provider)?;
@@ -93,6 +103,9 @@ pub(super) fn play(scene: &Scene) -> Result<Ending, String> {
             Order::Cancel(attempt) => {
                 live.remove(&attempt);
                 ending.cancelled += 1;
+            }
+            Order::Head(_) | Order::Body(_) | Order::Abort if ending.parted.is_some() => {
+                return Err("nothing is sent to who has left".to_owned());
             }
             Order::Head(reply) => {
                 rule(ending.head.is_none(), "there is one head")?;
@@ -113,6 +126,7 @@ pub(super) fn play(scene: &Scene) -> Result<Ending, String> {
                 if record.admitted {
                     ledger.settle(&record);
                 }
+                ending.read_on = ending.parted.map(|parted| now.since(parted));
                 ending.record = Some(record);
             }
         }
@@ -237,7 +251,10 @@ impl Ending {
     fn waits(&self, scene: &Scene, until: Instant) -> Rule {
         let (span, _) = scene.beat();
         let begun = !scene.stream && !self.body.is_empty();
-        rule(span == Span::ZERO || begun || until <= self.heard.after(span), "a silence is broken in time")
+        rule(
+            self.left || span == Span::ZERO || begun || until <= self.heard.after(span),
+            "a silence is broken in time",
+        )
     }
 
     /// What the caller saw is true.
@@ -252,7 +269,10 @@ impl Ending {
         let told = self.head.as_ref().map(|head| head.status.as_u16());
         rule(self.left || told == record.status, "the record tells the caller's status")?;
         match record.outcome {
-            Outcome::ClientGone => rule(self.left, "nobody left"),
+            Outcome::ClientGone => {
+                rule(self.left, "nobody left")?;
+                self.check_read_on(scene, record)
+            }
             Outcome::Whole => {
                 rule(!self.aborted, "a whole answer is not aborted")?;
                 let message = self.read(scene, &self.body).ok_or("a whole answer can be read")?;
@@ -286,6 +306,20 @@ impl Ending {
                 rule(self.aborted || scene.stream || !told.message.is_empty(), "a late error is told")
             }
         }
+    }
+
+    /// What was read for nobody was read to its end, within bounds.
+    fn check_read_on(&self, scene: &Scene, record: &Record) -> Rule {
+        let Some(span) = self.read_on else { return rule(!record.unheard, "what is read on is said to be") };
+        rule(record.unheard && scene.gone == ClientGone::Drain, "only what shall be is read on")?;
+        rule(span <= UNHEARD_TIME, "what nobody hears is read for so long and no longer")?;
+        let place = record.voice.ok_or("what is read on is somebody's")?;
+        let target = &scene.targets[self.asked[place]];
+        let whole = matches!((&target.act, &target.then), (Act::Answer, Act::Answer))
+            && span < UNHEARD_TIME
+            && scene.shut.is_none();
+        let told = record.trials.get(place).is_some_and(|trial| trial.usage.is_some() && !trial.estimated);
+        rule(!whole || told, "what is read to its end tells its usage")
     }
 
     /// The answer as a client of the caller's dialect would read it; `None` where it would see an error.
@@ -343,6 +377,9 @@ pub(super) struct Tally {
     /// What failed with nothing but heartbeats before it, and what was answered so by another target.
     late: u64,
     late_failed_over: u64,
+    /// Streams that were read on, and those that were cut then.
+    read_on: u64,
+    read_too_long: u64,
 }
 
 impl Tally {
@@ -361,14 +398,17 @@ impl Tally {
         self.beats += ending.beats;
         self.late += u64::from(late && matches!(record.outcome, Outcome::Fault(_)));
         self.late_failed_over += u64::from(late && record.outcome == Outcome::Whole && ending.sent > 1);
+        self.read_on += u64::from(ending.read_on.is_some());
+        self.read_too_long += u64::from(ending.read_on == Some(UNHEARD_TIME));
         self.again += u64::from(ending.asked.windows(2).any(|pair| pair[0] == pair[1]));
     }
 
     pub(super) fn assert_all_happened(&self) {
         let Tally { whole, failed_over, refused, broken_off, left, cancelled, .. } = *self;
-        let Tally { raced, resumed, again, beats, late, late_failed_over, .. } = *self;
+        let Tally { raced, resumed, again, beats, late, late_failed_over, read_on, read_too_long, .. } =
+            *self;
         let all = [whole, failed_over, refused, broken_off, left, cancelled, raced, resumed, again];
-        let all = all.iter().chain([&beats, &late, &late_failed_over]);
+        let all = all.iter().chain([&beats, &late, &late_failed_over, &read_on, &read_too_long]);
         let mut all = all.copied();
         assert!(all.all(|count| count > 0), "something never happens: {self:?}");
     }
