@@ -32,7 +32,8 @@ impl Exchange {
         let exact = ended && said.is_some();
         // Who refused or failed before he said anything has asked for nothing, as far as anybody knows.
         let worked = match ending {
-            Ending::Whole => false,
+            // Some tell it only to callers who ask.
+            Ending::Whole => self.left_by_caller,
             Ending::Failed => output > 0 || said.is_some(),
             Ending::GivenUp => !matches!(live.phase, Phase::Refused { .. } | Phase::Socket { .. }),
         };

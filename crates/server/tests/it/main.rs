@@ -3,6 +3,7 @@
 
 mod access;
 mod bedrock;
+mod billing;
 mod clouds;
 mod completions;
 mod embeddings;
