@@ -209,8 +209,8 @@ impl Gate {
 
     /// What an exchange has of its own holds up nobody any more, but for the tokens.
     pub(super) fn part(&mut self, ticket: u64, now: Instant) {
-        let Some(parts) = self.tickets.get_mut(&ticket) else { return };
-        for hold in parts.holds.iter_mut().filter(|hold| hold.turn.is_none() && !hold.parted) {
+        let holds = self.tickets.get_mut(&ticket).into_iter().flat_map(|ticket| &mut ticket.holds);
+        for hold in holds.filter(|hold| hold.turn.is_none() && !hold.parted) {
             hold.parted = true;
             self.meters.get_mut(&hold.need.id).into_iter().for_each(Meter::part);
         }
@@ -439,12 +439,8 @@ impl Gate {
             let Some(meter) = self.meters.get_mut(&hold.need.id) else { continue };
             match hold.called {
                 true => meter.uncall(hold.tokens),
-                false => {
-                    if !hold.parted {
-                        meter.part();
-                    }
-                    meter.settle(&hold.need.rule, hold.tokens, cost(hold.tokens), now);
-                }
+                false if hold.parted => meter.settle(&hold.need.rule, hold.tokens, cost(hold.tokens), now),
+                false => meter.end(&hold.need.rule, hold.tokens, cost(hold.tokens), now),
             }
         }
         self.go_round(now);

@@ -243,12 +243,18 @@ impl Meter {
         self.part();
     }
 
-    /// A request is not under way any more; its tokens are settled by themselves.
+    /// A request has ended, and has cost so many tokens.
+    pub(super) fn end(&mut self, rule: &Rule, held: u64, cost: u64, now: Instant) {
+        self.part();
+        self.settle(rule, held, cost, now);
+    }
+
+    /// A request is not under way any more, and its tokens are settled by themselves.
     pub(super) fn part(&mut self) {
         self.under_way = self.under_way.saturating_sub(1);
     }
 
-    /// A request that was under way has cost so many tokens.
+    /// What is not under way any more has cost so many tokens.
     pub(super) fn settle(&mut self, rule: &Rule, held: u64, cost: u64, now: Instant) {
         self.held = self.held.saturating_sub(held);
         if rule.tpm.is_some() {

@@ -104,18 +104,7 @@ pub(super) fn play(scene: &Scene) -> Result<Ending, String> {
                 live.remove(&attempt);
                 ending.cancelled += 1;
             }
-            Order::Head(_) | Order::Body(_) | Order::Abort if ending.parted.is_some() => {
-                return Err("nothing is sent to who has left".to_owned());
-            }
-            Order::Head(reply) => {
-                rule(ending.head.is_none(), "there is one head")?;
-                ending.head = Some(reply);
-            }
-            Order::Body(bytes) => {
-                rule(ending.head.is_some(), "the head comes before the body")?;
-                ending.hear(scene, &bytes, now)?;
-            }
-            Order::Abort => ending.aborted = true,
+            Order::Head(_) | Order::Body(_) | Order::Abort => ending.told(scene, order, now)?,
             Order::Wait(until) => {
                 ending.waits(scene, until)?;
                 let (report, at) = wait(&mut live, now, until.max(now));
@@ -228,6 +217,23 @@ impl Ending {
         rule(before.is_none_or(Act::did_nothing), "what may have been done is not asked for again")?;
         self.asked.push(provider);
         Ok(times)
+    }
+
+    /// The caller is told something.
+    fn told(&mut self, scene: &Scene, order: Order, now: Instant) -> Rule {
+        rule(self.parted.is_none(), "nothing is sent to who has left")?;
+        match order {
+            Order::Head(reply) => {
+                rule(self.head.is_none(), "there is one head")?;
+                self.head = Some(reply);
+            }
+            Order::Body(bytes) => {
+                rule(self.head.is_some(), "the head comes before the body")?;
+                self.hear(scene, &bytes, now)?;
+            }
+            _ => self.aborted = true,
+        }
+        Ok(())
     }
 
     /// The caller is sent something.
