@@ -7,7 +7,7 @@ use crate::{
         io::duration,
         worker::{Shared, Stage, Worker},
     },
-    limits::{BACKLOG, HANDOVER_MAX, LAST_WORDS},
+    limits::{BACKLOG, CLIENT_PROBE, CLIENT_SILENT, HANDOVER_MAX, LAST_WORDS},
     load::{self, Args, Loaded},
     log::{Log, LogEnd},
     reload,
@@ -17,7 +17,7 @@ use engine::{
     plan::Plan,
     time::Span,
 };
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::{
     io,
     net::{SocketAddr, TcpStream},
@@ -240,6 +240,12 @@ async fn accept(shared: &Shared, listener: &TcpListener, cores: &Cores) {
 fn listen(address: SocketAddr) -> io::Result<TcpListenerStd> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    // Connections have what their listener has.
+    let (first, again) = CLIENT_PROBE;
+    let probes = TcpKeepalive::new().with_time(duration(first)).with_interval(duration(again));
+    socket.set_tcp_keepalive(&probes)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(duration(CLIENT_SILENT)))?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(BACKLOG).unwrap_or(i32::MAX))?;

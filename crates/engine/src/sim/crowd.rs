@@ -75,12 +75,16 @@ struct Crowd {
 
 const MODELS: [&str; 3] = ["m", "p0/served", "p1/served"];
 
-fn rule(id: &str, of: Of, (rpm, tpm, concurrent): (Option<u64>, Option<u64>, Option<u32>)) -> Arc<Rule> {
+pub(super) fn rule(
+    id: &str,
+    of: Of,
+    (rpm, tpm, concurrent): (Option<u64>, Option<u64>, Option<u32>),
+) -> Arc<Rule> {
     Arc::new(Rule { id: id.into(), of, rpm, tpm, concurrent })
 }
 
 /// A plan with providers `p0`, `p1`, …, each with so many keys, and the alias `m` over all of them.
-fn plan(keys: &[usize], callers: usize, rates: Rates) -> PlanHandle {
+pub(super) fn plan(keys: &[usize], callers: usize, rates: Rates) -> PlanHandle {
     let target = |(index, keys): (usize, &usize)| {
         let (act, then, first, pause) = (Act::Answer, Act::Answer, Span::ZERO, Span::ZERO);
         Target { dialect: DialectId::OpenaiChat, keys: *keys, act, then, first, piece: 1, pause }

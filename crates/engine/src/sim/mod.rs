@@ -8,6 +8,7 @@
 
 mod chance;
 mod crowd;
+mod minutes;
 mod scene;
 mod stage;
 
