@@ -255,7 +255,8 @@ pub trait Dialect: Sync {
         Box::<Nobody>::default()
     }
 
-    /// Members of a stream's events whose texts are what the model writes, where they are texts.
+    /// Members of a stream's events whose texts are what the model writes, where they are texts: each with its
+    /// quotes and its colon.
     fn words(&self) -> &'static [&'static str] {
         &[]
     }

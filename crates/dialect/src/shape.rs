@@ -21,7 +21,7 @@ use std::borrow::Cow;
 /// `counts` says how a request to count tokens is read and how it is answered, `echo` what an answer repeats of
 /// its request and how it is written with that.
 macro_rules! dialect {
-    ($(#[$doc:meta])* $name:ident = $id:path; paths = { $($paths:tt)* }; words = $words:expr; $(names = $names:path;)?
+    ($(#[$doc:meta])* $name:ident = $id:path; paths = { $($paths:tt)* }; words = [$($word:literal),*]; $(names = $names:path;)?
         $(framing = $framing:path;)? $(id = $header:literal;)? $(told = $told:path;)? $(counts = $count:path, $answer:literal;)?
         $(echo = $echo:path, $reply:path;)?) => {
         $(#[$doc])*
@@ -69,7 +69,7 @@ macro_rules! dialect {
             }
 
             fn words(&self) -> &'static [&'static str] {
-                &$words
+                &[$(concat!("\"", $word, "\":")),*]
             }
 
             fn read_usage(&self, body: &[u8]) -> Option<crate::canon::Usage> {

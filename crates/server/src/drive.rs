@@ -328,7 +328,9 @@ impl Drop for Drive {
         let Some(mut driving) = self.0.take().filter(|driving| !driving.over) else { return };
         // A defect of ours has struck and the stack is being unwound: another panic now would end the process.
         if std::thread::panicking() {
-            driving.worker.ledger().abandon();
+            if driving.unheard.is_none() {
+                driving.worker.ledger().abandon();
+            }
             return driving.leave(driving.exchange.ticket());
         }
         if !std::mem::replace(&mut driving.gone, true) {

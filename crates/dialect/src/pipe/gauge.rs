@@ -1,7 +1,7 @@
 //! How much a provider has said of an answer that came to no end, where nobody tells what it cost: an estimate.
 
 use crate::canon::{Delta, Event, Usage};
-use memchr::{memchr, memchr2};
+use memchr::{memchr2, memmem::Finder};
 
 /// Most bytes of a piece, on the average, where each is one token: many providers send token by token, and those
 /// are counted. Others send several at once, and those are measured.
@@ -53,41 +53,39 @@ impl Gauge {
     }
 }
 
-/// The bytes of text in the members of these names, wherever they stand in an event.
-pub(super) fn words(event: &[u8], names: &[&str]) -> usize {
-    let (mut rest, mut size, mut counts) = (event, 0_usize, false);
-    while let Some(begin) = memchr(b'"', rest) {
-        let (length, end) = text(rest.get(begin + 1..).unwrap_or_default());
-        let word = rest.get(begin + 1..begin + 1 + end).unwrap_or_default();
-        rest = rest.get(begin + 2 + end..).unwrap_or_default();
-        let is_name = rest.trim_ascii_start().first() == Some(&b':');
-        if !is_name {
-            size += if counts { length } else { 0 };
-            counts = false;
-            continue;
-        }
-        // Only a text that follows at once is the member's.
-        let value = rest.trim_ascii_start().get(1..).unwrap_or_default().trim_ascii_start();
-        counts = value.first() == Some(&b'"') && names.iter().any(|name| name.as_bytes() == word);
+/// Finds texts in the events of a stream without reading them.
+pub(super) struct Words(Vec<Finder<'static>>);
+
+impl Words {
+    /// For these beginnings of members.
+    pub(super) fn new(members: &'static [&'static str]) -> Words {
+        Words(members.iter().map(Finder::new).collect())
     }
-    size
+
+    /// The bytes of text in those members, wherever they stand in an event.
+    pub(super) fn size(&self, event: &[u8]) -> usize {
+        let behind = |finder: &Finder<'_>| {
+            let ends = finder.find_iter(event).map(|at| at + finder.needle().len());
+            let texts = ends.filter_map(|end| event.get(end..)?.trim_ascii_start().strip_prefix(b"\""));
+            texts.map(text).sum::<usize>()
+        };
+        self.0.iter().map(behind).sum()
+    }
 }
 
-/// Of what follows a quote: the bytes of its text in UTF-8, about, and where the text ends.
-fn text(rest: &[u8]) -> (usize, usize) {
+/// Of what follows a quote: the bytes of its text in UTF-8, about.
+fn text(rest: &[u8]) -> usize {
     let (mut at, mut escapes) = (0, 0);
     while let Some(next) = memchr2(b'"', b'\\', rest.get(at..).unwrap_or_default()) {
         at += next;
         match (rest.get(at), rest.get(at + 1)) {
-            (Some(b'"'), _) => return (at - escapes, at),
-            (_, Some(b'u')) => {
-                // Six bytes that stand for three at most.
-                (escapes, at) = (escapes + 3, at + 6);
-            }
+            (Some(b'"'), _) => return at - escapes,
+            // Six bytes that stand for three at most.
+            (_, Some(b'u')) => (escapes, at) = (escapes + 3, at + 6),
             _ => (escapes, at) = (escapes + 1, at + 2),
         }
     }
-    (rest.len().saturating_sub(escapes), rest.len())
+    rest.len().saturating_sub(escapes)
 }
 
 #[cfg(test)]
@@ -125,16 +123,16 @@ mod tests {
 
     #[test]
     fn only_the_text_of_these_members_counts() {
-        let names = ["content", "arguments"];
+        let words = Words::new(&["\"content\":", "\"arguments\":"]);
         for (event, size) in [
             (r#"{"id":"content","choices":[{"delta":{"content":"four"}}]}"#, 4),
-            (r#"{"content" : "a\"b\n\u95a2"}"#, 7),
+            (r#"{"content": "a\"b\n\u95a2"}"#, 7),
             (r#"{"content":null,"name":"weather","arguments":"{\"a\":"}"#, 5),
             (r#"{"content":{"text":"no"},"arguments":["no"]}"#, 0),
             (r#"{"content":"cut"#, 3),
             ("[DONE]", 0),
         ] {
-            assert_eq!(words(event.as_bytes(), &names), size, "{event}");
+            assert_eq!(words.size(event.as_bytes()), size, "{event}");
         }
     }
 
@@ -142,7 +140,7 @@ mod tests {
         #[test]
         fn every_text_is_measured_as_it_reads(text: String, other: String) {
             let event = serde_json::json!({"a": other, "list": [{"content": text}], "z": {"content": 1}});
-            let size = words(event.to_string().as_bytes(), &["content"]);
+            let size = Words::new(&["\"content\":"]).size(event.to_string().as_bytes());
             // serde_json escapes control characters as six bytes, which stand for one.
             let control = text.chars().filter(|c| c.is_control()).count();
             prop_assert!((text.len()..=text.len() + 2 * control).contains(&size), "{size} of {}", text.len());
@@ -150,7 +148,7 @@ mod tests {
 
         #[test]
         fn nothing_makes_it_panic(event: Vec<u8>) {
-            words(&event, &["content"]);
+            Words::new(&["\"content\":"]).size(&event);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Untouched bytes, looked at from the side. An event that holds broken JSON is left out: clients would fall over
 //! it, and most often what follows is whole.
 
-use super::gauge::{self, Gauge};
+use super::gauge::{Gauge, Words};
 use crate::{
     Dialect, Fault, FaultKind, Glance, Seen,
     canon::Usage,
@@ -24,6 +24,7 @@ pub(super) struct Relay {
     held: Vec<u8>,
     failed: Option<Fault>,
     gauge: Gauge,
+    words: Words,
     /// An error is never passed on.
     guarded: bool,
 }
@@ -38,6 +39,7 @@ impl Relay {
             held: Vec::new(),
             failed: None,
             gauge: Gauge::default(),
+            words: Words::new(dialect.words()),
             guarded: false,
         }
     }
@@ -49,7 +51,7 @@ impl Relay {
 
     pub(super) fn feed(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), Fault> {
         let (glance, failed, passes) = (&mut self.glance, &mut self.failed, !self.guarded);
-        let (gauge, names) = (&mut self.gauge, self.dialect.words());
+        let (gauge, words) = (&mut self.gauge, &self.words);
         let mut torn = false;
         self.frames.feed(&chunk, &mut |frame| {
             if is_torn(&frame) {
@@ -57,7 +59,7 @@ impl Relay {
                 return Ok(());
             }
             look(glance.as_mut(), failed, passes, frame)?;
-            gauge.add(gauge::words(frame.data, names));
+            gauge.add(words.size(frame.data));
             glance.seen().usage.iter().for_each(|usage| gauge.told(usage));
             Ok(())
         })?;

@@ -259,12 +259,9 @@ impl Exchange {
             return;
         }
         self.keep_alive(now);
-        if now >= self.deadline && self.unheard.is_some() {
-            return self.client_gone(now);
-        }
         if now >= self.deadline {
-            return self
-                .stop(&Fault::new(FaultKind::UpstreamTimeout, "the exchange took longer than it may"), now);
+            let fault = Fault::new(FaultKind::UpstreamTimeout, "the exchange took longer than it may");
+            return if self.unheard.is_some() { self.client_gone(now) } else { self.stop(&fault, now) };
         }
         if let Some(queued) = self.queued {
             return self.ask(queued.asking, queued.command);
@@ -330,10 +327,11 @@ impl Exchange {
     }
 
     /// What has not been obeyed is not needed any more, but what is under way must end and what the ledger has
-    /// given must be given back. Told once more, a stream that is being read on is cut. While the ledger is being asked its answer is waited for.
+    /// given must be given back. Told once more, a stream that is being read on is cut. While the ledger is being
+    /// asked its answer is waited for.
     fn client_gone(&mut self, now: Instant) {
         let asked = self.orders.iter().any(|order| matches!(order, Order::Ask(_)));
-        self.orders.retain(|order| matches!(order, Order::Cancel(_) | Order::Note(_)));
+        self.orders.retain(|order| matches!(order, Order::Cancel(_) | Order::Note(_) | Order::Part(_)));
         self.left_by_caller = true;
         if self.asking.is_some() && !asked {
             return;

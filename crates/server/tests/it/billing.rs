@@ -178,6 +178,23 @@ fn a_stream_that_never_ends_is_not_read_on_for_ever() {
 }
 
 #[test]
+fn a_stream_without_measure_is_not_read_on_without_measure() {
+    let world = World::start(&format!("client_gone: drain\n{PROVIDERS}"), Setup::default());
+    let (tag, words) = (tag(), 400);
+    let mut client = world.gateway.connect();
+    let script = format!("{tag} [[kit words={words} word-bytes=100000 flush=yes]]");
+    client.send_request(&ask(APIS[0], &format!("openai/{tag}"), &script));
+    client.wait_for("each");
+    client.leave();
+    let seen = world.saw(&tag);
+    println!("{} bytes were read", seen.bytes);
+    // 8 MiB of 40 MB, and what was on its way.
+    assert_eq!(seen.ended(), Some(End::Cancelled));
+    assert!((8 << 20..24 << 20).contains(&seen.bytes), "{}", seen.bytes);
+    assert_eq!(booked(&world, &format!("openai/{tag}"))["estimated"], true);
+}
+
+#[test]
 fn limits_of_tokens_settle_with_what_was_booked() {
     for (policy, spent) in [("cancel", 100), ("drain", 700)] {
         let config = format!(
