@@ -39,7 +39,7 @@ pub struct Pipe {
 
 enum Way {
     Raw,
-    Relay(Relay),
+    Relay(Box<Relay>),
     Meter(Meter),
     Aside(Box<Aside>),
     Translate(Box<Translate>),
@@ -66,7 +66,7 @@ impl Pipe {
     #[must_use]
     pub fn relay(dialect: DialectId, streamed: bool) -> Pipe {
         Pipe::new(if streamed {
-            Way::Relay(Relay::new(dialect.dialect()))
+            Way::Relay(Box::new(Relay::new(dialect.dialect())))
         } else {
             Way::Meter(Meter::new(dialect.dialect(), false))
         })
