@@ -255,6 +255,12 @@ pub trait Dialect: Sync {
         Box::<Nobody>::default()
     }
 
+    /// Members of a stream's events whose texts are what the model writes, where they are texts: each with its
+    /// quotes and its colon.
+    fn words(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// The usage and the stop reason of a whole answer that is relayed untouched. `None` where the body
     /// holds none.
     fn read_usage(&self, body: &[u8]) -> Option<Usage> {

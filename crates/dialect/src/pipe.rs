@@ -5,6 +5,7 @@
 
 mod aside;
 mod embed;
+mod gauge;
 mod relay;
 mod resume;
 #[cfg(test)]
@@ -38,7 +39,7 @@ pub struct Pipe {
 
 enum Way {
     Raw,
-    Relay(Relay),
+    Relay(Box<Relay>),
     Meter(Meter),
     Aside(Box<Aside>),
     Translate(Box<Translate>),
@@ -65,7 +66,7 @@ impl Pipe {
     #[must_use]
     pub fn relay(dialect: DialectId, streamed: bool) -> Pipe {
         Pipe::new(if streamed {
-            Way::Relay(Relay::new(dialect.dialect()))
+            Way::Relay(Box::new(Relay::new(dialect.dialect())))
         } else {
             Way::Meter(Meter::new(dialect.dialect(), false))
         })
@@ -312,6 +313,17 @@ impl Pipe {
             Way::Translate(translate) => translate.usage(),
             Way::Resumed(resumed) => resumed.usage(),
             Way::Embed(embedding) => embedding.usage(),
+        }
+    }
+
+    /// Tokens of the answer that have come so far, about, where it comes as a stream.
+    #[must_use]
+    pub fn output(&self) -> u64 {
+        match &self.way {
+            Way::Raw | Way::Meter(_) | Way::Aside(_) | Way::Embed(_) => 0,
+            Way::Relay(relay) => relay.output(),
+            Way::Translate(translate) => translate.output(),
+            Way::Resumed(resumed) => resumed.output(),
         }
     }
 

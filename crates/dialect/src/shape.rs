@@ -14,13 +14,14 @@ use serde_json::Value;
 use std::borrow::Cow;
 
 /// Makes a dialect of its rooms: `read` has `request` and `response`, `write` has those and `fault`, `wire`
-/// has `meter`, `stream` has `StreamReader`, `StreamWriter`, `StreamGlance` and `fault`. `paths` says where its operations live. Where `names`
+/// has `meter`, `stream` has `StreamReader`, `StreamWriter`, `StreamGlance` and `fault`. `paths` says where its operations live, `words` in which members of a
+/// stream's events stand texts of the model's. Where `names`
 /// are given, things are called otherwise here; `framing` is that of streams that are no server-sent events;
 /// `id` is the header with the id of a request, `told` the one that tells a fault;
 /// `counts` says how a request to count tokens is read and how it is answered, `echo` what an answer repeats of
 /// its request and how it is written with that.
 macro_rules! dialect {
-    ($(#[$doc:meta])* $name:ident = $id:path; paths = { $($paths:tt)* }; $(names = $names:path;)?
+    ($(#[$doc:meta])* $name:ident = $id:path; paths = { $($paths:tt)* }; words = [$($word:literal),*]; $(names = $names:path;)?
         $(framing = $framing:path;)? $(id = $header:literal;)? $(told = $told:path;)? $(counts = $count:path, $answer:literal;)?
         $(echo = $echo:path, $reply:path;)?) => {
         $(#[$doc])*
@@ -65,6 +66,10 @@ macro_rules! dialect {
 
             fn glance(&self) -> Box<dyn crate::Glance> {
                 Box::<stream::StreamGlance>::default()
+            }
+
+            fn words(&self) -> &'static [&'static str] {
+                &[$(concat!("\"", $word, "\":")),*]
             }
 
             fn read_usage(&self, body: &[u8]) -> Option<crate::canon::Usage> {

@@ -44,6 +44,8 @@ pub const FIRST_TOKEN: Span = FIRST_BYTE;
 pub const IDLE: Span = Span::secs(300);
 /// How long an exchange may take in all.
 pub const TOTAL: Span = Span::secs(30 * 60);
+/// The least between two heartbeats: more often they would only cost.
+pub const HEARTBEAT_MIN: Span = Span::millis(100);
 /// How long a WebSocket may stand, in place of [`TOTAL`]. OpenAI ends its sessions after an hour
 /// (<https://platform.openai.com/docs/guides/realtime-conversations>); what lasts a day has been forgotten.
 pub const SOCKET_TOTAL: Span = Span::secs(24 * 60 * 60);
@@ -76,6 +78,12 @@ pub const PATIENCE_LEARNT: u32 = 20;
 pub const RECOVER_MAX: usize = 256 << 10;
 /// How long a stream whose last word has come may take to end.
 pub const AFTER_END: Span = Span::secs(5);
+/// How long a stream is read on whose caller has left.
+pub const UNHEARD_TIME: Span = Span::secs(25);
+/// Most bytes that are read of it then: more than any model writes in that time.
+pub const UNHEARD_MAX: usize = 8 << 20;
+/// Streams that are read on at once. Beyond it they are cut: who leaves again and again must not fill the memory.
+pub const UNHEARD_AT_ONCE: usize = 1_024;
 /// The first pause before an answer that is not finished is asked for again; it doubles with each.
 pub const FOLLOW_PAUSE: Span = Span::millis(250);
 /// The longest such pause.
@@ -119,6 +127,8 @@ pub const WEIGHT_MAX: u32 = 10_000;
 pub const PRIORITY_MAX: u32 = 64;
 /// Names that fall back on names, one behind the other.
 pub const FALLBACKS_DEEP: usize = 16;
+/// Models of one provider, beside those that names lead to, whose prices are kept at hand.
+pub const PRICES_KNOWN_MAX: usize = 1_024;
 /// Tiers whose turns are remembered. When there are more all begin anew, as a new plan may have them.
 pub const TURNS_MAX: usize = 16_384;
 /// By what prices of models are compared: so many tokens in the prompt, and [`PRICED_OUTPUT`] in the answer.

@@ -3,7 +3,7 @@
 use crate::{
     cloud::Signer,
     limits,
-    models::{self, Facts},
+    models::{self, Facts, Money, Prices},
     provider::{Auth, ModelList, Operation, Quirk},
     rates::Rates,
     route::Route,
@@ -12,14 +12,14 @@ use crate::{
     time::Span,
 };
 use bytes::Bytes;
-use dialect::{DialectId, embed::EmbedShape};
+use dialect::{DialectId, canon::Usage, embed::EmbedShape};
 use http::{HeaderName, HeaderValue, Uri};
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     net::{Ipv4Addr, SocketAddr},
     rc::Rc,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 /// A configuration, checked whole. Never changed, only replaced.
@@ -43,10 +43,14 @@ pub struct Plan {
     pub spare_upstreams: Vec<usize>,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// What callers are sent who wait.
+    pub heartbeat: Heartbeat,
     /// Attempts in all for one request.
     pub attempts: u32,
     /// What is done about targets that fail.
     pub failover: Failover,
+    /// What becomes of a stream whose client leaves.
+    pub client_gone: ClientGone,
     /// How much may be asked, in a minute and at once.
     pub rates: Rates,
     /// Whom CORS answers, if anybody.
@@ -132,6 +136,8 @@ pub struct Memo {
     credentials: OnceLock<Vec<Option<(HeaderName, HeaderValue)>>>,
     /// Of the models that names lead to.
     facts: BTreeMap<String, Facts>,
+    /// Prices of others that were asked, as they come.
+    prices: Mutex<HashMap<String, Prices>>,
 }
 
 /// The name in [`Provider::facts`] for models that are not named there.
@@ -185,6 +191,16 @@ pub struct Timeouts {
     pub total: Span,
 }
 
+/// After how long a silence a caller is sent something that means nothing, so that nothing on the way takes the
+/// connection for dead; zero for never.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// A comment, between the events of a stream.
+    pub streams: Span,
+    /// A space, before an answer that comes whole.
+    pub answers: Span,
+}
+
 /// What is done about targets that fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failover {
@@ -210,6 +226,16 @@ pub enum Streams {
     Hold,
     /// The next target goes on with it, where that can be done truthfully.
     Recover,
+}
+
+/// What becomes of a stream whose client leaves in the middle of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientGone {
+    /// It is cut at once, and what it cost is estimated.
+    #[default]
+    Cancel,
+    /// It is read to its end, where the provider says what it cost, within bounds.
+    Drain,
 }
 
 impl Default for Failover {
@@ -246,8 +272,10 @@ impl Default for Plan {
             default_upstream: None,
             spare_upstreams: Vec::new(),
             timeouts: Timeouts::default(),
+            heartbeat: Heartbeat::default(),
             attempts: limits::ATTEMPTS_MAX,
             failover: Failover::default(),
+            client_gone: ClientGone::default(),
             rates: Rates::default(),
             cors: None,
             body_max: limits::BODY_MAX,
@@ -344,6 +372,23 @@ impl Provider {
         let said = [model, ANY_MODEL].into_iter().filter_map(|name| self.facts.get(name).cloned());
         let all = said.chain(models::find(&self.name, model));
         Cow::Owned(all.fold(Facts::default(), |facts, other| facts.or(&other)))
+    }
+
+    /// What so much of one of its models costs. `None` where a price is not known.
+    #[must_use]
+    pub fn cost(&self, model: &str, usage: &Usage) -> Option<Money> {
+        if let Some(facts) = self.memo.facts.get(model) {
+            return facts.prices.cost(usage);
+        }
+        // To look one up costs more than all else that is done about a small request.
+        let mut known = self.memo.prices.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.contains_key(model) {
+            if known.len() >= limits::PRICES_KNOWN_MAX {
+                known.clear();
+            }
+            known.insert(model.to_owned(), self.facts(model).into_owned().prices);
+        }
+        known.get(model)?.cost(usage)
     }
 
     /// The address of its embeddings of `model`, where it has them; of `one` input where it has a path for that.

@@ -1,6 +1,6 @@
 //! What is kept of one exchange.
 
-use crate::{access::Caller, fit::Unfit, time::Span};
+use crate::{access::Caller, fit::Unfit, models::Money, time::Span};
 use dialect::{DialectId, FaultKind, Losses, canon::Usage};
 
 /// One exchange, told at its end. Holds no secret and no word of a prompt or an answer.
@@ -29,8 +29,11 @@ pub struct Record {
     pub status: Option<u16>,
     /// How it ended.
     pub outcome: Outcome,
-    /// What it cost, where the provider said.
+    /// What was used by the attempt that the caller hears of, where that is known.
     pub usage: Option<Usage>,
+    /// What all attempts together cost. `None` where one of them used what has no price that is known, and where
+    /// none used anything.
+    pub cost: Option<Money>,
     /// From the request's arrival until the first byte of the answer's body.
     pub ttft: Option<Span>,
     /// How long it waited for limits, where it did.
@@ -41,6 +44,8 @@ pub struct Record {
     pub losses: Losses,
     /// What went over a WebSocket, in bytes: to the provider, and to the caller.
     pub carried: Option<(u64, u64)>,
+    /// The caller left in the middle of a stream, which was read on for nobody ([`crate::exchange::Order::Part`]).
+    pub unheard: bool,
 }
 
 /// One attempt.
@@ -54,8 +59,12 @@ pub struct Trial {
     pub status: Option<u16>,
     /// What went wrong.
     pub fault: Option<FaultKind>,
-    /// What it cost, where the provider said.
+    /// What it used, where that is known.
     pub usage: Option<Usage>,
+    /// It came to no end, so what it used is an estimate by what had come of it.
+    pub estimated: bool,
+    /// What that cost, where the prices are known.
+    pub cost: Option<Money>,
     /// Until the first content of its answer.
     pub ttft: Option<Span>,
     /// Until its end, or until it was given up.
@@ -75,7 +84,21 @@ pub struct PassedOver {
     pub why: Unfit,
 }
 
+/// What these attempts cost together; see [`Record::cost`].
+#[must_use]
+pub fn cost(trials: &[Trial]) -> Option<Money> {
+    let mut used = trials.iter().filter(|trial| trial.usage.is_some()).peekable();
+    used.peek()?;
+    used.try_fold(Money::default(), |sum, trial| Some(sum.plus(trial.cost?)))
+}
+
 impl Record {
+    /// Something of what it used and cost is an estimate.
+    #[must_use]
+    pub fn is_estimated(&self) -> bool {
+        self.trials.iter().any(|trial| trial.estimated)
+    }
+
     /// The trial that the caller hears of: whose answer he got, or the last.
     #[must_use]
     pub fn heard(&self) -> Option<&Trial> {

@@ -7,7 +7,11 @@
 use crate::{
     credential::{self, Credential},
     demo::Demo,
-    door::{body::Permit, io::ClientIo, worker::Worker},
+    door::{
+        body::Permit,
+        io::ClientIo,
+        worker::{Unheard, Worker},
+    },
     tunnel::{Ended, Tunnel},
     upload::{self, End, Pieces, Upload},
     upstream::Answer,
@@ -23,15 +27,21 @@ use engine::{
 use http::{Request, Response, StatusCode, Version, header};
 use std::{
     future::poll_fn,
-    pin::Pin,
+    pin::{Pin, pin},
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
 };
-use tokio::time::{Sleep, sleep_until};
+use tokio::{
+    task::spawn_local,
+    time::{Sleep, sleep_until},
+};
 
-/// One exchange being driven.
-pub(crate) struct Drive {
+/// One exchange being driven, until it is over or dropped. hyper drops what it does not need any more when the
+/// client has gone: that is the report of it, and nothing else.
+pub(crate) struct Drive(Option<Driving>);
+
+struct Driving {
     exchange: Exchange,
     worker: Rc<Worker>,
     /// Who gets the answer; nobody does where a request is mirrored.
@@ -43,6 +53,10 @@ pub(crate) struct Drive {
     /// Until when the exchange knows what has moved without it.
     told: Instant,
     over: bool,
+    /// The exchange has been told that the client has gone.
+    gone: bool,
+    /// It goes on behind a client who has gone, as long as this is held.
+    unheard: Option<Unheard>,
     /// The memory of the request's body, given back when all is over.
     _permit: Permit,
 }
@@ -73,13 +87,25 @@ impl Drive {
         client: Option<ClientIo>,
         (permit, upload): (Permit, Option<Upload>),
     ) -> Self {
-        let (live, alarm, told) = (Vec::with_capacity(1), None, Instant::default());
-        Drive { exchange, worker, client, live, alarm, upload, told, over: false, _permit: permit }
+        Drive(Some(Driving {
+            exchange,
+            worker,
+            client,
+            live: Vec::with_capacity(1),
+            alarm: None,
+            upload,
+            told: Instant::default(),
+            over: false,
+            gone: false,
+            unheard: None,
+            _permit: permit,
+        }))
     }
 
     /// The request's body has not come to its end.
     pub(crate) fn uploads(&self) -> bool {
-        self.upload.as_ref().is_some_and(|upload| !matches!(upload.end(), End::Whole))
+        let upload = self.0.as_ref().and_then(|driving| driving.upload.as_ref());
+        upload.is_some_and(|upload| !matches!(upload.end(), End::Whole))
     }
 
     /// Does all there is to do for an answer that nobody gets.
@@ -87,20 +113,43 @@ impl Drive {
         while !matches!(poll_fn(|cx| self.poll_step(cx)).await, Step::Over) {}
     }
 
+    /// The same, until the gateway shuts down: then it is told to.
+    async fn unheard(self, worker: Rc<Worker>) {
+        let mut stages = worker.shared.stages.subscribe();
+        let mut alone = pin!(self.alone());
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut alone => return,
+                changed = stages.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
     /// The next thing for the caller.
     pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        self.0.as_mut().map_or(Poll::Ready(Step::Over), |driving| driving.poll_step(cx))
+    }
+}
+
+impl Driving {
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         while let Some(order) = self.exchange.order() {
             match order {
                 Order::Ask(command) => self.ask(command),
                 Order::Note(note) => self.note(note),
                 Order::Leave(ticket) => self.leave(ticket),
+                Order::Part(ticket) => self.part(ticket),
                 Order::Send(attempt, upstream) => self.live.push((attempt, self.send(*upstream))),
                 Order::Cancel(attempt) => self.live.retain(|(live, _)| *live != attempt),
                 Order::Head(reply) => return Poll::Ready(Step::Head(reply)),
                 Order::Body(bytes) => return Poll::Ready(Step::Body(bytes)),
                 Order::Abort => return Poll::Ready(Step::Abort),
+                // It goes on, but not on his connection.
+                Order::Wait(_) if self.gone && self.unheard.is_none() => return Poll::Ready(Step::Abort),
                 Order::Wait(until) => {
                     let report = ready!(self.poll_report(cx, until));
+                    self.gone |= matches!(report, Report::ClientGone);
                     self.report(report);
                 }
                 Order::Done(record) => self.done(&record),
@@ -129,6 +178,11 @@ impl Drive {
         let now = self.worker.now();
         self.worker.with_ledger(self.exchange.asks().plan, |ledger| ledger.leave(ticket, now));
         self.worker.forget(ticket);
+    }
+
+    fn part(&self, ticket: u64) {
+        let now = self.worker.now();
+        self.worker.with_ledger(self.exchange.asks().plan, |ledger| ledger.part(ticket, now));
     }
 
     fn send(&self, upstream: Upstream) -> Live {
@@ -270,17 +324,36 @@ async fn signed(
 }
 
 impl Drop for Drive {
-    /// hyper drops what it does not need any more when the client has gone: this is the report of it, and
-    /// nothing else.
     fn drop(&mut self) {
-        if self.over {
-            return;
-        }
+        let Some(mut driving) = self.0.take().filter(|driving| !driving.over) else { return };
         // A defect of ours has struck and the stack is being unwound: another panic now would end the process.
         if std::thread::panicking() {
-            self.worker.ledger().abandon();
-            return self.leave(self.exchange.ticket());
+            if driving.unheard.is_none() {
+                driving.worker.ledger().abandon();
+            }
+            return driving.leave(driving.exchange.ticket());
         }
+        if !std::mem::replace(&mut driving.gone, true) {
+            driving.client_gone();
+        }
+        if driving.over {
+            return;
+        }
+        let worker = driving.worker.clone();
+        match worker.unheard().filter(|_| driving.unheard.is_none()) {
+            Some(place) => {
+                (driving.client, driving.unheard) = (None, Some(place));
+                spawn_local(Drive(Some(driving)).unheard(worker));
+            }
+            // Told once more, it ends.
+            None => driving.client_gone(),
+        }
+    }
+}
+
+impl Driving {
+    /// Tells the exchange that the client has gone, and does what it wants then.
+    fn client_gone(&mut self) {
         self.tell_moved();
         self.report(Report::ClientGone);
         while let Some(order) = self.exchange.order() {
@@ -288,6 +361,9 @@ impl Drop for Drive {
                 Order::Done(record) => self.done(&record),
                 Order::Note(note) => self.note(note),
                 Order::Leave(ticket) => self.leave(ticket),
+                Order::Part(ticket) => self.part(ticket),
+                Order::Cancel(attempt) => self.live.retain(|(live, _)| *live != attempt),
+                Order::Wait(_) => return,
                 _ => {}
             }
         }

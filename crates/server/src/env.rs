@@ -23,6 +23,7 @@ const GENERAL: &[(&str, &str)] = &[
     ("DEFAULT_MODEL", "what `model: \"default\"` means"),
     ("ENABLE_GLOBAL_ROUND_ROBIN", "no effect: several keys always take turns"),
     ("GATEWAY_BUSY_MESSAGE", "what those are told who are too many"),
+    ("GATEWAY_HEARTBEAT_MS", "milliseconds of silence after which who waits for an answer is sent a comment or a space; 0 or less for never"),
     ("GATEWAY_MAX_CONCURRENT", "requests that are served or wait; more get a 429"),
     ("GATEWAY_MAX_QUEUE", "requests that wait for a limit; 0 for many"),
     ("GATEWAY_PORT", "the port to serve on, on the loopback; counts more than `PORT`"),

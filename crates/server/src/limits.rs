@@ -23,6 +23,12 @@ pub(crate) const H2_CLIENT_WINDOWS: (u32, u32) = (64 << 10, 1 << 20);
 pub(crate) const TUNNEL_BUFFER: usize = 16 << 10;
 /// How long the second side of a WebSocket may take to close after the first.
 pub(crate) const TUNNEL_CLOSING: Span = Span::secs(10);
+/// How long a client may acknowledge nothing that it was sent before it is taken for gone: no machine that is there
+/// takes so long, and who leaves without a word says nothing else. Below `WRITE_STALL`, which counts from outside the
+/// kernel's buffers.
+pub(crate) const CLIENT_SILENT: Span = Span::secs(55);
+/// A client who is sent nothing is asked whether it is there after so long, and again after each of the second.
+pub(crate) const CLIENT_PROBE: (Span, Span) = (Span::secs(25), Span::secs(10));
 /// Connections that wait to be accepted by the kernel's count.
 pub(crate) const BACKLOG: u32 = 4_096;
 /// Accepted connections that wait for their core.

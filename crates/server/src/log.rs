@@ -203,6 +203,15 @@ fn json_line(record: &Record) -> String {
         line.number("tokens_cached", Some(usage.cache_read));
         line.number("tokens_out", Some(usage.all_output()));
     }
+    if let Some(cost) = record.cost {
+        line.value("cost_usd", &cost.to_string());
+    }
+    if record.is_estimated() {
+        line.value("estimated", "true");
+    }
+    if record.unheard {
+        line.value("drained", "true");
+    }
     if let Some((up, down)) = record.carried {
         line.number("bytes_up", Some(up));
         line.number("bytes_down", Some(down));
@@ -259,6 +268,8 @@ fn trial(trial: &Trial) -> Value {
         ("ttft_ms", trial.ttft.map(|ttft| (ttft.0 / 1_000).into())),
         ("tokens_in", usage.map(|usage| usage.all_input().into())),
         ("tokens_out", usage.map(|usage| usage.all_output().into())),
+        ("estimated", trial.estimated.then_some(true.into())),
+        ("cost_usd", trial.cost.and_then(|cost| serde_json::from_str(&cost.to_string()).ok())),
     ];
     if let Value::Object(told) = &mut told {
         told.extend(more.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
@@ -283,8 +294,11 @@ fn human_line(record: &Record) -> String {
             format!(" ({more} attempts: {})", record.trials.iter().map(fate).collect::<Vec<_>>().join(", "))
         }
     };
-    let tokens =
-        record.usage.as_ref().map(|usage| format!(" {}+{} tokens", usage.all_input(), usage.all_output()));
+    let about = if record.is_estimated() { "about " } else { "" };
+    let tokens = record
+        .usage
+        .as_ref()
+        .map(|usage| format!(" {about}{}+{} tokens", usage.all_input(), usage.all_output()));
     let trouble = match record.outcome {
         Outcome::Whole => String::new(),
         other => format!(" {}", outcome(other)),

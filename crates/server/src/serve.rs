@@ -7,7 +7,7 @@ use crate::{
         io::duration,
         worker::{Shared, Stage, Worker},
     },
-    limits::{BACKLOG, HANDOVER_MAX, LAST_WORDS},
+    limits::{BACKLOG, CLIENT_PROBE, CLIENT_SILENT, HANDOVER_MAX, LAST_WORDS},
     load::{self, Args, Loaded},
     log::{Log, LogEnd},
     reload,
@@ -17,7 +17,7 @@ use engine::{
     plan::Plan,
     time::Span,
 };
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::{
     io,
     net::{SocketAddr, TcpStream},
@@ -32,7 +32,7 @@ use tokio::{
     net::TcpListener,
     runtime,
     signal::unix::{Signal, SignalKind, signal},
-    sync::{Notify, mpsc},
+    sync::mpsc,
     task::LocalSet,
     time::{sleep, timeout},
 };
@@ -94,8 +94,7 @@ fn greeting(plan: &Plan, address: SocketAddr) -> String {
 /// One thread a core, each with a runtime and connections of its own.
 struct Cores {
     cores: Vec<Core>,
-    /// A connection has ended.
-    ended: Arc<Notify>,
+    shared: Arc<Shared>,
 }
 
 struct Core {
@@ -106,11 +105,9 @@ struct Core {
 impl Cores {
     fn start(shared: &Arc<Shared>) -> io::Result<Cores> {
         let count = thread::available_parallelism().map_or(1, NonZero::get);
-        let ended = Arc::<Notify>::default();
-        let cores = (0..count)
-            .map(|number| Core::start(number, shared.clone(), ended.clone()))
-            .collect::<io::Result<_>>()?;
-        Ok(Cores { cores, ended })
+        let cores =
+            (0..count).map(|number| Core::start(number, shared.clone())).collect::<io::Result<_>>()?;
+        Ok(Cores { cores, shared: shared.clone() })
     }
 
     /// Hands a connection to the core that has the fewest.
@@ -127,11 +124,11 @@ impl Cores {
         self.cores.iter().map(|core| core.open.load(Ordering::Relaxed)).sum()
     }
 
-    /// Ends when no connection is open any more.
+    /// Ends when no connection is open any more, and nothing is read on behind one.
     async fn idle(&self) {
         loop {
-            let ended = self.ended.notified();
-            if self.open() == 0 {
+            let ended = self.shared.ended.notified();
+            if self.open() == 0 && self.shared.unheard() == 0 {
                 return;
             }
             ended.await;
@@ -140,27 +137,22 @@ impl Cores {
 }
 
 impl Core {
-    fn start(number: usize, shared: Arc<Shared>, ended: Arc<Notify>) -> io::Result<Core> {
+    fn start(number: usize, shared: Arc<Shared>) -> io::Result<Core> {
         let (hand, taken) = mpsc::channel(HANDOVER_MAX);
         let open = Arc::<AtomicUsize>::default();
         let counted = open.clone();
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let work = move || LocalSet::new().block_on(&runtime, core(shared, taken, counted, ended));
+        let work = move || LocalSet::new().block_on(&runtime, core(shared, taken, counted));
         thread::Builder::new().name(format!("core-{number}")).spawn(work)?;
         Ok(Core { hand, open })
     }
 }
 
-async fn core(
-    shared: Arc<Shared>,
-    mut taken: mpsc::Receiver<TcpStream>,
-    open: Arc<AtomicUsize>,
-    ended: Arc<Notify>,
-) {
+async fn core(shared: Arc<Shared>, mut taken: mpsc::Receiver<TcpStream>, open: Arc<AtomicUsize>) {
     let worker = Worker::new(shared);
     while let Some(stream) = taken.recv().await {
-        let counted = Counted(open.clone(), ended.clone());
         let worker = worker.clone();
+        let counted = Counted(open.clone(), worker.shared.clone());
         tokio::task::spawn_local(async move {
             if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
                 door::connection(worker, stream).await;
@@ -173,12 +165,12 @@ async fn core(
 }
 
 /// An open connection, counted; it counts itself out even where its task panics.
-struct Counted(Arc<AtomicUsize>, Arc<Notify>);
+struct Counted(Arc<AtomicUsize>, Arc<Shared>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-        self.1.notify_one();
+        self.1.ended.notify_one();
     }
 }
 
@@ -248,6 +240,12 @@ async fn accept(shared: &Shared, listener: &TcpListener, cores: &Cores) {
 fn listen(address: SocketAddr) -> io::Result<TcpListenerStd> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    // Connections have what their listener has.
+    let (first, again) = CLIENT_PROBE;
+    let probes = TcpKeepalive::new().with_time(duration(first)).with_interval(duration(again));
+    socket.set_tcp_keepalive(&probes)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(duration(CLIENT_SILENT)))?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(BACKLOG).unwrap_or(i32::MAX))?;

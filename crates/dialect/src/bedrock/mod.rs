@@ -20,6 +20,7 @@ crate::shape::dialect! {
         stream: Some("/model/{model}/converse-stream"),
         count: Some("/model/{model}/count-tokens"),
     };
+    words = ["text", "input"];
     names = wire::NAMES;
     framing = crate::frame::Framing::Aws;
     id = "x-amzn-requestid";

@@ -19,6 +19,7 @@ crate::shape::dialect! {
         stream: Some("/v1beta/models/{model}:streamGenerateContent?alt=sse"),
         count: Some("/v1beta/models/{model}:countTokens")
     };
+    words = ["text"];
     names = wire::NAMES;
     counts = read::count_request, r#"{{"totalTokens":{}}}"#;
 }

@@ -17,5 +17,6 @@ crate::shape::dialect! {
     /// The dialect of `/v1/chat/completions`.
     OpenaiChat = wire::ME;
     paths = { generate: "/chat/completions", stream: None, count: None };
+    words = ["content", "reasoning_content", "reasoning", "refusal", "arguments"];
     names = wire::NAMES;
 }

@@ -20,5 +20,6 @@ crate::shape::dialect! {
     /// The dialect of `/v1/completions`.
     OpenaiCompletions = wire::ME;
     paths = { generate: "/completions", stream: None, count: None };
+    words = ["text"];
     names = wire::NAMES;
 }

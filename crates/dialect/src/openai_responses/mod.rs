@@ -22,6 +22,7 @@ crate::shape::dialect! {
     /// The dialect of `/v1/responses`.
     OpenaiResponses = wire::ME;
     paths = { generate: "/responses", stream: None, count: None };
+    words = ["delta"];
     names = wire::NAMES;
     counts = read::request, r#"{{"object":"response.input_tokens","input_tokens":{}}}"#;
     echo = write::echo, write::reply;

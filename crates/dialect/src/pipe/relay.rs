@@ -1,6 +1,7 @@
 //! Untouched bytes, looked at from the side. An event that holds broken JSON is left out: clients would fall over
 //! it, and most often what follows is whole.
 
+use super::gauge::{Gauge, Words};
 use crate::{
     Dialect, Fault, FaultKind, Glance, Seen,
     canon::Usage,
@@ -22,6 +23,8 @@ pub(super) struct Relay {
     /// The beginning of an event whose end has not come.
     held: Vec<u8>,
     failed: Option<Fault>,
+    gauge: Gauge,
+    words: Words,
     /// An error is never passed on.
     guarded: bool,
 }
@@ -29,7 +32,16 @@ pub(super) struct Relay {
 impl Relay {
     pub(super) fn new(dialect: &'static dyn Dialect) -> Relay {
         let (frames, glance) = (dialect.framing().frames(), dialect.glance());
-        Relay { dialect, frames, glance, held: Vec::new(), failed: None, guarded: false }
+        Relay {
+            dialect,
+            frames,
+            glance,
+            held: Vec::new(),
+            failed: None,
+            gauge: Gauge::default(),
+            words: Words::new(dialect.words()),
+            guarded: false,
+        }
     }
 
     /// From here on an error is told and not passed on.
@@ -39,11 +51,17 @@ impl Relay {
 
     pub(super) fn feed(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), Fault> {
         let (glance, failed, passes) = (&mut self.glance, &mut self.failed, !self.guarded);
+        let (gauge, words) = (&mut self.gauge, &self.words);
         let mut torn = false;
         self.frames.feed(&chunk, &mut |frame| {
-            let broken = is_torn(&frame);
-            torn |= broken;
-            if broken { Ok(()) } else { look(glance.as_mut(), failed, passes, frame) }
+            if is_torn(&frame) {
+                torn = true;
+                return Ok(());
+            }
+            look(glance.as_mut(), failed, passes, frame)?;
+            gauge.add(words.size(frame.data));
+            glance.seen().usage.iter().for_each(|usage| gauge.told(usage));
+            Ok(())
         })?;
         // Where an event has ended, it ended in this chunk: what was held is part of it.
         let closed = chunk.len().saturating_sub(self.frames.open());
@@ -86,6 +104,10 @@ impl Relay {
 
     pub(super) fn fault(&self, fault: &Fault) -> Vec<u8> {
         self.dialect.write_stream_fault(fault)
+    }
+
+    pub(super) fn output(&self) -> u64 {
+        self.gauge.tokens()
     }
 
     pub(super) fn failed(&self) -> Option<&Fault> {

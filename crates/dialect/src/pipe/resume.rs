@@ -5,6 +5,7 @@
 //! them they are dropped, and what comes behind goes out. Where it does not, nothing honest can be joined, and
 //! that is a fault. A tool call of which anything has been sent is never gone on with.
 
+use super::gauge::Gauge;
 use crate::{
     Dialect, DialectId, Fault, FaultKind, Losses, Reader, Sink, Writer,
     canon::{BlockStart, Delta, Event, Request, Usage, unfold},
@@ -106,6 +107,7 @@ pub(super) struct Resumed {
     content: bool,
     ended: bool,
     usage: Option<Usage>,
+    gauge: Gauge,
     losses: Losses,
 }
 
@@ -140,6 +142,7 @@ impl Resumed {
             content: false,
             ended: false,
             usage: None,
+            gauge: Gauge::default(),
             losses: Losses::new(),
         }
     }
@@ -205,12 +208,17 @@ impl Resumed {
         self.usage.as_ref()
     }
 
+    pub(super) fn output(&self) -> u64 {
+        self.gauge.tokens()
+    }
+
     pub(super) fn losses(&self) -> &Losses {
         &self.losses
     }
 
     fn pass(&mut self, sink: Sink, out: &mut Vec<Bytes>) -> Result<(), Fault> {
         self.losses.absorb(sink.losses);
+        sink.events.iter().for_each(|event| self.gauge.event(event));
         let mut text = Vec::new();
         let passed = sink.events.into_iter().try_for_each(|event| self.take(event, &mut text));
         if !text.is_empty() {

@@ -73,7 +73,7 @@ impl Dialect for Words {
 }
 
 fn relay() -> Pipe {
-    Pipe::new(Way::Relay(Relay::new(&Words)))
+    Pipe::new(Way::Relay(Box::new(Relay::new(&Words))))
 }
 
 fn bytes(text: &str) -> Bytes {

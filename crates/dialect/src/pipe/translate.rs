@@ -1,5 +1,6 @@
 //! From the provider's dialect and form to the caller's.
 
+use super::gauge::Gauge;
 use crate::{
     Dialect, Echo, Fault, FaultKind, Losses, Reader, Sink, Writer,
     canon::{BlockStart, Event, Fold, Message, Request, Usage, unfold},
@@ -23,6 +24,7 @@ pub(super) struct Translate {
     /// The choices that have begun, and those of them that have not finished.
     choices: (BTreeSet<u32>, BTreeSet<u32>),
     usage: Option<Usage>,
+    gauge: Gauge,
     losses: Losses,
 }
 
@@ -62,6 +64,7 @@ impl Translate {
             content: false,
             choices,
             usage: None,
+            gauge: Gauge::default(),
             losses: Losses::new(),
         }
     }
@@ -138,6 +141,10 @@ impl Translate {
         self.usage.as_ref()
     }
 
+    pub(super) fn output(&self) -> u64 {
+        self.gauge.tokens()
+    }
+
     pub(super) fn losses(&self) -> &Losses {
         &self.losses
     }
@@ -160,6 +167,7 @@ impl Translate {
             self.usage = Some(usage.clone());
         }
         for event in &events {
+            self.gauge.event(event);
             match event {
                 Event::BlockStart { choice, .. } if self.choices.0.insert(*choice) => {
                     self.choices.1.insert(*choice);

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     limits,
-    plan::{Access, Cors, DEFAULT_LISTEN, Failover, Plan, Streams, Timeouts},
+    plan::{Access, ClientGone, Cors, DEFAULT_LISTEN, Failover, Heartbeat, Plan, Streams, Timeouts},
     secret::Secret,
     time::Span,
 };
@@ -50,8 +50,10 @@ impl<'a> Draft<'a> {
             listen: self.listen(config.listen.as_deref()),
             access: Access::default(),
             timeouts: self.timeouts(&config.timeouts),
+            heartbeat: self.heartbeat(&config.heartbeat),
             attempts: self.count(&["attempts"], config.attempts, 1, limits::ATTEMPTS_MAX),
             failover: self.failover(&config.failover),
+            client_gone: config.client_gone.map(ClientGone::from).unwrap_or_default(),
             cors: self.cors(config.cors),
             body_max: self.body(&config.limits),
             strict: config.strict,
@@ -203,6 +205,34 @@ impl<'a> Draft<'a> {
         }
     }
 
+    fn heartbeat(&mut self, written: &file::Heartbeat) -> Heartbeat {
+        let default = self.beats_of_variable();
+        let mut beats = |name, written: Option<Duration>| match written {
+            Some(Duration(span)) if !is_beat(span) => {
+                self.wrong(&["heartbeat", name], Problem::new(NO_BEAT));
+                default
+            }
+            written => written.map_or(default, |Duration(span)| span),
+        };
+        let streams = beats("streams", written.streams);
+        Heartbeat { streams, answers: beats("answers", written.answers) }
+    }
+
+    /// `GATEWAY_HEARTBEAT_MS`: milliseconds, for every kind of answer.
+    fn beats_of_variable(&mut self) -> Span {
+        const NAME: &str = "GATEWAY_HEARTBEAT_MS";
+        let Some(text) = self.environment.get(NAME) else { return Span::ZERO };
+        let Ok(number) = text.trim().parse::<i64>() else {
+            self.wrong_variable(NAME, "this is not a whole number");
+            return Span::ZERO;
+        };
+        let span = u64::try_from(number).map_or(Span::ZERO, Span::millis);
+        if !is_beat(span) {
+            self.wrong_variable(NAME, NO_BEAT);
+        }
+        span
+    }
+
     fn failover(&mut self, written: &file::Failover) -> Failover {
         let default = Failover::default();
         let span = |written: Option<Duration>, default: Span| written.map_or(default, |Duration(span)| span);
@@ -289,6 +319,12 @@ impl<'a> Draft<'a> {
             Some(_) => self.wrong_variable(name, "this must be `true` or `false`"),
         }
     }
+}
+
+const NO_BEAT: &str = "this must be nothing, or from 100 milliseconds to 24 hours";
+
+fn is_beat(span: Span) -> bool {
+    span == Span::ZERO || (limits::HEARTBEAT_MIN..=limits::TIMEOUT_CEILING).contains(&span)
 }
 
 /// An address with a port, `localhost` with one, or a port of the loopback.

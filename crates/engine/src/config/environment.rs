@@ -15,7 +15,6 @@ pub const UPSTREAMS: &[&str] = &["LLM_UPSTREAMS", "LLM_UPSTREAM", "LITELLM_URL"]
 pub const LATER: &[(&str, &str)] = &[
     ("AI_GATEWAY_NAME", "Cloudflare's AI Gateway in front of providers is not built yet"),
     ("CF_AIG_TOKEN", "Cloudflare's AI Gateway in front of providers is not built yet"),
-    ("GATEWAY_HEARTBEAT_MS", "heartbeats are not built yet"),
 ];
 
 /// Variables from which the address and the credentials of a cloud follow, with what they say, sorted by name.

@@ -47,10 +47,14 @@ pub struct Config {
     pub environment: Option<bool>,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// What callers are sent who wait. Default: nothing.
+    pub heartbeat: Heartbeat,
     /// How many attempts a request gets in all, 1 to 10. Default 4.
     pub attempts: Option<u32>,
     /// What is done about targets that fail.
     pub failover: Failover,
+    /// What becomes of a stream whose client leaves in the middle of it. Default `cancel`.
+    pub client_gone: Option<ClientGone>,
     /// How large things may be, and how much may be asked.
     pub limits: Limits,
     /// How long streams may go on after the signal to stop. Default `10m`.
@@ -79,6 +83,18 @@ pub struct Timeouts {
     pub idle: Option<Duration>,
     /// For a request in all. Default `30m`.
     pub total: Option<Duration>,
+}
+
+/// What callers are sent who have been sent nothing for so long, so that no tunnel or proxy on the way cuts the
+/// connection (Cloudflare does after 100 s). From `100ms` on; `0s` for never. Once one has gone out the status is
+/// 200: what fails then is told in the body, and the headers that name the target are missing.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Heartbeat {
+    /// A comment, between the events of a stream (`15s`). Default `0s`.
+    pub streams: Option<Duration>,
+    /// A space, before an answer that comes whole (`50s`). Default `0s`.
+    pub answers: Option<Duration>,
 }
 
 /// What is done about targets that fail.
@@ -112,6 +128,17 @@ pub enum Streams {
     Hold,
     /// The next target goes on with it where it repeats what has been told; otherwise it ends with an error.
     Recover,
+}
+
+/// What becomes of a stream whose client leaves in the middle of it.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientGone {
+    /// It is cut at once. What it cost is estimated by what had come of it.
+    Cancel,
+    /// It is read on for 25 s and 8 MiB at most, since the provider says at the end what it cost. For providers
+    /// that bill the whole answer anyway.
+    Drain,
 }
 
 /// How large things may be, and how much may be asked.
@@ -309,6 +336,15 @@ impl From<Streams> for plan::Streams {
             Streams::Off => plan::Streams::Off,
             Streams::Hold => plan::Streams::Hold,
             Streams::Recover => plan::Streams::Recover,
+        }
+    }
+}
+
+impl From<ClientGone> for plan::ClientGone {
+    fn from(gone: ClientGone) -> Self {
+        match gone {
+            ClientGone::Cancel => plan::ClientGone::Cancel,
+            ClientGone::Drain => plan::ClientGone::Drain,
         }
     }
 }

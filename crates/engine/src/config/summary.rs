@@ -102,6 +102,9 @@ impl Plan {
         put("timeouts.idle", mine.idle != other.idle, span(mine.idle));
         put("timeouts.total", mine.total != other.total, span(mine.total));
         put("timeouts.first_token", mine.first_token != other.first_token, span(mine.first_token));
+        let (mine, other) = (self.heartbeat, plain.heartbeat);
+        put("heartbeat.streams", mine.streams != other.streams, span(mine.streams));
+        put("heartbeat.answers", mine.answers != other.answers, span(mine.answers));
         let (mine, other) = (self.failover, plain.failover);
         put("failover.retries", mine.retries != other.retries, mine.retries.to_string());
         put("failover.race", mine.race != other.race, span(mine.race));
@@ -109,6 +112,11 @@ impl Plan {
         let hold = format!("{} bytes, {}", mine.hold.0, span(mine.hold.1));
         put("failover.hold", mine.hold != other.hold, hold);
         put("failover.content_filter", mine.content_filter, "true".to_owned());
+        put(
+            "client_gone",
+            self.client_gone != plain.client_gone,
+            format!("{:?}", self.client_gone).to_lowercase(),
+        );
         put("attempts", self.attempts != plain.attempts, self.attempts.to_string());
         put("limits.body", self.body_max != plain.body_max, format!("{} bytes", self.body_max));
         for rule in &self.rates.rules {

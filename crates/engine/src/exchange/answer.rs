@@ -1,6 +1,8 @@
 //! The transitions: what becomes of an answer.
 
-use super::{Answering, Exchange, Live, Order, Phase, Task, UpstreamHead, later, machine::Said, reply};
+use super::{
+    Answering, Ending, Exchange, Live, Order, Phase, Task, UpstreamHead, later, machine::Said, reply,
+};
 use crate::{
     headers,
     ledger::Verdict,
@@ -145,8 +147,11 @@ impl Exchange {
         if speaks {
             for piece in answering.held.drain(..) {
                 answering.passed += piece.len() as u64;
-                keep(&mut self.sent, &mut self.sent_len, answering.way.guarded, &piece);
+                if !self.left_by_caller {
+                    keep(&mut self.sent, &mut self.sent_len, answering.way.guarded, &piece);
+                }
                 self.orders.push_back(Order::Body(piece));
+                self.heard = now;
             }
             return poured;
         }
@@ -203,6 +208,8 @@ impl Exchange {
         }
         let Phase::Answering(answering) = &mut live.phase else { return };
         let held = mem::take(&mut answering.held);
+        self.first_byte.get_or_insert(now);
+        self.heard = now;
         if self.status.is_none() {
             let (status, framed) = (answering.head.status, answering.head.framed);
             let headers = mem::take(&mut answering.head.headers);
@@ -214,7 +221,10 @@ impl Exchange {
                 reply.length = u64::try_from(answering.held_len).ok();
             }
             answering.length = reply.length;
-            self.first_byte = Some(now);
+            if self.beats_within() {
+                // Comments are more than the provider has counted.
+                reply.length = None;
+            }
             self.status = Some(reply.status.as_u16());
             self.orders.push_back(Order::Head(Box::new(reply)));
         }
@@ -236,7 +246,8 @@ impl Exchange {
             Phase::Answering(answering) => answering.way.pipe.failed().map(|fault| fault.kind),
             _ => None,
         };
-        self.close(&live, now);
+        let used = self.used(&live, if broken.is_some() { Ending::Failed } else { Ending::Whole });
+        self.close(&live, used, now);
         let first = self.first_token(&live);
         self.note(&live, broken.map_or(Verdict::Good(first), |kind| Verdict::Bad(kind, None)));
         if let Some(trial) = self.trial_of(&live) {
@@ -249,18 +260,6 @@ impl Exchange {
     fn first_token(&mut self, live: &Live) -> Option<Span> {
         let streamed = matches!(&live.phase, Phase::Answering(answering) if answering.way.streamed);
         self.trial_of(live)?.ttft.filter(|_| streamed)
-    }
-
-    /// An attempt is not under way any more: what is known of it is kept.
-    pub(super) fn close(&mut self, live: &Live, now: Instant) {
-        let usage = match &live.phase {
-            Phase::Answering(answering) => answering.way.pipe.usage().cloned(),
-            _ => None,
-        };
-        if let Some(trial) = self.trial_of(live) {
-            trial.usage = usage;
-            trial.took = now.since(live.asked);
-        }
     }
 
     /// A provider has refused, and what it said has been read.
@@ -302,7 +301,8 @@ impl Exchange {
     }
 
     fn fail(&mut self, live: Live, fault: Fault, said: Option<Said>, now: Instant) {
-        self.close(&live, now);
+        let used = self.used(&live, Ending::Failed);
+        self.close(&live, used, now);
         if let Some(trial) = self.trial_of(&live) {
             trial.fault = Some(fault.kind);
         }
@@ -335,6 +335,7 @@ impl Exchange {
                 answering.way.pipe.fault(fault, &mut out);
             }
             Some(_) => {}
+            None if !self.is_told() => out.push(self.late_fault(fault)),
             // Nobody speaks: the stream is ended where it stands.
             None => out.extend(self.last_words(fault)),
         }
@@ -345,7 +346,7 @@ impl Exchange {
         self.finish(Outcome::Fault(fault.kind), now);
     }
 
-    fn last_words(&mut self, fault: &Fault) -> Option<Bytes> {
+    pub(super) fn last_words(&mut self, fault: &Fault) -> Option<Bytes> {
         let Task::Call(call) = &mut self.task else { return None };
         let dialect = call.dialect.dialect();
         let request = super::render::canonical(call, &self.inbound.body).ok()?;

@@ -37,7 +37,7 @@ impl Exchange {
     ) -> Result<Way, Fault> {
         let same = caller == provider;
         if reply::is_compressed(&head.headers) {
-            return if same { Ok(Way::raw()) } else { Err(reply::compressed()) };
+            return if same && self.status.is_none() { Ok(Way::raw()) } else { Err(reply::compressed()) };
         }
         match caller.read_request(&self.inbound.body) {
             Ok(asked) => Ok(Way { relayed: same, gathered: true, ..Way::of(Pipe::embed(provider, asked)) }),

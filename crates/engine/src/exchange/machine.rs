@@ -1,8 +1,8 @@
 //! The transitions: which attempts there are.
 
 use super::{
-    Asking, Attempt, Exchange, Io, Live, Order, Phase, Queued, Reply, Report, Task, Upstream, UpstreamHead,
-    embed, relay, render, reply,
+    Asking, Attempt, Ending, Exchange, Io, Live, Order, Phase, Queued, Reply, Report, Task, Upstream,
+    UpstreamHead, embed, relay, render, reply,
 };
 use crate::{
     estimate,
@@ -14,7 +14,7 @@ use crate::{
     time::{Instant, Span},
 };
 use bytes::Bytes;
-use dialect::{Fault, FaultKind, Losses};
+use dialect::{Fault, FaultKind, Losses, canon::Usage};
 
 impl Exchange {
     /// Takes a report. One that belongs to an attempt which was given up says nothing.
@@ -30,6 +30,7 @@ impl Exchange {
             Report::Head(attempt, head) => {
                 self.with(attempt, |exchange, live| exchange.head(live, head, now));
             }
+            Report::Body(_, bytes) if !self.has_room(bytes.len()) => self.client_gone(now),
             Report::Body(attempt, bytes) => {
                 self.with(attempt, |exchange, live| exchange.body(live, bytes, now));
             }
@@ -148,7 +149,7 @@ impl Exchange {
             if call.relayed.is_none() && !call.operation.embeds());
         understood
             && self.plan.failover.race > Span::ZERO
-            && self.status.is_none()
+            && !self.is_told()
             && !self.left.is_empty()
             && self.trials.len() < usize::try_from(self.plan.attempts).unwrap_or(usize::MAX)
             && (1..RACERS_MAX).contains(&self.live.len())
@@ -207,6 +208,8 @@ impl Exchange {
             status: None,
             fault: None,
             usage: None,
+            estimated: false,
+            cost: None,
             ttft: None,
             took: Span::ZERO,
             outrun: false,
@@ -219,10 +222,13 @@ impl Exchange {
 
     /// Has the ledger know how an attempt went.
     pub(super) fn note(&mut self, live: &Live, verdict: Verdict) {
-        let usage = self.trial_of(live).and_then(|trial| trial.usage.as_ref());
-        let tokens = usage.map(|usage| usage.all_input().saturating_add(usage.all_output()));
+        let answering = matches!(live.phase, Phase::Answering(_));
+        // Of what said nothing before it was given up, what was reserved is the better guess.
+        let known = |trial: &&mut Trial| answering || !trial.estimated;
+        let usage = self.trial_of(live).filter(known).and_then(|trial| trial.usage.as_ref());
+        let tokens = usage.map(Usage::total);
         // What failed before it said anything has cost nothing, as far as anybody knows.
-        let failed = matches!(verdict, Verdict::Bad(..)) && !matches!(live.phase, Phase::Answering(_));
+        let failed = matches!(verdict, Verdict::Bad(..)) && !answering;
         let tokens = tokens.or(failed.then_some(0));
         let Turn { aim, key, .. } = live.turn;
         self.orders.push_back(Order::Note(Note { aim, key, verdict, tokens }));
@@ -236,7 +242,8 @@ impl Exchange {
     /// Gives up an attempt, which is not under way any more.
     pub(super) fn cancel(&mut self, live: &Live, verdict: Verdict, now: Instant) {
         self.orders.push_back(Order::Cancel(live.attempt));
-        self.close(live, now);
+        let used = self.used(live, Ending::GivenUp);
+        self.close(live, used, now);
         self.note(live, verdict);
     }
 
@@ -251,9 +258,10 @@ impl Exchange {
         if self.asking.is_some() {
             return;
         }
+        self.keep_alive(now);
         if now >= self.deadline {
-            return self
-                .stop(&Fault::new(FaultKind::UpstreamTimeout, "the exchange took longer than it may"), now);
+            let fault = Fault::new(FaultKind::UpstreamTimeout, "the exchange took longer than it may");
+            return if self.unheard.is_some() { self.client_gone(now) } else { self.stop(&fault, now) };
         }
         if let Some(queued) = self.queued {
             return self.ask(queued.asking, queued.command);
@@ -298,7 +306,7 @@ impl Exchange {
 
     /// Ends everything with a fault.
     fn stop(&mut self, fault: &Fault, now: Instant) {
-        let speaking = self.live.iter().position(|_| self.status.is_some());
+        let speaking = self.live.iter().position(|_| self.is_told());
         let speaking = speaking.map(|place| self.live.swap_remove(place));
         self.cancel_all(now);
         self.left.clear();
@@ -319,29 +327,37 @@ impl Exchange {
     }
 
     /// What has not been obeyed is not needed any more, but what is under way must end and what the ledger has
-    /// given must be given back. While the ledger is being asked its answer is waited for.
+    /// given must be given back. Told once more, a stream that is being read on is cut. While the ledger is being
+    /// asked its answer is waited for.
     fn client_gone(&mut self, now: Instant) {
         let asked = self.orders.iter().any(|order| matches!(order, Order::Ask(_)));
-        self.orders.retain(|order| matches!(order, Order::Cancel(_) | Order::Note(_)));
+        self.orders.retain(|order| matches!(order, Order::Cancel(_) | Order::Note(_) | Order::Part(_)));
         self.left_by_caller = true;
         if self.asking.is_some() && !asked {
             return;
         }
         self.asking = None;
-        self.cancel_all(now);
-        self.finish(Outcome::ClientGone, now);
+        if !self.read_on(now) {
+            self.cancel_all(now);
+            self.finish(Outcome::ClientGone, now);
+        }
     }
 
-    /// Tells the caller of a fault before the first byte.
+    /// Tells the caller of a fault before the first byte of an answer.
     pub(super) fn tell(&mut self, fault: &Fault, now: Instant) {
+        if self.status.is_some() {
+            return self.break_off(None, fault, now);
+        }
         let (reply, body) = reply::fault(self, fault);
         self.tell_whole(reply, body, Outcome::Fault(fault.kind), now);
     }
 
     /// Tells the caller something that is whole already.
     pub(super) fn tell_whole(&mut self, reply: Reply, body: Bytes, outcome: Outcome, now: Instant) {
-        self.status = Some(reply.status.as_u16());
-        self.orders.push_back(Order::Head(Box::new(reply)));
+        if self.status.is_none() {
+            self.status = Some(reply.status.as_u16());
+            self.orders.push_back(Order::Head(Box::new(reply)));
+        }
         self.orders.push_back(Order::Body(body));
         self.finish(outcome, now);
     }
@@ -379,6 +395,7 @@ impl Exchange {
         if (self.admitted || self.waited.is_some()) && !self.plan.rates.is_empty() {
             self.orders.push_back(Order::Leave(self.ticket()));
         }
+        let outcome = if self.left_by_caller { Outcome::ClientGone } else { outcome };
         let record = self.record(outcome, now);
         self.orders.push_back(Order::Done(Box::new(record)));
     }

@@ -6,6 +6,7 @@
 //! stream that breaks is taken up by another target where it stands, or ends with an error.
 
 mod answer;
+mod beat;
 mod choose;
 mod embed;
 mod follow;
@@ -18,6 +19,8 @@ mod remedy;
 mod render;
 mod reply;
 mod session;
+mod unheard;
+mod used;
 
 use crate::{
     access::Caller,
@@ -25,7 +28,7 @@ use crate::{
     plan::{Aim, PlanHandle, Provider},
     provider::Operation,
     rates::Priority,
-    record::{Outcome, PassedOver, Record, Trial},
+    record::{self, Outcome, PassedOver, Record, Trial},
     route::Route,
     tiers::Shape,
     time::{Instant, Span},
@@ -37,6 +40,7 @@ pub use orders::{Attempt, Inbound, Io, Moved, Named, Order, Reply, Report, Upstr
 pub(crate) use preview::Preview;
 use remedy::Trouble;
 use std::{collections::VecDeque, mem, ops::Range, sync::Arc};
+use used::Ending;
 
 /// What is asked for.
 enum Task {
@@ -122,10 +126,15 @@ pub struct Exchange {
     mirrored: bool,
     /// The caller has gone.
     left_by_caller: bool,
+    /// What may still come of a stream, in bytes, where that is read on since the caller has gone.
+    unheard: Option<usize>,
     over: bool,
     deadline: Instant,
     status: Option<u16>,
+    /// When the first of an answer went out; a heartbeat is none.
     first_byte: Option<Instant>,
+    /// When the caller was last sent anything.
+    heard: Instant,
     /// What the caller has been sent of a stream that another target could take up.
     sent: Vec<Bytes>,
     sent_len: usize,
@@ -251,6 +260,7 @@ impl Exchange {
 
     /// What to do next.
     pub fn order(&mut self) -> Option<Order> {
+        self.drop_unheard();
         self.orders.pop_front().or_else(|| self.wait().map(Order::Wait))
     }
 
@@ -282,7 +292,7 @@ impl Exchange {
     }
 
     fn new(plan: PlanHandle, inbound: Inbound, task: Task, route: Route) -> Self {
-        let deadline = inbound.arrived.after(plan.timeouts.total);
+        let (deadline, heard) = (inbound.arrived.after(plan.timeouts.total), inbound.arrived);
         let said = Priority::said(&inbound.headers).ok().flatten().unwrap_or(Priority::Interactive);
         let priority = plan.rates.priority(inbound.caller).max(said);
         let mut orders = VecDeque::with_capacity(4);
@@ -311,10 +321,12 @@ impl Exchange {
             admitted: false,
             mirrored: false,
             left_by_caller: false,
+            unheard: None,
             over: false,
             deadline,
             status: None,
             first_byte: None,
+            heard,
             sent: Vec::new(),
             sent_len: 0,
             carried: None,
@@ -359,7 +371,8 @@ impl Exchange {
         let limits = self.live.iter().map(Live::until);
         let hold = self.hold();
         let ripe = self.live.iter().filter_map(|live| live.ripe(hold));
-        limits.chain(ripe).chain(race).chain(pause).chain(queued).chain([self.deadline]).min()
+        let beat = self.next_beat();
+        limits.chain(ripe).chain(race).chain(pause).chain(queued).chain(beat).chain([self.deadline]).min()
     }
 
     /// The provider of a target.
@@ -385,7 +398,8 @@ impl Exchange {
             Task::Pass { .. } => (self.dialect_of(0), String::new()),
             Task::Refused(dialect) => (*dialect, String::new()),
         };
-        let usage = self.voice.and_then(|voice| self.trials.get(voice)?.usage.clone());
+        let heard = self.voice.and_then(|voice| self.trials.get(voice)).or(self.trials.last());
+        let usage = heard.and_then(|trial| trial.usage.clone());
         Record {
             id: mem::take(&mut self.inbound.id),
             caller: self.inbound.caller,
@@ -393,6 +407,7 @@ impl Exchange {
             mirrored: self.mirrored,
             dialect,
             model,
+            cost: record::cost(&self.trials),
             trials: mem::take(&mut self.trials),
             voice: self.voice,
             passed_over: mem::take(&mut self.passed_over),
@@ -404,6 +419,7 @@ impl Exchange {
             queued: self.waited,
             losses: mem::take(&mut self.losses),
             carried: self.carried,
+            unheard: self.unheard.is_some(),
         }
     }
 }

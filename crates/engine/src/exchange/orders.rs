@@ -65,6 +65,8 @@ pub enum Order {
     Note(Note),
     /// Have the ledger know that this exchange is over, or waits no longer: its number.
     Leave(u64),
+    /// Have the ledger know that the client of this exchange has left, and that it goes on for nobody: its number.
+    Part(u64),
     /// Send this request to a provider.
     Send(Attempt, Box<Upstream>),
     /// Give up an attempt: the provider must see it at once.

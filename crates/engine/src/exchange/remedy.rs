@@ -92,7 +92,7 @@ impl Exchange {
         }
         // An answer that has begun is taken up by another target, or not at all.
         if meaning.retry
-            && self.status.is_none()
+            && !self.is_told()
             && (failed.tries <= self.plan.failover.retries || !others && self.plan.failover.retries > 0)
         {
             let pause = fault.retry_after_ms.map_or_else(|| self.backoff(failed.tries), Span::millis);

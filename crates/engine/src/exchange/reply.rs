@@ -1,6 +1,6 @@
 //! The head of our answer, and which way its body goes.
 
-use super::{Exchange, Reply, Task, UpstreamHead, render};
+use super::{Exchange, Reply, Task, UpstreamHead, beat::Form, render};
 use crate::{headers, limits, plan::Streams, provider::Operation};
 use bytes::Bytes;
 use dialect::{DialectId, Fault, FaultKind, Losses, pipe::Pipe};
@@ -43,7 +43,7 @@ impl Way {
 
 impl Exchange {
     /// The dialect in which the caller is told of things.
-    fn caller_dialect(&self) -> DialectId {
+    pub(super) fn caller_dialect(&self) -> DialectId {
         match &self.task {
             Task::Call(call) => call.dialect,
             Task::Pass { .. } => self.dialect_of(0),
@@ -55,7 +55,7 @@ impl Exchange {
     pub(super) fn open(&mut self, head: &UpstreamHead, aim: usize) -> Result<Way, Fault> {
         let provider = self.dialect_of(aim);
         let lost = || Fault::new(FaultKind::UpstreamTruncated, "the provider's answer broke off");
-        let resume = if self.status.is_some() { Some(self.resume().ok_or_else(lost)?) } else { None };
+        let resume = if self.is_told() { Some(self.resume().ok_or_else(lost)?) } else { None };
         let others = !self.left.is_empty() && self.plan.failover.streams == Streams::Recover;
         if self.is_relay() {
             let (events, plain) = (is_events(&head.headers, provider), !is_compressed(&head.headers));
@@ -67,13 +67,13 @@ impl Exchange {
             return self.open_embeddings(shapes, head);
         }
         let Task::Call(call) = &mut self.task else { return Ok(Way::raw()) };
-        if call.operation != Operation::Generate {
-            return Ok(Way::raw());
-        }
         let same = provider == call.dialect;
-        if is_compressed(&head.headers) {
-            // We asked for plain bytes. What cannot be read can still be relayed, but not translated.
-            return if same && self.status.is_none() { Ok(Way::raw()) } else { Err(compressed()) };
+        if is_compressed(&head.headers) && (!same || self.status.is_some()) {
+            return Err(compressed());
+        }
+        // We asked for plain bytes. What cannot be read can still be relayed where no head has gone.
+        if call.operation != Operation::Generate || is_compressed(&head.headers) {
+            return Ok(Way::raw());
         }
         let events = is_events(&head.headers, provider);
         let relayed = same && events == call.stream && resume.is_none();
@@ -120,6 +120,19 @@ pub(super) fn success(exchange: &Exchange, from: UpstreamHead, relayed: bool, st
     Reply { status, headers, length }
 }
 
+/// The head that goes out with the first heartbeat. Nobody has answered, so it cannot say who did.
+pub(super) fn early(exchange: &Exchange) -> Reply {
+    let mut headers = HeaderMap::with_capacity(6);
+    let events = exchange.form() == Some(Form::Events);
+    let dialect = exchange.caller_dialect().dialect();
+    let kind = if events { HeaderValue::from_static(dialect.framing().content_type()) } else { JSON };
+    headers.insert(header::CONTENT_TYPE, kind);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    ids(exchange, &mut headers);
+    Reply { status: StatusCode::OK, headers, length: None }
+}
+
 /// The head with which a caller's connection becomes a WebSocket.
 pub(super) fn socket(exchange: &Exchange, head: &UpstreamHead) -> Reply {
     let mut headers = head.headers.clone();
@@ -159,13 +172,7 @@ pub(super) fn fault(exchange: &Exchange, fault: &Fault) -> (Reply, Bytes) {
 
 /// What every answer says of us.
 fn ours(exchange: &Exchange, headers: &mut HeaderMap) {
-    if let Ok(id) = HeaderValue::from_str(&exchange.inbound.id) {
-        // A provider's own id, where its answer is relayed, tells more.
-        if let Some(name) = exchange.caller_dialect().dialect().id_header() {
-            headers.entry(HeaderName::from_static(name)).or_insert_with(|| id.clone());
-        }
-        headers.insert(REQUEST_ID, id);
-    }
+    ids(exchange, headers);
     let heard = exchange.voice.and_then(|voice| exchange.trials.get(voice));
     let last = heard.or(exchange.trials.last()).filter(|_| exchange.is_routed());
     let Some(last) = last else { return };
@@ -177,6 +184,17 @@ fn ours(exchange: &Exchange, headers: &mut HeaderMap) {
     headers.insert(ATTEMPTS, exchange.trials.len().into());
     if !exchange.losses.is_empty() {
         headers.insert(LOSS, loss_header(&exchange.losses));
+    }
+}
+
+/// The ids by which the caller can speak of the request.
+fn ids(exchange: &Exchange, headers: &mut HeaderMap) {
+    if let Ok(id) = HeaderValue::from_str(&exchange.inbound.id) {
+        // A provider's own id, where its answer is relayed, tells more.
+        if let Some(name) = exchange.caller_dialect().dialect().id_header() {
+            headers.entry(HeaderName::from_static(name)).or_insert_with(|| id.clone());
+        }
+        headers.insert(REQUEST_ID, id);
     }
 }
 

@@ -77,6 +77,8 @@ struct Hold {
     turn: Option<(usize, usize)>,
     /// It is kept for one who has been called.
     called: bool,
+    /// Only its tokens count still.
+    parted: bool,
 }
 
 impl Gate {
@@ -121,7 +123,7 @@ impl Gate {
             let meter = self.meter(&need.id, now);
             let tokens = meter.call(&need.rule, tokens);
             meter.begin(&need.rule, now);
-            self.hold(asks.ticket, Hold { need, tokens, turn, called: false });
+            self.hold(asks.ticket, Hold { need, tokens, turn, called: false, parted: false });
         }
     }
 
@@ -154,6 +156,17 @@ impl Gate {
         }
         let Ticket { spent, unknown, .. } = left;
         self.give_back(left.holds, |held| if unknown { spent.max(held) } else { spent }, now);
+    }
+
+    /// What an exchange has of its own holds up nobody any more, but for the tokens.
+    pub(super) fn part(&mut self, ticket: u64, now: Instant) {
+        let holds = self.tickets.get_mut(&ticket).into_iter().flat_map(|ticket| &mut ticket.holds);
+        for hold in holds.filter(|hold| hold.turn.is_none() && !hold.parted) {
+            hold.parted = true;
+            self.meters.get_mut(&hold.need.id).into_iter().for_each(Meter::part);
+            self.waiters.opened(&hold.need.id);
+        }
+        self.call(now);
     }
 
     /// Those who shall ask again, since it was last asked.
@@ -346,7 +359,7 @@ impl Gate {
         }
         for need in needs {
             let tokens = self.meter(&need.id, now).call(&need.rule, tokens);
-            self.hold(waiter.ticket, Hold { need, tokens, turn: None, called: true });
+            self.hold(waiter.ticket, Hold { need, tokens, turn: None, called: true, parted: false });
         }
         self.set(waiter.ticket, State::Called(to.map(|(aim, _)| aim)));
         self.wake(waiter.ticket);
@@ -366,6 +379,7 @@ impl Gate {
             let Some(meter) = self.meters.get_mut(&hold.need.id) else { continue };
             match hold.called {
                 true => meter.uncall(hold.tokens),
+                false if hold.parted => meter.settle(&hold.need.rule, hold.tokens, cost(hold.tokens), now),
                 false => meter.end(&hold.need.rule, hold.tokens, cost(hold.tokens), now),
             }
             self.waiters.opened(&hold.need.id);

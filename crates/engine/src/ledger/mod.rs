@@ -211,6 +211,13 @@ impl Ledger {
         self.gate.leave(ticket, now);
     }
 
+    /// The client of an exchange has left, and it goes on for nobody: it holds up no other of his any more.
+    pub fn part(&mut self, ticket: u64, now: Instant) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let now = self.gate.time(now);
+        self.gate.part(ticket, now);
+    }
+
     /// The exchanges that wait and shall ask again, since this was last asked.
     pub fn take_woken(&mut self) -> Vec<u64> {
         self.gate.take_woken()
@@ -229,9 +236,9 @@ impl Ledger {
     }
 
     /// Settles what was admitted.
-    pub fn settle(&mut self, _record: &Record) {
-        debug_assert!(self.in_flight > 0, "every settlement has its admission");
-        self.in_flight = self.in_flight.saturating_sub(1);
+    pub fn settle(&mut self, record: &Record) {
+        debug_assert!(record.unheard || self.in_flight > 0, "every settlement has its admission");
+        self.in_flight = self.in_flight.saturating_sub(usize::from(!record.unheard));
         self.settled += 1;
     }
 

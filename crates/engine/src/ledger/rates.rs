@@ -262,25 +262,32 @@ impl Meter {
     /// A request that was called has gone.
     pub(super) fn uncall(&mut self, held: u64) {
         self.called = self.called.saturating_sub(1);
-        self.release(held);
+        self.held = self.held.saturating_sub(held);
+        self.part();
     }
 
     /// A request has ended, and has cost so many tokens.
     pub(super) fn end(&mut self, rule: &Rule, held: u64, cost: u64, now: Instant) {
-        self.release(held);
+        self.part();
+        self.settle(rule, held, cost, now);
+    }
+
+    /// A request is not under way any more, and its tokens are settled by themselves.
+    pub(super) fn part(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
+    }
+
+    /// What is not under way any more has cost so many tokens.
+    pub(super) fn settle(&mut self, rule: &Rule, held: u64, cost: u64, now: Instant) {
+        self.held = self.held.saturating_sub(held);
         if rule.tpm.is_some() {
             self.tokens.add(cost, now);
         }
     }
 
-    fn release(&mut self, held: u64) {
-        self.held = self.held.saturating_sub(held);
-        self.under_way = self.under_way.saturating_sub(1);
-    }
-
     /// Nothing is known that must be kept.
     pub(super) fn is_idle(&self, now: Instant) -> bool {
-        self.under_way == 0 && self.requests.is_empty(now) && self.tokens.is_empty(now)
+        self.under_way == 0 && self.held == 0 && self.requests.is_empty(now) && self.tokens.is_empty(now)
     }
 
     #[cfg(test)]

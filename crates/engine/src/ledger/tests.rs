@@ -48,6 +48,38 @@ fn a_provider_that_is_down_is_asked_seldom_and_found_again_soon() {
     assert!(back.since(Instant::default().after(down)) <= BREAKER_OPEN_MAX, "{back:?}");
     assert!(run.breaker.is_closed());
     assert_eq!(run.changes.len(), 2, "opened once, closed once");
+    let good = run.asked.iter().filter(|(at, failed)| !failed && *at <= run.changes[1]).count();
+    assert_eq!(good, 2, "two good probes close it");
+}
+
+/// Failures before it opened, and how long that took.
+fn opened(run: &Run) -> (usize, Span) {
+    let open = run.changes[0];
+    let failed = run.asked.iter().filter(|(at, failed)| *failed && *at <= open).count();
+    (failed, open.since(Instant::default()))
+}
+
+#[test]
+fn one_that_fails_always_is_left_at_once() {
+    for gap in [1, 50, 500] {
+        let (failures, took) = opened(&run(Span::millis(gap), Span::secs(30), |_, _| true));
+        assert!(failures <= 20 && took <= Span::secs(5), "{failures} failures, {took:?}");
+    }
+}
+
+#[test]
+fn one_that_flaps_every_other_second_is_asked_now_and_then() {
+    let fails = |now: Instant, _| now.since(Instant::default()).0 / 2_000_000 % 2 == 1;
+    for gap in [5, 50, 200] {
+        let run = run(Span::millis(gap), Span::secs(120), fails);
+        let changes = &run.changes;
+        println!("asked every {gap} ms: {} changes in two minutes", changes.len());
+        assert!((1..=120).contains(&changes.len()), "{}", changes.len());
+        assert!(changes.windows(3).all(|three| three[2].since(three[0]) >= Span::secs(2)), "{changes:?}");
+        let opened = |at: Instant| changes.iter().filter(|change| **change < at).count() % 2 == 1;
+        let probes: Vec<Instant> = run.asked.iter().map(|(at, _)| *at).filter(|at| opened(*at)).collect();
+        assert!(probes.windows(2).all(|two| two[1].since(two[0]) >= BREAKER_PROBE_GAP), "{probes:?}");
+    }
 }
 
 #[test]

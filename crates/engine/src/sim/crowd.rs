@@ -80,12 +80,16 @@ struct Crowd {
 
 const MODELS: [&str; 3] = ["m", "p0/served", "p1/served"];
 
-fn rule(id: &str, of: Of, (rpm, tpm, concurrent): (Option<u64>, Option<u64>, Option<u32>)) -> Arc<Rule> {
+pub(super) fn rule(
+    id: &str,
+    of: Of,
+    (rpm, tpm, concurrent): (Option<u64>, Option<u64>, Option<u32>),
+) -> Arc<Rule> {
     Arc::new(Rule { id: id.into(), of, rpm, tpm, concurrent })
 }
 
 /// A plan with providers `p0`, `p1`, …, each with so many keys, and the alias `m` over all of them.
-fn plan(keys: &[usize], callers: usize, rates: Rates) -> PlanHandle {
+pub(super) fn plan(keys: &[usize], callers: usize, rates: Rates) -> PlanHandle {
     let target = |(index, keys): (usize, &usize)| {
         let (act, then, first, pause) = (Act::Answer, Act::Answer, Span::ZERO, Span::ZERO);
         Target { dialect: DialectId::OpenaiChat, keys: *keys, act, then, first, piece: 1, pause }
@@ -266,6 +270,7 @@ impl Crowd {
                     self.ledger.leave(ticket, now);
                     self.left(index);
                 }
+                Order::Part(_) => panic!("nobody leaves within a stream here"),
                 Order::Send(attempt, _) => {
                     let act = self.act();
                     let at = now.after(Span(1 + self.chance.below(self.served.0 * 2)));

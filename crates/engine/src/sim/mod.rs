@@ -11,6 +11,7 @@
 mod chance;
 mod crowd;
 mod long;
+mod minutes;
 mod scene;
 mod scenes;
 mod stage;

@@ -5,7 +5,7 @@ use crate::{
     access::Caller,
     exchange::{Inbound, Io, Named},
     path::KeyChoice,
-    plan::{Aim, Failover, Plan, PlanHandle, Provider, Streams, Timeouts},
+    plan::{Aim, ClientGone, Failover, Heartbeat, Plan, PlanHandle, Provider, Streams, Timeouts},
     provider::{Operation, of_dialect},
     route::Route,
     secret::Secret,
@@ -34,8 +34,12 @@ pub(super) struct Scene {
     pub(super) targets: Vec<Target>,
     pub(super) attempts: u32,
     pub(super) streams: Streams,
+    /// What the caller is sent who waits.
+    pub(super) heartbeat: Heartbeat,
     /// How the targets hang together.
     pub(super) shape: Option<Shape>,
+    /// What becomes of a stream whose caller leaves.
+    pub(super) gone: ClientGone,
     /// The caller leaves after so many steps.
     pub(super) leaves: Option<u64>,
     /// The gateway is shut after so many steps.
@@ -96,6 +100,8 @@ impl Scene {
             stream: chance.percent(60),
             targets: (0..count).map(|_| Target::by(&mut chance)).collect(),
             attempts: u32::try_from(1 + chance.below(4)).unwrap(),
+            heartbeat: heartbeat(Chance::new(seed.rotate_left(32))),
+            gone: if seed.count_ones().is_multiple_of(2) { ClientGone::Drain } else { ClientGone::Cancel },
             shape: shape(Chance::new(!seed), usize::try_from(count).unwrap()),
             streams: *chance.pick(&[Streams::Off, Streams::Hold, Streams::Recover, Streams::Recover]),
             leaves: chance.percent(15).then(|| chance.below(40)),
@@ -115,6 +121,8 @@ impl Scene {
                 .collect(),
             aliases: [("m".to_owned(), Route { aims, shape: self.shape.clone().map(Arc::new) })].into(),
             attempts: self.attempts,
+            heartbeat: self.heartbeat,
+            client_gone: self.gone,
             failover: Failover { streams: self.streams, ..Failover::default() },
             timeouts: Timeouts {
                 connect: Span::secs(3),
@@ -125,6 +133,21 @@ impl Scene {
             },
             ..Plan::default()
         }))
+    }
+
+    /// After how long a silence the caller is sent what.
+    pub(super) fn beat(&self) -> (Span, &'static [u8]) {
+        match self.stream {
+            true if self.listed() => (self.heartbeat.streams, b" "),
+            true if self.caller == DialectId::Bedrock => (Span::ZERO, b""),
+            true => (self.heartbeat.streams, b": keep-alive\n\n"),
+            false => (self.heartbeat.answers, b" "),
+        }
+    }
+
+    /// The caller wants the events as an array.
+    pub(super) fn listed(&self) -> bool {
+        self.stream && self.caller == DialectId::Gemini && self.seed.is_multiple_of(2)
     }
 
     /// The request, in the caller's dialect.
@@ -138,8 +161,7 @@ impl Scene {
         request.turns.push(Turn { role: Role::User, blocks, plain: true, at, name: None, extra });
         let to = dialect::Target { model: "m", ..dialect::Target::default() };
         let body = dialect.write_request(&request, &to).value;
-        let list = self.stream && self.caller == DialectId::Gemini && self.seed.is_multiple_of(2);
-        let named = Named { model: "m".to_owned(), stream: self.stream, list };
+        let named = Named { model: "m".to_owned(), stream: self.stream, list: self.listed() };
         Inbound {
             id: "req-1".to_owned(),
             caller: Caller(None),
@@ -154,6 +176,12 @@ impl Scene {
             arrived: Instant::default(),
         }
     }
+}
+
+/// None, or often enough to be seen.
+fn heartbeat(mut chance: Chance) -> Heartbeat {
+    let mut span = || Span::millis(if chance.percent(60) { 100 + chance.below(15_000) } else { 0 });
+    Heartbeat { streams: span(), answers: span() }
 }
 
 /// Tiers of every kind, the first of them for whatever reason.

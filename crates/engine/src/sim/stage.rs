@@ -4,7 +4,8 @@ use super::scene::{Act, OPERATION, Scene, WORDS};
 use crate::{
     exchange::{Attempt, Exchange, Order, Reply, Report, UpstreamHead},
     ledger::{Command, Ledger},
-    limits::RACERS_MAX,
+    limits::{RACERS_MAX, UNHEARD_TIME},
+    plan::ClientGone,
     record::{Outcome, Record, Trial},
     time::{Instant, Span},
 };
@@ -20,7 +21,12 @@ const STEPS_MAX: u64 = 20_000;
 #[derive(Default)]
 pub(super) struct Ending {
     head: Option<Box<Reply>>,
+    /// What he was sent, and the same without heartbeats.
+    raw: Vec<u8>,
     body: Vec<u8>,
+    /// When he was last sent anything.
+    heard: Instant,
+    beats: u64,
     aborted: bool,
     record: Option<Box<Record>>,
     sent: u32,
@@ -31,6 +37,10 @@ pub(super) struct Ending {
     raced: bool,
     cancelled: u32,
     left: bool,
+    /// When a stream was read on that nobody heard any more.
+    parted: Option<Instant>,
+    /// For how long.
+    read_on: Option<Span>,
 }
 
 /// A provider's answer on its way.
@@ -78,8 +88,13 @@ pub(super) fn play(scene: &Scene) -> Result<Ending, String> {
             }
             Order::Note(note) => ledger.note(&exchange.asks(), note, now),
             Order::Leave(ticket) => ledger.leave(ticket, now),
+            Order::Part(ticket) => {
+                ledger.part(ticket, now);
+                ending.parted = Some(now);
+            }
             Order::Send(attempt, upstream) => {
-                rule(ending.head.is_none() || live.is_empty(), "nobody is asked beside one who speaks")?;
+                rule(!ending.left, "nothing is asked for who has left")?;
+                rule(ending.body.is_empty() || live.is_empty(), "nobody is asked beside one who speaks")?;
                 rule(live.len() < RACERS_MAX, "few attempts are under way at once")?;
                 let times = ending.send(scene, attempt, upstream.provider)?;
                 live.insert(attempt, Live::of(scene, upstream.provider, times, now));
@@ -89,16 +104,9 @@ pub(super) fn play(scene: &Scene) -> Result<Ending, String> {
                 live.remove(&attempt);
                 ending.cancelled += 1;
             }
-            Order::Head(reply) => {
-                rule(ending.head.is_none(), "there is one head")?;
-                ending.head = Some(reply);
-            }
-            Order::Body(bytes) => {
-                rule(ending.head.is_some(), "the head comes before the body")?;
-                ending.body.extend_from_slice(&bytes);
-            }
-            Order::Abort => ending.aborted = true,
+            Order::Head(_) | Order::Body(_) | Order::Abort => ending.told(scene, order, now)?,
             Order::Wait(until) => {
+                ending.waits(scene, until)?;
                 let (report, at) = wait(&mut live, now, until.max(now));
                 now = at;
                 exchange.report(report, now);
@@ -107,6 +115,7 @@ pub(super) fn play(scene: &Scene) -> Result<Ending, String> {
                 if record.admitted {
                     ledger.settle(&record);
                 }
+                ending.read_on = ending.parted.map(|parted| now.since(parted));
                 ending.record = Some(record);
             }
         }
@@ -202,12 +211,56 @@ impl Ending {
         rule(attempt.0 == self.sent, "attempts are numbered")?;
         self.sent += 1;
         rule(self.sent <= scene.attempts, "attempts are bounded")?;
-        self.resumed += u32::from(self.head.is_some());
+        self.resumed += u32::from(!self.body.is_empty());
         let times = self.asked.iter().filter(|asked| **asked == provider).count();
         let before = times.checked_sub(1).map(|last| scene.targets[provider].does(last));
         rule(before.is_none_or(Act::did_nothing), "what may have been done is not asked for again")?;
         self.asked.push(provider);
         Ok(times)
+    }
+
+    /// The caller is told something.
+    fn told(&mut self, scene: &Scene, order: Order, now: Instant) -> Rule {
+        rule(self.parted.is_none(), "nothing is sent to who has left")?;
+        match order {
+            Order::Head(reply) => {
+                rule(self.head.is_none(), "there is one head")?;
+                self.head = Some(reply);
+            }
+            Order::Body(bytes) => {
+                rule(self.head.is_some(), "the head comes before the body")?;
+                self.hear(scene, &bytes, now)?;
+            }
+            _ => self.aborted = true,
+        }
+        Ok(())
+    }
+
+    /// The caller is sent something.
+    fn hear(&mut self, scene: &Scene, bytes: &Bytes, now: Instant) -> Rule {
+        let (span, beat) = scene.beat();
+        self.raw.extend_from_slice(bytes);
+        // A space within a whole answer is part of it.
+        if span > Span::ZERO && bytes == beat && (scene.stream || self.body.is_empty()) {
+            rule(now == self.heard.after(span), "a heartbeat comes after so long a silence")?;
+            let whole = self.body.ends_with(b"\n\n") || self.body.ends_with(b"\r\n\r\n") || scene.listed();
+            rule(self.body.is_empty() || whole, "a heartbeat comes between events")?;
+            self.beats += 1;
+        } else {
+            self.body.extend_from_slice(bytes);
+        }
+        self.heard = now;
+        Ok(())
+    }
+
+    /// The machine waits: nobody is left in silence for longer than that.
+    fn waits(&self, scene: &Scene, until: Instant) -> Rule {
+        let (span, _) = scene.beat();
+        let begun = !scene.stream && !self.body.is_empty();
+        rule(
+            self.left || span == Span::ZERO || begun || until <= self.heard.after(span),
+            "a silence is broken in time",
+        )
     }
 
     /// What the caller saw is true.
@@ -218,13 +271,19 @@ impl Ending {
         let fine = |trial: &&Trial| trial.fault.is_none() && !trial.outrun;
         let good = record.trials.iter().filter(fine).count();
         rule(record.outcome != Outcome::Whole || good == 1, "one attempt went well")?;
+        record.trials.iter().try_for_each(|trial| check_used(trial, record.outcome))?;
         let told = self.head.as_ref().map(|head| head.status.as_u16());
         rule(self.left || told == record.status, "the record tells the caller's status")?;
         match record.outcome {
-            Outcome::ClientGone => rule(self.left, "nobody left"),
+            Outcome::ClientGone => {
+                rule(self.left, "nobody left")?;
+                self.check_read_on(scene, record)
+            }
             Outcome::Whole => {
                 rule(!self.aborted, "a whole answer is not aborted")?;
-                let message = self.read(scene).ok_or("a whole answer can be read")?;
+                let message = self.read(scene, &self.body).ok_or("a whole answer can be read")?;
+                let same = self.read(scene, &self.raw).as_ref() == Some(&message);
+                rule(same, "heartbeats say nothing")?;
                 rule(text(&message) == WORDS, "a whole answer holds every word")?;
                 let why = message.choices.first().and_then(|choice| Some(choice.stop.as_ref()?.reason));
                 rule(why == Some(canon::StopReason::End), "a whole answer says why it ended")?;
@@ -241,26 +300,58 @@ impl Ending {
                 rule(!fault.message.is_empty(), "an error is told in the caller's dialect")
             }
             Outcome::Fault(_) => {
-                rule(self.aborted || scene.stream, "a broken whole answer is aborted")?;
-                rule(self.read(scene).is_none(), "a broken answer does not pass for a whole one")
+                let late = self.beats > 0 && !self.body.is_empty();
+                rule(
+                    self.aborted || scene.stream || late,
+                    "a broken whole answer is aborted, or told as such",
+                )?;
+                for text in [&self.body, &self.raw] {
+                    rule(self.read(scene, text).is_none(), "a broken answer does not pass for a whole one")?;
+                }
+                let told = scene.caller.dialect().read_fault(500, &self.raw);
+                rule(self.aborted || scene.stream || !told.message.is_empty(), "a late error is told")
             }
         }
     }
 
+    /// What was read for nobody was read to its end, within bounds.
+    fn check_read_on(&self, scene: &Scene, record: &Record) -> Rule {
+        let Some(span) = self.read_on else { return rule(!record.unheard, "what is read on is said to be") };
+        rule(record.unheard && scene.gone == ClientGone::Drain, "only what shall be is read on")?;
+        rule(span <= UNHEARD_TIME, "what nobody hears is read for so long and no longer")?;
+        let place = record.voice.ok_or("what is read on is somebody's")?;
+        let target = &scene.targets[self.asked[place]];
+        let whole = matches!((&target.act, &target.then), (Act::Answer, Act::Answer))
+            && span < UNHEARD_TIME
+            && scene.shut.is_none();
+        let told = record.trials.get(place).is_some_and(|trial| trial.usage.is_some() && !trial.estimated);
+        rule(!whole || told, "what is read to its end tells its usage")
+    }
+
     /// The answer as a client of the caller's dialect would read it; `None` where it would see an error.
-    fn read(&self, scene: &Scene) -> Option<canon::Message> {
+    fn read(&self, scene: &Scene, text: &[u8]) -> Option<canon::Message> {
         let dialect = scene.caller.dialect();
         if self.aborted {
             return None;
         }
         if !scene.stream {
-            return dialect.read_response(&self.body).ok().map(|carried| carried.value);
+            return dialect.read_response(text).ok().map(|carried| carried.value);
         }
         let (mut reader, mut sink): (Box<dyn Reader>, Sink) = (dialect.reader(), Sink::default());
-        reader.feed(&self.body, &mut sink).ok()?;
+        reader.feed(text, &mut sink).ok()?;
         reader.finish(&mut sink).ok()?;
         Some(canon::fold(scene.caller, sink.events))
     }
+}
+
+/// What an attempt used is what the provider said, or no more than all of its answer can have cost.
+fn check_used(trial: &Trial, outcome: Outcome) -> Rule {
+    let Some(usage) = &trial.usage else { return rule(!trial.estimated, "an estimate says something") };
+    let most = (WORDS.len() as u64).div_ceil(4);
+    let possible = !trial.estimated || usage.all_input() > 0 && usage.all_output() <= most;
+    rule(possible, "an estimate is no more than the whole answer")?;
+    let well = outcome == Outcome::Whole && trial.fault.is_none() && !trial.outrun;
+    rule(!(well && trial.estimated), "a whole answer is not estimated")
 }
 
 fn text(message: &canon::Message) -> String {
@@ -288,6 +379,13 @@ pub(super) struct Tally {
     raced: u64,
     resumed: u64,
     again: u64,
+    beats: u64,
+    /// What failed with nothing but heartbeats before it, and what was answered so by another target.
+    late: u64,
+    late_failed_over: u64,
+    /// Streams that were read on, and those that were cut then.
+    read_on: u64,
+    read_too_long: u64,
 }
 
 impl Tally {
@@ -302,12 +400,22 @@ impl Tally {
         self.cancelled += u64::from(ending.cancelled > 0);
         self.raced += u64::from(ending.raced);
         self.resumed += u64::from(ending.resumed > 0 && record.outcome == Outcome::Whole);
+        let late = ending.beats > 0;
+        self.beats += ending.beats;
+        self.late += u64::from(late && matches!(record.outcome, Outcome::Fault(_)));
+        self.late_failed_over += u64::from(late && record.outcome == Outcome::Whole && ending.sent > 1);
+        self.read_on += u64::from(ending.read_on.is_some());
+        self.read_too_long += u64::from(ending.read_on == Some(UNHEARD_TIME));
         self.again += u64::from(ending.asked.windows(2).any(|pair| pair[0] == pair[1]));
     }
 
     pub(super) fn assert_all_happened(&self) {
-        let Tally { whole, failed_over, refused, broken_off, left, cancelled, raced, resumed, again } = *self;
+        let Tally { whole, failed_over, refused, broken_off, left, cancelled, .. } = *self;
+        let Tally { raced, resumed, again, beats, late, late_failed_over, read_on, read_too_long, .. } =
+            *self;
         let all = [whole, failed_over, refused, broken_off, left, cancelled, raced, resumed, again];
-        assert!(all.iter().all(|count| *count > 0), "something never happens: {self:?}");
+        let all = all.iter().chain([&beats, &late, &late_failed_over, &read_on, &read_too_long]);
+        let mut all = all.copied();
+        assert!(all.all(|count| count > 0), "something never happens: {self:?}");
     }
 }

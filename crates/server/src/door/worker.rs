@@ -10,6 +10,7 @@ use crate::{
 };
 use engine::{
     ledger::Ledger,
+    limits::UNHEARD_AT_ONCE,
     plan::{Plan, PlanHandle},
     record::Record,
     time::Instant,
@@ -25,7 +26,7 @@ use std::{
     },
     task::Waker,
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// Where the gateway stands on its way from start to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +60,20 @@ pub(crate) struct Shared {
     pub(crate) loopback_only: bool,
     /// Bytes of request bodies in memory.
     pub(crate) bodies: AtomicUsize,
+    /// Streams that are read on since their clients have gone.
+    unheard: AtomicUsize,
+    /// A connection has ended, or one of those streams.
+    pub(crate) ended: Notify,
+}
+
+/// A place among the streams that are read on since their clients have gone.
+pub(crate) struct Unheard(Arc<Shared>);
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        self.0.unheard.fetch_sub(1, Ordering::Relaxed);
+        self.0.ended.notify_one();
+    }
 }
 
 impl Shared {
@@ -78,6 +93,8 @@ impl Shared {
             stage: AtomicU8::new(Stage::Serving as u8),
             loopback_only,
             bodies: AtomicUsize::new(0),
+            unheard: AtomicUsize::new(0),
+            ended: Notify::new(),
         })
     }
 
@@ -99,6 +116,11 @@ impl Shared {
         }
         let mut waiting = lock(&self.waiting);
         called.iter().filter_map(|ticket| waiting.remove(ticket)).for_each(Waker::wake);
+    }
+
+    /// How many streams are read on for nobody.
+    pub(crate) fn unheard(&self) -> usize {
+        self.unheard.load(Ordering::Relaxed)
     }
 
     /// Another stage has come.
@@ -207,6 +229,13 @@ impl Worker {
     /// A place among the requests that are being mirrored, kept as long as it is held.
     pub(crate) fn mirror(&self) -> Option<Rc<()>> {
         (Rc::strong_count(&self.mirrors) <= MIRRORS_MAX).then(|| self.mirrors.clone())
+    }
+
+    /// A place for one more stream that is read on for nobody, if there is one.
+    pub(crate) fn unheard(&self) -> Option<Unheard> {
+        let before = self.shared.unheard.fetch_add(1, Ordering::Relaxed);
+        let place = Unheard(self.shared.clone());
+        (before < UNHEARD_AT_ONCE && !self.is_shut()).then_some(place)
     }
 
     /// Settles an exchange and writes its record down.

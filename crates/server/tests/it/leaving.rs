@@ -11,7 +11,7 @@ use crate::support::{
     world::{World, shared},
 };
 use serde_json::Value;
-use socket2::SockRef;
+use socket2::{SockFilter, SockRef};
 use std::{
     io::{Read, Write},
     net::Shutdown,
@@ -261,6 +261,36 @@ fn a_client_that_closes_its_half_is_taken_for_gone() {
         times.push(noticed(&world, &tag, left));
     }
     report("with one half closed", times);
+}
+
+/// From here on nothing reaches the client, and nothing that it would say to that reaches the gateway: as if its
+/// cable had been pulled.
+fn cut_off(client: &Client) {
+    let drop_all = SockFilter::new(0x06, 0, 0, 0); // BPF_RET | BPF_K
+    SockRef::from(&client.stream).attach_filter(&[drop_all]).expect("a socket takes a filter");
+}
+
+#[test]
+fn a_client_that_vanishes_without_a_word_is_taken_for_gone_within_a_minute() {
+    let world = world();
+    let scripts = [("silent", false), ("silent", true), ("words=1000 gap-ms=400 flush=yes", true)];
+    let vanished = scripts.map(|(script, stream)| {
+        let (request, tag) = cell(0, script, stream);
+        let mut client = world.gateway.connect();
+        client.send_request(&request);
+        eventually("it is served", PATIENCE, || {
+            world.seen_so_far(&tag).first().is_some_and(|seen| seen.events > 2 || script == "silent")
+        });
+        cut_off(&client);
+        (client, tag, script, Instant::now())
+    });
+    for (_client, tag, script, left) in &vanished {
+        let ended = || world.seen_so_far(tag)[0].end.is_some();
+        eventually(script, Duration::from_secs(90), ended);
+        let after = noticed(&world, tag, *left);
+        println!("{script}: seen after {after:?}");
+        assert!(after <= Duration::from_secs(60), "{script}: {after:?}");
+    }
 }
 
 #[test]

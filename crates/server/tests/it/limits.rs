@@ -10,6 +10,7 @@ use crate::support::{
 };
 use serde_json::{Value, json};
 use std::{
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -74,6 +75,33 @@ fn who_is_over_his_limit_hears_in_his_own_api_when_to_come_back() {
             assert!(expected.contains(&code.as_str()), "{path}: {}", answer.text());
         }
     }
+}
+
+#[test]
+fn of_ten_thousand_within_a_minute_a_thousand_are_served() {
+    let world = world(r#"{rates: [{caller: "*", rpm: 1000}]}"#);
+    let request = ask("openai/m", "why", 0);
+    let (served, other) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let began = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let mut client = world.gateway.connect();
+                for _ in 0..1_250 {
+                    match client.ask(&request).status {
+                        200 => served.fetch_add(1, Ordering::Relaxed),
+                        429 => 0,
+                        _ => other.fetch_add(1, Ordering::Relaxed),
+                    };
+                }
+            });
+        }
+    });
+    let (took, served) = (began.elapsed(), served.into_inner());
+    println!("{served} of 10000 were served in {took:?}");
+    // On a machine that takes longer a second minute has begun.
+    let minutes = 1 + usize::try_from(took.as_secs() / 60).expect("few");
+    assert!(other.into_inner() == 0 && (1_000..=1_000 * minutes).contains(&served), "{served} in {took:?}");
 }
 
 #[test]

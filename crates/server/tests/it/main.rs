@@ -3,6 +3,7 @@
 
 mod access;
 mod bedrock;
+mod billing;
 mod clouds;
 mod completions;
 mod embeddings;
@@ -13,6 +14,7 @@ mod faults_streams;
 mod fidelity;
 mod gemini;
 mod headers;
+mod heartbeats;
 mod hostile;
 mod hosts;
 mod leaving;

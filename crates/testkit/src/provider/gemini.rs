@@ -138,7 +138,7 @@ fn whole(ask: &Ask, answer: &Answer, script: &Script, seed: u64) -> Value {
     envelope(ask, candidates, seed, (script.usage != UsageAt::Never).then_some(&answer.usage))
 }
 
-/// Pieces that are each like a whole answer. The last one ends it, and carries the seal of a text.
+/// Pieces that are each like a whole answer and count what has come. The last ends it, and carries a text's seal.
 fn stream(ask: &Ask, answer: &Answer, script: &Script, seed: u64) -> Vec<Event> {
     let mut pieces: Vec<Vec<Value>> = Vec::new();
     pieces.extend(answer.thought.iter().flatten().map(|word| vec![json!({"text": word, "thought": true})]));
@@ -150,14 +150,17 @@ fn stream(ask: &Ask, answer: &Answer, script: &Script, seed: u64) -> Vec<Event> 
     if answer.thought.is_some() && answer.calls.is_empty() {
         sealed(&mut last);
     }
-    let usage = (script.usage != UsageAt::Never).then_some(&answer.usage);
-    let event = |parts, stop| {
+    let Usage { output, reasoning, .. } = answer.usage;
+    let event = |parts, stop, pieces| {
+        let used = Usage { output: output.min(pieces), reasoning: reasoning.min(pieces), ..answer.usage };
+        let usage = (script.usage != UsageAt::Never).then_some(&used);
         let candidates =
             (0..ask.choices.max(1)).map(|index| candidate(index, Vec::clone(&parts), stop)).collect();
         (None, envelope(ask, candidates, seed, usage).to_string())
     };
-    let ending = script.done.then(|| event(vec![last], Some(&answer.stop)));
-    pieces.into_iter().map(|parts| event(parts, None)).chain(ending).collect()
+    let ending = script.done.then(|| event(vec![last], Some(&answer.stop), output));
+    let pieces = pieces.into_iter().zip(1..).map(|(parts, count)| event(parts, None, count));
+    pieces.chain(ending).collect()
 }
 
 /// An error body: <https://google.aip.dev/193>.

@@ -274,6 +274,7 @@ impl<'w> World<'w> {
                 Order::Ask(command) => self.ask(&mut one, command)?,
                 Order::Note(note) => self.note(&mut one, note)?,
                 Order::Leave(ticket) => self.leave(&mut one, ticket)?,
+                Order::Part(_) => rule(false, "no stream is read on for who has left")?,
                 Order::Send(attempt, upstream) => self.send(&mut one, place, attempt, upstream.provider)?,
                 Order::Cancel(attempt) => one.live.retain(|live| live.attempt != attempt),
                 Order::Head(reply) => {
