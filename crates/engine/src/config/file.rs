@@ -110,7 +110,8 @@ pub enum Streams {
     Off,
     /// The same, but its beginning is held back; as long as it is, another target may be asked.
     Hold,
-    /// The next target goes on with it where it repeats what has been told; otherwise it ends with an error.
+    /// The next target goes on with it: it is given what has been told, where its model has the ability `prefill`,
+    /// or repeats it. Where it does neither, the stream ends with an error.
     Recover,
 }
 

@@ -39,7 +39,7 @@ impl Exchange {
             live.phase = Phase::Refused { head, body: Vec::new(), until };
             return self.live.push(live);
         }
-        match self.open(&head, live.turn.aim) {
+        match self.open(&head, live.turn.aim, live.prefill.as_ref()) {
             Ok(way) => {
                 let token = live.asked.after(self.plan.timeouts.first_token);
                 let until = if way.streamed { until.min(token) } else { until };
@@ -306,7 +306,12 @@ impl Exchange {
         if let Some(trial) = self.trial_of(&live) {
             trial.fault = Some(fault.kind);
         }
-        self.note(&live, Verdict::Bad(fault.kind, fault.retry_after_ms.map(Span::millis)));
+        // Whose answer is another than the one that broke off may have done well.
+        let verdict = match live.strayed() {
+            true => Verdict::Dropped,
+            false => Verdict::Bad(fault.kind, fault.retry_after_ms.map(Span::millis)),
+        };
+        self.note(&live, verdict);
         if !self.speaks(&live) {
             return self.mend(&live, fault, said, now);
         }

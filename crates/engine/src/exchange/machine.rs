@@ -2,7 +2,7 @@
 
 use super::{
     Asking, Attempt, Exchange, Io, Live, Order, Phase, Queued, Reply, Report, Task, Upstream, UpstreamHead,
-    embed, relay, render, reply,
+    embed, prefill::Prefill, relay, render, reply,
 };
 use crate::{
     estimate,
@@ -10,7 +10,7 @@ use crate::{
     limits::{PATIENCE_LONG, RACERS_MAX},
     plan::Aim,
     provider::Operation,
-    record::{Outcome, Trial},
+    record::{Manner, Outcome, Trial},
     time::{Instant, Span},
 };
 use bytes::Bytes;
@@ -103,8 +103,9 @@ impl Exchange {
             self.drop_turn(turn);
             return self.tell_estimate(tokens, now);
         }
-        match self.render(turn) {
-            Ok((upstream, losses)) => self.send(turn, upstream, losses, now),
+        let prefill = self.prefill(turn.aim);
+        match self.render(turn, prefill.as_ref()) {
+            Ok((upstream, losses)) => self.send(turn, upstream, (losses, prefill), now),
             Err(fault) => {
                 self.drop_turn(turn);
                 if self.live.is_empty() {
@@ -114,12 +115,24 @@ impl Exchange {
         }
     }
 
-    fn send(&mut self, turn: Turn, upstream: Upstream, losses: Losses, now: Instant) {
+    fn send(
+        &mut self,
+        turn: Turn,
+        upstream: Upstream,
+        (losses, prefill): (Losses, Option<Prefill>),
+        now: Instant,
+    ) {
         let again = self.trouble.as_ref().filter(|trouble| trouble.aim == Some(turn.aim));
         let tries = 1 + again.map_or(0, |trouble| trouble.tries);
         let attempt = Attempt(u32::try_from(self.trials.len()).unwrap_or(u32::MAX));
         let socket = upstream.socket;
-        self.trials.push(self.trial(turn.aim));
+        let manner = match &prefill {
+            Some(_) => Manner::Prefill,
+            None if self.status.is_some() => Manner::Resume,
+            None if !self.live.is_empty() => Manner::Race,
+            None => Manner::Turn,
+        };
+        self.trials.push(Trial { manner, ..self.trial(turn.aim) });
         self.orders.push_back(Order::Send(attempt, Box::new(upstream)));
         let until = now.after(self.plan.timeouts.first_byte);
         let race = now.after(self.patience(turn));
@@ -131,6 +144,7 @@ impl Exchange {
             socket,
             race,
             losses,
+            prefill,
             followed: 0,
             phase: Phase::Asked { until },
         });
@@ -172,7 +186,11 @@ impl Exchange {
         self.tell_whole(reply, body, Outcome::Whole, now);
     }
 
-    pub(super) fn render(&mut self, turn: Turn) -> Result<(Upstream, Losses), Fault> {
+    pub(super) fn render(
+        &mut self,
+        turn: Turn,
+        prefill: Option<&Prefill>,
+    ) -> Result<(Upstream, Losses), Fault> {
         let missing = || Fault::new(FaultKind::Internal, "the plan does not hold its own target");
         let aim = self.aims.get(turn.aim).ok_or_else(missing)?;
         let provider = self.plan.providers.get(aim.provider).ok_or_else(missing)?;
@@ -188,7 +206,7 @@ impl Exchange {
                 }
                 let (upstream, losses) = match call.operation.embeds() {
                     true => embed::render(provider, aim, call, turn.key, &self.inbound)?,
-                    false => render::call(provider, aim, call, turn.key, &self.inbound)?,
+                    false => render::call(provider, aim, call, (turn.key, prefill), &self.inbound)?,
                 };
                 if call.strict && !losses.is_empty() {
                     return Err(render::strict(&losses));
@@ -210,6 +228,7 @@ impl Exchange {
             ttft: None,
             took: Span::ZERO,
             outrun: false,
+            manner: Manner::Turn,
         }
     }
 

@@ -12,6 +12,7 @@ mod follow;
 mod later;
 mod machine;
 mod orders;
+mod prefill;
 mod preview;
 mod relay;
 mod remedy;
@@ -33,6 +34,7 @@ use bytes::Bytes;
 use dialect::{Carried, DialectId, Fault, Losses, canon, splice::Outline};
 use http::Uri;
 pub use orders::{Attempt, Inbound, Io, Moved, Named, Order, Reply, Report, Upstream, UpstreamHead};
+use prefill::Prefill;
 pub(crate) use preview::Preview;
 use remedy::Trouble;
 use std::{collections::VecDeque, mem, ops::Range, sync::Arc};
@@ -126,6 +128,8 @@ pub struct Exchange {
     /// What the caller has been sent of a stream that another target could take up.
     sent: Vec<Bytes>,
     sent_len: usize,
+    /// Targets that are asked for the whole answer from here on, since they did not go on with its beginning.
+    unprefilled: Vec<usize>,
     /// What went over a WebSocket.
     carried: Option<(u64, u64)>,
 }
@@ -164,6 +168,8 @@ struct Live {
     race: Instant,
     /// What could not be carried to it.
     losses: Losses,
+    /// The beginning of the answer that it was given.
+    prefill: Option<Prefill>,
     /// How often its answer was asked for again that was not finished.
     followed: u32,
     phase: Phase,
@@ -312,6 +318,7 @@ impl Exchange {
             first_byte: None,
             sent: Vec::new(),
             sent_len: 0,
+            unprefilled: Vec::new(),
             carried: None,
         }
     }
@@ -420,6 +427,11 @@ impl Live {
             Phase::Answering(answering) if !answering.held.is_empty() => Some(answering.ripe(hold)),
             _ => None,
         }
+    }
+
+    /// Its answer is not the one that it should go on with.
+    fn strayed(&self) -> bool {
+        matches!(&self.phase, Phase::Answering(answering) if answering.way.pipe.strayed())
     }
 
     fn until(&self) -> Instant {

@@ -4,6 +4,7 @@ mod facts;
 mod fallbacks;
 mod forms;
 mod paths;
+mod prefills;
 mod providers;
 mod relays;
 mod routes;
