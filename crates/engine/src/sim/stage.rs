@@ -1,6 +1,6 @@
 //! Plays a scene as a door would, and watches that every rule holds.
 
-use super::scene::{Act, OPERATION, Scene, WORDS};
+use super::scene::{Act, Given, OPERATION, Scene, WORDS};
 use crate::{
     exchange::{Attempt, Exchange, Order, Reply, Report, UpstreamHead},
     ledger::{Command, Ledger},
@@ -28,6 +28,10 @@ pub(super) struct Ending {
     asked: Vec<usize>,
     /// Attempts that went on with an answer which had begun.
     resumed: u32,
+    /// Of these, those that were given what had been sent.
+    given: u32,
+    /// Who did not go on with it, and was not asked again yet.
+    missed: Vec<usize>,
     raced: bool,
     cancelled: u32,
     left: bool,
@@ -81,8 +85,9 @@ pub(super) fn play(scene: &Scene) -> Result<Ending, String> {
             Order::Send(attempt, upstream) => {
                 rule(ending.head.is_none() || live.is_empty(), "nobody is asked beside one who speaks")?;
                 rule(live.len() < RACERS_MAX, "few attempts are under way at once")?;
-                let times = ending.send(scene, attempt, upstream.provider)?;
-                live.insert(attempt, Live::of(scene, upstream.provider, times, now));
+                let given = scene.targets[upstream.provider].given_in(&upstream.body.concat());
+                let times = ending.send(scene, attempt, upstream.provider, given.as_deref())?;
+                live.insert(attempt, Live::of(scene, upstream.provider, times, given.as_deref(), now));
                 ending.raced |= live.len() > 1;
             }
             Order::Cancel(attempt) => {
@@ -137,10 +142,14 @@ fn wait(live: &mut BTreeMap<Attempt, Live>, now: Instant, until: Instant) -> (Re
 
 impl Live {
     /// What a provider does that has been asked so many times before.
-    fn of(scene: &Scene, provider: usize, times: usize, now: Instant) -> Live {
+    fn of(scene: &Scene, provider: usize, times: usize, given: Option<&str>, now: Instant) -> Live {
         let target = &scene.targets[provider];
-        let act = target.does(times);
-        let whole = target.answer(scene.stream);
+        let act = match (given, target.given) {
+            (Some(_), Some(Given::Refuses)) => &Act::Refuse(400),
+            _ => target.does(times),
+        };
+        let said = given.filter(|_| target.given == Some(Given::GoesOn)).map_or(0, str::len);
+        let whole = target.answer(&WORDS[said..], scene.stream);
         let part = |thousandths: u64| {
             let end = usize::try_from(whole.len() as u64 * thousandths / 1_000).unwrap();
             whole[..end].to_vec()
@@ -198,15 +207,34 @@ fn error_inside(stream: bool) -> Vec<u8> {
 
 impl Ending {
     /// A provider is asked; tells how often it had been before.
-    fn send(&mut self, scene: &Scene, attempt: Attempt, provider: usize) -> Result<usize, String> {
+    fn send(
+        &mut self,
+        scene: &Scene,
+        attempt: Attempt,
+        provider: usize,
+        given: Option<&str>,
+    ) -> Result<usize, String> {
         rule(attempt.0 == self.sent, "attempts are numbered")?;
         self.sent += 1;
         rule(self.sent <= scene.attempts, "attempts are bounded")?;
         self.resumed += u32::from(self.head.is_some());
         let times = self.asked.iter().filter(|asked| **asked == provider).count();
         let before = times.checked_sub(1).map(|last| scene.targets[provider].does(last));
-        rule(before.is_none_or(Act::did_nothing), "what may have been done is not asked for again")?;
+        let missed = self.missed.contains(&provider) && given.is_none();
+        self.missed.retain(|one| *one != provider);
+        let may = missed || before.is_none_or(Act::did_nothing);
+        rule(may, "what may have been done is not asked for again")?;
         self.asked.push(provider);
+        if let Some(given) = given {
+            let able = scene.targets[provider].given;
+            rule(self.head.is_some(), "nothing is handed on before it has been sent")?;
+            rule(able.is_some(), "only who is able is given the beginning of an answer")?;
+            rule(WORDS.starts_with(given) && !given.is_empty(), "what is handed on has been said")?;
+            self.given += 1;
+            if able != Some(Given::GoesOn) {
+                self.missed.push(provider);
+            }
+        }
         Ok(times)
     }
 
@@ -242,9 +270,19 @@ impl Ending {
             }
             Outcome::Fault(_) => {
                 rule(self.aborted || scene.stream, "a broken whole answer is aborted")?;
+                rule(WORDS.starts_with(&self.told(scene)), "nothing is told that nobody said")?;
                 rule(self.read(scene).is_none(), "a broken answer does not pass for a whole one")
             }
         }
+    }
+
+    /// The words of a stream as far as it came.
+    fn told(&self, scene: &Scene) -> String {
+        let (mut reader, mut sink) = (scene.caller.dialect().reader(), Sink::default());
+        if scene.stream {
+            let _ = reader.feed(&self.body, &mut sink);
+        }
+        text(&canon::fold(scene.caller, sink.events))
     }
 
     /// The answer as a client of the caller's dialect would read it; `None` where it would see an error.
@@ -287,6 +325,7 @@ pub(super) struct Tally {
     cancelled: u64,
     raced: u64,
     resumed: u64,
+    given: u64,
     again: u64,
 }
 
@@ -302,12 +341,14 @@ impl Tally {
         self.cancelled += u64::from(ending.cancelled > 0);
         self.raced += u64::from(ending.raced);
         self.resumed += u64::from(ending.resumed > 0 && record.outcome == Outcome::Whole);
+        self.given += u64::from(ending.given > 0 && record.outcome == Outcome::Whole);
         self.again += u64::from(ending.asked.windows(2).any(|pair| pair[0] == pair[1]));
     }
 
     pub(super) fn assert_all_happened(&self) {
-        let Tally { whole, failed_over, refused, broken_off, left, cancelled, raced, resumed, again } = *self;
-        let all = [whole, failed_over, refused, broken_off, left, cancelled, raced, resumed, again];
+        let Tally { whole, failed_over, refused, broken_off, left, cancelled, raced, resumed, given, again } =
+            *self;
+        let all = [whole, failed_over, refused, broken_off, left, cancelled, raced, resumed, given, again];
         assert!(all.iter().all(|count| *count > 0), "something never happens: {self:?}");
     }
 }
