@@ -74,6 +74,8 @@ pub enum Manner {
     Turn,
     /// Another was slow.
     Race,
+    /// Another had not spoken yet, and was not slow.
+    Hedge,
     /// An answer had broken off: it was asked for the whole, of which what had been sent is dropped.
     Resume,
     /// The same: it was given what had been sent, to go on with it.
@@ -87,6 +89,7 @@ impl Manner {
         match self {
             Manner::Turn => None,
             Manner::Race => Some("race"),
+            Manner::Hedge => Some("hedge"),
             Manner::Resume => Some("resume"),
             Manner::Prefill => Some("prefill"),
         }

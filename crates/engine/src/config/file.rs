@@ -5,7 +5,7 @@ use super::{
     facts::ModelFacts,
     models::Model,
     rates::{Rate, Waits},
-    values::{Duration, Keys, Names, Size},
+    values::{Duration, Keys, Names, Percent, Size},
 };
 use crate::{
     plan::{self, LogFormat},
@@ -92,6 +92,8 @@ pub struct Failover {
     /// to speak is heard. `0s` for never. Default `10s`, and longer for models that think first; once enough of a
     /// target is known, its own times count.
     pub race: Option<Duration>,
+    /// The same for a stream that is not slow yet, at the price of more requests. Default: never.
+    pub hedge: Option<Hedge>,
     /// What becomes of a stream that breaks off. Default `recover`.
     pub streams: Option<Streams>,
     /// With `streams: hold`, how many bytes are held back at the beginning. Default `2KiB`.
@@ -100,6 +102,16 @@ pub struct Failover {
     pub hold_time: Option<Duration>,
     /// What a provider's content filter refuses is asked of the next target. Default `false`.
     pub content_filter: bool,
+}
+
+/// When the next target is asked beside one that is not slow yet. Models that think first are left to think.
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hedge {
+    /// How long a stream's first token may take before that. Shorter than `race`.
+    pub after: Option<Duration>,
+    /// How many of a hundred requests may be asked twice like this, such as `5` or `0.1`. Default `5`.
+    pub percent: Option<Percent>,
 }
 
 /// What becomes of a stream that breaks off.

@@ -192,7 +192,7 @@ impl Exchange {
                 trial.outrun = true;
             }
             // Who was asked first and is heard last was too slow; who was asked beside it was only not needed.
-            let slow = other.attempt < live.attempt;
+            let slow = other.attempt < live.attempt && (!live.turn.hedge || other.race <= now);
             self.cancel(&other, if slow { Verdict::Slow } else { Verdict::Dropped }, now);
         }
         self.trouble = None;

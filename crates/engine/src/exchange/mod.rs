@@ -166,6 +166,8 @@ struct Live {
     socket: bool,
     /// When the next target is asked beside it.
     race: Instant,
+    /// The same where it need not be slow.
+    hedge: Instant,
     /// What could not be carried to it.
     losses: Losses,
     /// The beginning of the answer that it was given.
@@ -356,7 +358,7 @@ impl Exchange {
             return None;
         }
         let pause = self.trouble.as_ref().filter(|_| self.live.is_empty()).and_then(|trouble| trouble.pause);
-        let race = self.live.iter().map(|live| live.race).min().filter(|_| self.may_race());
+        let race = self.live.iter().map(|live| live.race.min(live.hedge)).min().filter(|_| self.may_race());
         let queued = self.queued.map(|queued| queued.until);
         let limits = self.live.iter().map(Live::until);
         let hold = self.hold();

@@ -74,6 +74,8 @@ impl Exchange {
         let (aim, tries) = (Some(failed.turn.aim), failed.tries);
         self.trouble = Some(Box::new(Trouble { fault, said, aim, tries, remedies, pause: None }));
         match self.live.first_mut() {
+            // The other was to be hurried, or to hurry: it has its time.
+            Some(other) if failed.turn.hedge || other.turn.hedge => {}
             // What was to be faster has failed: the next one may be.
             Some(other) => other.race = now,
             None => self.remedy(now),

@@ -4,9 +4,10 @@ use super::chance::Chance;
 use crate::{
     access::Caller,
     exchange::{Inbound, Io, Named},
+    limits::HEDGE_COSTS,
     models::{Ability, Facts},
     path::KeyChoice,
-    plan::{Aim, Failover, Plan, PlanHandle, Provider, Streams, Timeouts},
+    plan::{Aim, Failover, Hedge, Plan, PlanHandle, Provider, Streams, Timeouts},
     provider::{Operation, of_dialect},
     route::Route,
     secret::Secret,
@@ -38,6 +39,8 @@ pub(super) struct Scene {
     pub(super) targets: Vec<Target>,
     pub(super) attempts: u32,
     pub(super) streams: Streams,
+    /// The next target is asked beside one that has not spoken for so long.
+    pub(super) hedge: Option<Span>,
     /// How the targets hang together.
     pub(super) shape: Option<Shape>,
     /// The caller leaves after so many steps.
@@ -117,6 +120,7 @@ impl Scene {
             attempts: u32::try_from(1 + chance.below(4)).unwrap(),
             shape: shape(Chance::new(!seed), usize::try_from(count).unwrap()),
             streams: *chance.pick(&[Streams::Off, Streams::Hold, Streams::Recover, Streams::Recover]),
+            hedge: given.percent(30).then(|| Span::millis(1 + given.below(2_000))),
             leaves: chance.percent(15).then(|| chance.below(40)),
             shut: chance.percent(3).then(|| chance.below(40)),
         }
@@ -146,7 +150,11 @@ impl Scene {
                 .collect(),
             aliases: [("m".to_owned(), Route { aims, shape: self.shape.clone().map(Arc::new) })].into(),
             attempts: self.attempts,
-            failover: Failover { streams: self.streams, ..Failover::default() },
+            failover: Failover {
+                streams: self.streams,
+                hedge: self.hedge.map(always),
+                ..Failover::default()
+            },
             timeouts: Timeouts {
                 connect: Span::secs(3),
                 first_byte: Span::secs(60),
@@ -333,6 +341,11 @@ fn word_by_word(event: Event) -> Vec<Event> {
     let delta =
         |word: &str| Event::Delta { choice: *choice, block: *block, delta: Delta::Text(word.to_owned()) };
     text.split_inclusive(' ').map(delta).collect()
+}
+
+/// Each request has earned one hedge.
+fn always(after: Span) -> Hedge {
+    Hedge { after, share: HEDGE_COSTS }
 }
 
 fn message(from: DialectId, words: &str) -> Message {

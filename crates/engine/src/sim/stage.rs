@@ -5,7 +5,7 @@ use crate::{
     exchange::{Attempt, Exchange, Order, Reply, Report, UpstreamHead},
     ledger::{Command, Ledger},
     limits::RACERS_MAX,
-    record::{Outcome, Record, Trial},
+    record::{Manner, Outcome, Record, Trial},
     time::{Instant, Span},
 };
 use bytes::Bytes;
@@ -246,6 +246,8 @@ impl Ending {
         let fine = |trial: &&Trial| trial.fault.is_none() && !trial.outrun;
         let good = record.trials.iter().filter(fine).count();
         rule(record.outcome != Outcome::Whole || good == 1, "one attempt went well")?;
+        let earned = usize::from(scene.hedge.is_some());
+        rule(hedges(record) <= earned, "one request has earned one hedge at most")?;
         let told = self.head.as_ref().map(|head| head.status.as_u16());
         rule(self.left || told == record.status, "the record tells the caller's status")?;
         match record.outcome {
@@ -324,9 +326,14 @@ pub(super) struct Tally {
     left: u64,
     cancelled: u64,
     raced: u64,
+    hedged: u64,
     resumed: u64,
     given: u64,
     again: u64,
+}
+
+fn hedges(record: &Record) -> usize {
+    record.trials.iter().filter(|trial| trial.manner == Manner::Hedge).count()
 }
 
 impl Tally {
@@ -340,15 +347,17 @@ impl Tally {
         self.left += u64::from(record.outcome == Outcome::ClientGone);
         self.cancelled += u64::from(ending.cancelled > 0);
         self.raced += u64::from(ending.raced);
+        self.hedged += u64::from(hedges(record) > 0);
         self.resumed += u64::from(ending.resumed > 0 && record.outcome == Outcome::Whole);
         self.given += u64::from(ending.given > 0 && record.outcome == Outcome::Whole);
         self.again += u64::from(ending.asked.windows(2).any(|pair| pair[0] == pair[1]));
     }
 
     pub(super) fn assert_all_happened(&self) {
-        let Tally { whole, failed_over, refused, broken_off, left, cancelled, raced, resumed, given, again } =
-            *self;
-        let all = [whole, failed_over, refused, broken_off, left, cancelled, raced, resumed, given, again];
+        let Tally { whole, failed_over, refused, broken_off, left, cancelled, raced, .. } = *self;
+        let Tally { hedged, resumed, given, again, .. } = *self;
+        let all =
+            [whole, failed_over, refused, broken_off, left, cancelled, raced, hedged, resumed, given, again];
         assert!(all.iter().all(|count| *count > 0), "something never happens: {self:?}");
     }
 }

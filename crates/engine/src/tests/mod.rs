@@ -3,6 +3,8 @@
 mod facts;
 mod fallbacks;
 mod forms;
+mod hand;
+mod hedges;
 mod paths;
 mod prefills;
 mod providers;

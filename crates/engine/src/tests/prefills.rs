@@ -1,136 +1,14 @@
 //! A stream that breaks off, and what the next target is then asked.
 
-use super::plan;
-use crate::{
-    access::Caller,
-    exchange::{Attempt, Exchange, Inbound, Io, Order, Report, Upstream, UpstreamHead},
-    ledger::Ledger,
-    path::KeyChoice,
-    plan::Plan,
-    provider::Operation,
-    record::{Manner, Outcome, Record},
-    time::Instant,
+use super::{
+    hand::{Hand, heard},
+    plan,
 };
-use bytes::Bytes;
-use dialect::DialectId;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use std::{rc::Rc, sync::Arc};
-
-/// An exchange, driven by hand.
-struct Hand {
-    exchange: Exchange,
-    ledger: Ledger,
-    /// What each attempt was sent.
-    sent: Vec<Upstream>,
-    told: Vec<u8>,
-    record: Option<Record>,
-}
-
-impl Hand {
-    fn new(ledger: Ledger, plan: Plan, body: &str) -> Hand {
-        let inbound = Inbound {
-            id: "req-1".to_owned(),
-            caller: Caller(None),
-            method: Method::POST,
-            headers: HeaderMap::new(),
-            body: Bytes::copy_from_slice(body.as_bytes()),
-            more: false,
-            field: None,
-            named: None,
-            key: KeyChoice::Next,
-            roll: 0,
-            arrived: Instant::default(),
-        };
-        let plan = Rc::new(Arc::new(plan));
-        let exchange = Exchange::call(plan, DialectId::OpenaiChat, Operation::Generate, inbound);
-        let mut hand = Hand { exchange, ledger, sent: Vec::new(), told: Vec::new(), record: None };
-        hand.obey();
-        hand
-    }
-
-    /// Obeys until there is something to wait for.
-    fn obey(&mut self) {
-        let now = Instant::default();
-        while let Some(order) = self.exchange.order() {
-            match order {
-                Order::Ask(command) => {
-                    let answer = self.ledger.apply(&self.exchange.asks(), command, now);
-                    self.exchange.report(Report::Answer(answer), now);
-                }
-                Order::Note(note) => self.ledger.note(&self.exchange.asks(), note, now),
-                Order::Send(_, upstream) => self.sent.push(*upstream),
-                Order::Body(bytes) => self.told.extend_from_slice(&bytes),
-                Order::Done(record) => self.record = Some(*record),
-                Order::Wait(_) => return,
-                _ => {}
-            }
-        }
-    }
-
-    fn report(&mut self, report: impl FnOnce(Attempt) -> Report) {
-        let attempt = Attempt(u32::try_from(self.sent.len()).unwrap() - 1);
-        self.exchange.report(report(attempt), Instant::default());
-        self.obey();
-    }
-
-    /// The one who was asked last answers.
-    fn answers(&mut self, status: u16, kind: &'static str, body: String) {
-        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]);
-        let status = StatusCode::from_u16(status).unwrap();
-        let head = UpstreamHead { status, headers, framed: false, signed_with: Vec::new() };
-        self.report(|attempt| Report::Head(attempt, head));
-        self.report(|attempt| Report::Body(attempt, body.into()));
-    }
-
-    /// It says this in OpenAI's chat, and whether that is the end.
-    fn says(&mut self, words: &str, ended: bool) {
-        self.answers(200, "text/event-stream", chat(words, ended));
-        if ended {
-            self.report(Report::End);
-        }
-    }
-
-    fn breaks(&mut self) {
-        self.report(|attempt| Report::Failed(attempt, Io::Broken));
-    }
-
-    fn path(&self) -> String {
-        self.sent.last().unwrap().uri.to_string()
-    }
-
-    fn body(&self) -> String {
-        String::from_utf8(self.sent.last().unwrap().body.concat()).unwrap()
-    }
-}
-
-/// Chunks of OpenAI's chat.
-fn chat(words: &str, ended: bool) -> String {
-    let chunk = |choices: &str| {
-        format!(
-            "data: {{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",{choices}}}\n\n"
-        )
-    };
-    let words = serde_json::Value::from(words);
-    let mut text = chunk(&format!(
-        "\"choices\":[{{\"index\":0,\"delta\":{{\"content\":{words}}},\"finish_reason\":null}}]"
-    ));
-    if ended {
-        text += &chunk("\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]");
-        let usage = "\"usage\":{\"prompt_tokens\":30,\"completion_tokens\":5,\"total_tokens\":35}";
-        text += &chunk(&format!("\"choices\":[],{usage}"));
-        text += "data: [DONE]\n\n";
-    }
-    text
-}
-
-/// The words that a caller of OpenAI's chat was told, and how many tokens the answer has.
-fn heard(told: &[u8]) -> (String, Option<u64>) {
-    let text = String::from_utf8_lossy(told);
-    let events = text.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok());
-    let events: Vec<serde_json::Value> = events.collect();
-    let words = events.iter().filter_map(|event| event["choices"][0]["delta"]["content"].as_str());
-    (words.collect(), events.iter().find_map(|event| event["usage"]["completion_tokens"].as_u64()))
-}
+use crate::{
+    exchange::Report,
+    ledger::Ledger,
+    record::{Manner, Outcome},
+};
 
 const KEYS: &[(&str, &str)] = &[
     ("ANTHROPIC_API_KEY", "KEY"),

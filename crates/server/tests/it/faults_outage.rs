@@ -198,6 +198,22 @@ fn who_loses_every_race_is_not_waited_for_any_more() {
 }
 
 #[test]
+fn a_share_of_streams_is_hedged() {
+    let settings = SCALED.replace("race: 1s", "race: 0s, hedge: {after: 100ms, percent: 25}");
+    let pair = Pair::start(&settings, "token-ms=1500", "");
+    let hedged: Vec<bool> = (0..8)
+        .map(|round| {
+            let run = pair.ask_model(Api::Chat, &format!("either-{round}"), "", true);
+            assert!(is_sixty(&run.heard.text) && run.first.len() == 1, "{}", run.answer.text());
+            run.second.len() == 1
+        })
+        .collect();
+    assert_eq!(hedged, [false, false, false, true, false, false, false, true]);
+    let logged = || pair.gateway.err().matches("\"as\":\"hedge\"").count() == 2;
+    crate::support::eventually("it is logged", Duration::from_secs(5), logged);
+}
+
+#[test]
 fn a_caller_who_leaves_during_a_race_leaves_both() {
     let pair = Pair::start(SCALED, "token-ms=8000", "token-ms=8000");
     let mut client: Client = pair.gateway.connect();
