@@ -133,6 +133,53 @@ fn other_words_are_never_joined() {
     }
 }
 
+/// An answer that says something and then calls a tool.
+fn calling(from: DialectId) -> Vec<u8> {
+    let mut message = message(from, false, "so");
+    let (id, name, input) = ("call_1".to_owned(), "gate".to_owned(), "{\"open\":\"wide\"}".to_owned());
+    message.choices[0].blocks.push(Block::new(Kind::ToolUse { id, name, input }));
+    message.choices[0].stop = Some(Stop::new(StopReason::ToolUse, "tool_calls"));
+    write_stream(from, &unfold(&message), None)
+}
+
+fn calls(message: &Message) -> Vec<&str> {
+    let blocks = message.choices.iter().flat_map(|choice| &choice.blocks);
+    blocks
+        .filter_map(
+            |block| if let Kind::ToolUse { input, .. } = &block.kind { Some(input.as_str()) } else { None },
+        )
+        .collect()
+}
+
+#[test]
+fn a_call_is_gone_on_with_only_where_nothing_of_it_was_sent() {
+    let (mut resumed, mut refused) = (0, 0);
+    let calls_tools = |dialect: &DialectId| *dialect != DialectId::OpenaiCompletions;
+    for (caller, first, second) in threes().filter(|(a, b, c)| [a, b, c].into_iter().all(calls_tools)) {
+        let broken = calling(first);
+        for cut in (1..broken.len()).step_by(STEP) {
+            let Some(sent) = sent(caller, first, &broken[..cut]) else { continue };
+            let place = format!("{first:?} at {cut}, then {second:?}, for {caller:?}");
+            let begun = !calls(&message_of(caller, &sent)).is_empty();
+            let Some(resume) = Resume::new(&request(caller), &sent) else {
+                refused += usize::from(begun);
+                continue;
+            };
+            assert!(!begun, "{place}");
+            let (mut pipe, mut out) = (Pipe::resume(second, true, resume), Vec::new());
+            pipe.feed(Bytes::from(calling(second)), &mut out).unwrap();
+            pipe.finish(&mut out).unwrap();
+            let message = message_of(caller, &[sent, out].concat());
+            assert_eq!(text(&message), "so", "{place}");
+            let inputs: Vec<serde_json::Value> =
+                calls(&message).iter().map(|input| serde_json::from_str(input).unwrap()).collect();
+            assert_eq!(inputs, [serde_json::json!({"open": "wide"})], "{place}");
+            resumed += 1;
+        }
+    }
+    assert!(resumed > 100 && refused > 100, "{resumed} {refused}");
+}
+
 /// The message as far as it has been told.
 fn message_of(caller: DialectId, sent: &[Bytes]) -> Message {
     let (mut reader, mut sink) = (caller.dialect().reader(), Sink::default());

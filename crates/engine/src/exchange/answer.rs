@@ -272,7 +272,8 @@ impl Exchange {
             Some((_, shape)) => shape.read_fault(status, &body),
             None => self.dialect_of(live.turn.aim).dialect().read_fault(status, &body),
         };
-        fault.retry_after_ms = fault.retry_after_ms.or_else(|| later::retry_after(&head.headers));
+        let told = fault.retry_after_ms.or_else(|| later::retry_after(&head.headers));
+        fault.retry_after_ms = told.or_else(|| later::in_words(&fault.message));
         live.phase = Phase::Asked { until };
         self.fail(live, fault, Some((head, body)), now);
     }

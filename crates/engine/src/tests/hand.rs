@@ -12,7 +12,7 @@ use crate::{
 };
 use bytes::Bytes;
 use dialect::DialectId;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use std::{rc::Rc, sync::Arc};
 
 /// An exchange, driven by hand.
@@ -28,13 +28,18 @@ pub(super) struct Hand {
     pub(super) told: Vec<u8>,
     pub(super) cancelled: Vec<Attempt>,
     pub(super) record: Option<Record>,
-    now: Instant,
+    pub(super) now: Instant,
     /// Until when it has nothing to do.
     until: Instant,
 }
 
 impl Hand {
     pub(super) fn new(ledger: Ledger, plan: Plan, body: &str) -> Hand {
+        Hand::begin(ledger, plan, body, (Instant::default(), 0))
+    }
+
+    /// A request that comes at a time, with a number by chance.
+    pub(super) fn begin(ledger: Ledger, plan: Plan, body: &str, (now, roll): (Instant, u64)) -> Hand {
         let inbound = Inbound {
             id: "req-1".to_owned(),
             caller: Caller(None),
@@ -45,12 +50,11 @@ impl Hand {
             field: None,
             named: None,
             key: KeyChoice::Next,
-            roll: 0,
-            arrived: Instant::default(),
+            roll,
+            arrived: now,
         };
         let plan = Rc::new(Arc::new(plan));
         let exchange = Exchange::call(plan, DialectId::OpenaiChat, Operation::Generate, inbound);
-        let now = Instant::default();
         let mut hand = Hand {
             exchange,
             ledger,
@@ -98,11 +102,16 @@ impl Hand {
     pub(super) fn wait(&mut self, span: Span) {
         let end = self.now.after(span);
         while self.until <= end && self.record.is_none() {
-            self.now = self.until;
-            self.exchange.report(Report::Woke, self.now);
-            self.obey();
+            self.wake();
         }
         self.now = end;
+    }
+
+    /// The next thing happens that only time brings.
+    pub(super) fn wake(&mut self) {
+        self.now = self.until;
+        self.exchange.report(Report::Woke, self.now);
+        self.obey();
     }
 
     pub(super) fn report(&mut self, report: impl FnOnce(Attempt) -> Report) {
@@ -111,8 +120,15 @@ impl Hand {
     }
 
     /// The speaker answers.
-    pub(super) fn answers(&mut self, status: u16, kind: &'static str, body: String) {
-        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]);
+    pub(super) fn answers(&mut self, status: u16, kind: &str, body: String) {
+        self.answers_with(status, &[("content-type", kind)], body);
+    }
+
+    pub(super) fn answers_with(&mut self, status: u16, fields: &[(&str, &str)], body: String) {
+        let field = |(name, value): &(&str, &str)| {
+            (HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap())
+        };
+        let headers = HeaderMap::from_iter(fields.iter().map(field));
         let status = StatusCode::from_u16(status).unwrap();
         let head = UpstreamHead { status, headers, framed: false, signed_with: Vec::new() };
         self.report(|attempt| Report::Head(attempt, head));

@@ -9,6 +9,7 @@ mod paths;
 mod prefills;
 mod providers;
 mod relays;
+mod remedies;
 mod routes;
 mod sending;
 mod tiers;
