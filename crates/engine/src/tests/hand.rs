@@ -132,7 +132,9 @@ impl Hand {
         let status = StatusCode::from_u16(status).unwrap();
         let head = UpstreamHead { status, headers, framed: false, signed_with: Vec::new() };
         self.report(|attempt| Report::Head(attempt, head));
-        self.report(|attempt| Report::Body(attempt, body.into()));
+        if !body.is_empty() {
+            self.report(|attempt| Report::Body(attempt, body.into()));
+        }
     }
 
     /// It says this in OpenAI's chat, and whether that is the end.

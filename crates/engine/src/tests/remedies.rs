@@ -139,17 +139,20 @@ fn nobody_waits_for_what_comes_after_the_deadline() {
 enum Silence {
     AtOnce,
     BehindTheHead,
+    /// Behind an event without words.
+    BehindARole,
     BehindWords,
 }
 
 #[test]
 fn each_limit_ends_what_it_is_for() {
-    use Silence::{AtOnce, BehindTheHead, BehindWords};
+    use Silence::{AtOnce, BehindARole, BehindTheHead, BehindWords};
     for (limit, silence, asked) in [
         ("first_byte", AtOnce, "one b+5000"),
         ("first_byte", BehindTheHead, "one"),
         ("first_token", AtOnce, "one"),
         ("first_token", BehindTheHead, "one b+5000"),
+        ("first_token", BehindARole, "one b+5000"),
         ("first_token", BehindWords, "one"),
         ("idle", AtOnce, "one"),
         ("idle", BehindTheHead, "one b+5000"),
@@ -165,6 +168,7 @@ fn each_limit_ends_what_it_is_for() {
         match silence {
             AtOnce => {}
             BehindTheHead => hand.answers(200, "text/event-stream", String::new()),
+            BehindARole => hand.says("", false),
             BehindWords => hand.says("the gates", false),
         }
         hand.wait(Span::secs(7));
