@@ -43,6 +43,9 @@ pub const THINKING_BUDGET_MIN: u64 = 1_024;
 /// Most bytes of a stream that are held back: pieces of blocks that overlap, where a dialect wants them
 /// one after the other, and blocks that must be whole before they can be told.
 pub const STREAM_HELD_MAX: usize = 4 << 20;
+/// So many bytes of an answer at its beginning show whether it begins anew where it should go on: a few words.
+/// As long as they are the same they are kept, and a sentence that goes on seldom begins like the whole answer.
+pub const BEGUN_ANEW: usize = 16;
 /// Most inputs of one request for embeddings; OpenAI takes no more:
 /// <https://platform.openai.com/docs/api-reference/embeddings/create>
 pub const EMBED_INPUTS_MAX: usize = 2_048;

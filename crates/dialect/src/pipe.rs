@@ -278,6 +278,13 @@ impl Pipe {
         }
     }
 
+    /// The answer is not the one that it should go on with: the provider may have done well, and its answer is
+    /// of no use.
+    #[must_use]
+    pub fn strayed(&self) -> bool {
+        matches!(&self.way, Way::Resumed(resumed) if resumed.strayed())
+    }
+
     /// What has come so far of a whole answer that will be translated at its end.
     #[must_use]
     pub fn gathered(&self) -> Option<&[u8]> {

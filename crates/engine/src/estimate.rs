@@ -15,6 +15,12 @@ pub fn most(bytes: usize) -> u64 {
     text(bytes)
 }
 
+/// How many tokens words have, about.
+#[must_use]
+pub fn words(words: &str) -> u64 {
+    text(words.len())
+}
+
 /// An estimate of the tokens in a request's prompt and tools.
 #[must_use]
 pub fn prompt(request: &Request) -> u64 {

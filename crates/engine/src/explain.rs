@@ -158,6 +158,7 @@ pub struct Settings {
     pub attempts: u32,
     pub retries: u32,
     pub race_ms: u64,
+    pub hedge: Option<Hedged>,
     pub streams: &'static str,
     pub content_filter: bool,
     pub strict: bool,
@@ -167,6 +168,14 @@ pub struct Settings {
     pub idle_ms: u64,
     pub total_ms: u64,
     pub body_max_bytes: usize,
+}
+
+/// When the next target is asked beside one that is not slow yet.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "each is described where it is configured: `failover.hedge`")]
+pub struct Hedged {
+    pub after_ms: u64,
+    pub percent: f64,
 }
 
 /// What would become of a request.
@@ -404,6 +413,7 @@ impl Settings {
             attempts: plan.attempts,
             retries: failover.retries,
             race_ms: ms(failover.race),
+            hedge: failover.hedge.map(|hedge| Hedged { after_ms: ms(hedge.after), percent: hedge.percent() }),
             streams: match failover.streams {
                 Streams::Off => "off",
                 Streams::Hold => "hold",

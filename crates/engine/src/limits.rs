@@ -74,6 +74,12 @@ pub const PATIENCE_MIN: Span = Span::secs(2);
 pub const PATIENCE_MAX: Span = Span::secs(60);
 /// First tokens that must have been seen before their times count.
 pub const PATIENCE_LEARNT: u32 = 20;
+/// How many of ten thousand requests may be hedged, where nothing says how many.
+pub const HEDGE_SHARE: u32 = 500;
+/// What one hedge costs of what requests earn, each its share: ten thousand such shares are a whole.
+pub const HEDGE_COSTS: u32 = 10_000;
+/// Hedges that can be saved up, so that many quiet minutes do not pay for a burst.
+pub const HEDGES_SAVED: u32 = 10;
 /// Most bytes of a stream that are kept so that another target can go on with it.
 pub const RECOVER_MAX: usize = 256 << 10;
 /// How long a stream whose last word has come may take to end.

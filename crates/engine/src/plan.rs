@@ -209,12 +209,31 @@ pub struct Failover {
     /// How long a stream's first token may take before the next target is asked beside the slow one; zero for
     /// never.
     pub race: Span,
+    /// Before that, for some requests: the same after a shorter time.
+    pub hedge: Option<Hedge>,
     /// What becomes of a stream that breaks off.
     pub streams: Streams,
     /// With [`Streams::Hold`]: so many bytes of a stream are held back at its beginning, or for so long.
     pub hold: (usize, Span),
     /// What a provider's content filter refuses is asked of the next target.
     pub content_filter: bool,
+}
+
+/// When the next target is asked beside one that is not known to be slow yet, and how often that may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hedge {
+    /// After so long without a first token.
+    pub after: Span,
+    /// For so many of ten thousand requests at most.
+    pub share: u32,
+}
+
+impl Hedge {
+    /// Its share as one of a hundred.
+    #[must_use]
+    pub fn percent(&self) -> f64 {
+        f64::from(self.share) / 100.0
+    }
 }
 
 /// What becomes of a stream that breaks off.
@@ -243,6 +262,7 @@ impl Default for Failover {
         Failover {
             retries: limits::RETRIES,
             race: limits::PATIENCE,
+            hedge: None,
             streams: Streams::Recover,
             hold: limits::HOLD,
             content_filter: false,

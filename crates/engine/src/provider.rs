@@ -94,6 +94,28 @@ pub enum Quirk {
     /// (<https://docs.anthropic.com/en/docs/build-with-claude/extended-thinking>). A body with such is read, and
     /// written without them.
     SealedThoughts,
+    /// A message that the model shall go on with says so itself.
+    Prefix(Prefix),
+    /// A request whose last message the model shall go on with says so
+    /// (<https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html>).
+    OpenEnd,
+}
+
+/// How a provider wants a message that the model shall go on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// The message's member that is `true` then.
+    pub member: &'static str,
+    /// The answer repeats the message before it goes on.
+    pub echoed: bool,
+    /// Where such requests go, before the path; empty for where all go.
+    pub below: &'static str,
+}
+
+impl Prefix {
+    pub(crate) const fn new(member: &'static str) -> Prefix {
+        Prefix { member, echoed: false, below: "" }
+    }
 }
 
 /// A provider as the table states it.

@@ -3,7 +3,7 @@
 
 use crate::{
     cloud::Cloud,
-    provider::{Auth, COMPLETIONS, ModelList, Provider, Quirk, chat, gemini, local, messages},
+    provider::{Auth, COMPLETIONS, ModelList, Prefix, Provider, Quirk, chat, gemini, local, messages},
     speech::{Spoken, spoken},
 };
 use dialect::{
@@ -36,9 +36,11 @@ pub const PROVIDERS: &[Provider] = &[
     chat("cohere", "https://api.cohere.com").key(&["COHERE_API_KEY", "CO_API_KEY"]).aka(&["cohere_chat"])
         .speaks(&[spoken(Cohere), spoken(OpenaiChat).at("/compatibility/v1/chat/completions")]).models("/v1/models?page_size=100&endpoint=chat", ModelList::Names)
         .embeds(EmbedShape::Cohere, "/v2/embed"),
-    chat("dashscope", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1").key(&["DASHSCOPE_API_KEY"]),
+    // Goes on with a message that is marked (https://www.alibabacloud.com/help/en/model-studio/partial-mode).
+    chat("dashscope", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1").key(&["DASHSCOPE_API_KEY"]).quirks(&[Quirk::Prefix(Prefix::new("partial"))]),
     chat("deepinfra", "https://api.deepinfra.com/v1/openai").speaks(COMPLETIONS).key(&["DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN"]),
-    chat("deepseek", "https://api.deepseek.com").key(&["DEEPSEEK_API_KEY"]),
+    // The same, elsewhere (https://api-docs.deepseek.com/guides/chat_prefix_completion).
+    chat("deepseek", "https://api.deepseek.com").key(&["DEEPSEEK_API_KEY"]).quirks(&[Quirk::Prefix(Prefix { below: "/beta", ..Prefix::new("prefix") })]),
     chat("demo", "http://demo.invalid/v1").built_in(),
     chat("fireworks", "https://api.fireworks.ai/inference/v1").speaks(COMPLETIONS).key(&["FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY"]).aka(&["fireworks-ai", "fireworks_ai"]),
     // Its OpenAI paths take the key as a bearer, its own paths in a header (https://ai.google.dev/gemini-api/docs/openai).
@@ -48,12 +50,15 @@ pub const PROVIDERS: &[Provider] = &[
     // Refuses these with a 400 (https://console.groq.com/docs/openai).
     chat("groq", "https://api.groq.com/openai/v1").key(&["GROQ_API_KEY"]).drops(&["logit_bias", "logprobs", "top_k", "top_logprobs"]),
     chat("huggingface", "https://router.huggingface.co/v1").key(&["HUGGINGFACE_API_KEY", "HF_TOKEN"]),
-    local("llamacpp", "http://127.0.0.1:8080/v1").speaks(COMPLETIONS).key(&["LLAMACPP_API_KEY"]).aka(&["llama-cpp", "llama.cpp"]),
+    // Takes vLLM's way to say that the last message goes on (https://github.com/ggml-org/llama.cpp/pull/23012).
+    local("llamacpp", "http://127.0.0.1:8080/v1").speaks(COMPLETIONS).quirks(&[Quirk::OpenEnd]).key(&["LLAMACPP_API_KEY"]).aka(&["llama-cpp", "llama.cpp"]),
     local("lm-studio", "http://127.0.0.1:1234/v1").speaks(COMPLETIONS).key(&["LM_STUDIO_API_KEY"]).aka(&["lm_studio", "lmstudio"]).base_vars(&["LM_STUDIO_API_BASE"]),
-    // Refuses every member that it does not know (https://docs.mistral.ai/api).
+    // Refuses every member that it does not know (https://docs.mistral.ai/api), and says a prefix again
+    // (https://docs.mistral.ai/guides/prefix).
     chat("mistral", "https://api.mistral.ai/v1").key(&["MISTRAL_API_KEY"])
-        .drops(&["top_k"]).renames(&[("max_completion_tokens", "max_tokens"), ("seed", "random_seed")]).quirks(&[Quirk::NineLetterIds]),
-    chat("moonshot", "https://api.moonshot.ai/v1").key(&["MOONSHOT_API_KEY"]),
+        .drops(&["top_k"]).renames(&[("max_completion_tokens", "max_tokens"), ("seed", "random_seed")]).quirks(&[Quirk::NineLetterIds, Quirk::Prefix(Prefix { echoed: true, ..Prefix::new("prefix") })]),
+    // Goes on with a message that is marked (https://platform.kimi.ai/docs/guide/use-partial-mode-feature-of-kimi-api).
+    chat("moonshot", "https://api.moonshot.ai/v1").key(&["MOONSHOT_API_KEY"]).quirks(&[Quirk::Prefix(Prefix::new("partial"))]),
     chat("nebius", "https://api.tokenfactory.nebius.com/v1").speaks(COMPLETIONS).key(&["NEBIUS_API_KEY"]),
     chat("nvidia-nim", "https://integrate.api.nvidia.com/v1").key(&["NVIDIA_NIM_API_KEY", "NVIDIA_API_KEY"]).aka(&["nvidia_nim"]),
     // One name for two places, as its users have it: with a key it is ollama.com, with an address or an
@@ -82,7 +87,7 @@ pub const PROVIDERS: &[Provider] = &[
                 .streamed_at("/v1/{place}/publishers/anthropic/models/{model}:streamRawPredict").sets(&[("anthropic_version", "\"vertex-2023-10-16\"")]),
             spoken(OpenaiChat).at("/v1/{place}/endpoints/openapi/chat/completions"),
         ]),
-    local("vllm", "http://127.0.0.1:8000/v1").speaks(COMPLETIONS).key(&["VLLM_API_KEY", "HOSTED_VLLM_API_KEY"]).aka(&["hosted_vllm"]).base_vars(&["HOSTED_VLLM_API_BASE"]),
+    local("vllm", "http://127.0.0.1:8000/v1").speaks(COMPLETIONS).quirks(&[Quirk::OpenEnd]).key(&["VLLM_API_KEY", "HOSTED_VLLM_API_KEY"]).aka(&["hosted_vllm"]).base_vars(&["HOSTED_VLLM_API_BASE"]),
     chat("workers-ai", "https://api.cloudflare.com/client/v4/accounts/{CLOUDFLARE_ACCOUNT_ID}/ai").key(&["CLOUDFLARE_API_KEY"]).aka(&["cloudflare"])
         .speaks(&[spoken(OpenaiChat).at("/v1/chat/completions")]).models("/models/search?task=Text%20Generation", ModelList::Result)
         .embeds(EmbedShape::Openai, "/v1/embeddings"),

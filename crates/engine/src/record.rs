@@ -71,6 +71,38 @@ pub struct Trial {
     pub took: Span,
     /// Another was faster, so it was given up.
     pub outrun: bool,
+    /// Why it was asked.
+    pub manner: Manner,
+}
+
+/// Why a target was asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Manner {
+    /// It was its turn: the first, or the next after one that failed.
+    #[default]
+    Turn,
+    /// Another was slow.
+    Race,
+    /// Another had not spoken yet, and was not slow.
+    Hedge,
+    /// An answer had broken off: it was asked for the whole, of which what had been sent is dropped.
+    Resume,
+    /// The same: it was given what had been sent, to go on with it.
+    Prefill,
+}
+
+impl Manner {
+    /// A word for it, where there is something to say.
+    #[must_use]
+    pub fn word(self) -> Option<&'static str> {
+        match self {
+            Manner::Turn => None,
+            Manner::Race => Some("race"),
+            Manner::Hedge => Some("hedge"),
+            Manner::Resume => Some("resume"),
+            Manner::Prefill => Some("prefill"),
+        }
+    }
 }
 
 /// A target that was not asked.

@@ -264,6 +264,7 @@ fn trial(trial: &Trial) -> Value {
     let usage = trial.usage.as_ref();
     let more = [
         ("fault", trial.fault.map(|kind| kind_name(kind).into())),
+        ("as", trial.manner.word().map(Into::into)),
         ("outrun", trial.outrun.then_some(true.into())),
         ("ttft_ms", trial.ttft.map(|ttft| (ttft.0 / 1_000).into())),
         ("tokens_in", usage.map(|usage| usage.all_input().into())),

@@ -1,15 +1,18 @@
 //! An answer that broke off is gone on with by another provider.
 //!
 //! What the caller has been sent is read again as he reads it, and told to a fresh writer, which then stands
-//! where the first one stood. The new answer is compared with the words that have been sent: where it repeats
-//! them they are dropped, and what comes behind goes out. Where it does not, nothing honest can be joined, and
-//! that is a fault. A tool call of which anything has been sent is never gone on with.
+//! where the first one stood. There are two ways on. Where the provider was asked the same request, the new
+//! answer is compared with the words that have been sent: where it repeats them they are dropped, and what comes
+//! behind goes out. Where the provider was given the words as the beginning of its own answer, what it says comes
+//! behind them as it is; but an answer that begins like what has been sent has begun anew, and joining it would
+//! say things twice. Where neither holds, nothing honest can be joined, and that is a fault. A tool call of which
+//! anything has been sent is never gone on with.
 
 use super::gauge::Gauge;
 use crate::{
     Dialect, DialectId, Fault, FaultKind, Losses, Reader, Sink, Writer,
-    canon::{BlockStart, Delta, Event, Request, Usage, unfold},
-    limits::ANSWER_MAX,
+    canon::{BlockStart, Delta, Event, Extra, Request, Usage, unfold},
+    limits::{ANSWER_MAX, BEGUN_ANEW},
 };
 use bytes::Bytes;
 use std::mem;
@@ -26,6 +29,18 @@ pub struct Resume {
     open: Option<(u32, bool)>,
     /// Thoughts or words have been told: no more thoughts are.
     begun: bool,
+    /// Words in one block are all that has been told.
+    plain: bool,
+    given: Option<Given>,
+}
+
+/// The provider has been given what was told as the beginning of its answer.
+#[derive(Clone, Copy)]
+struct Given {
+    /// About how many tokens that has: the provider counts them as a part of the prompt.
+    tokens: u64,
+    /// The provider says it again before it goes on.
+    echoed: bool,
 }
 
 impl Resume {
@@ -45,6 +60,8 @@ impl Resume {
             blocks: 0,
             open: None,
             begun: false,
+            plain: true,
+            given: None,
         };
         let (mut told, mut losses) = (Vec::new(), Losses::new());
         for event in sink.events {
@@ -52,6 +69,35 @@ impl Resume {
             resume.writer.write(&event, &mut told, &mut losses);
         }
         Some(resume)
+    }
+
+    /// What a provider can be given as the beginning of its answer: all that has been told, where that is words
+    /// in one block and no thoughts, which the words would hang on. White space at the end is left out: some
+    /// providers refuse it (<https://docs.claude.com/en/docs/prefill-claudes-response>), and the templates of
+    /// others cut it off, so the provider must say it again.
+    #[must_use]
+    pub fn prefill(&self) -> Option<&str> {
+        Some(self.words.trim_end()).filter(|words| self.plain && !words.is_empty())
+    }
+
+    /// The same for a provider that has been given [`Resume::prefill`], which has about so many tokens; it may be
+    /// one that says it again (`echoed`).
+    #[must_use]
+    pub fn given(self, tokens: u64, echoed: bool) -> Resume {
+        Resume { given: Some(Given { tokens, echoed }), ..self }
+    }
+
+    /// The provider goes on where the beginning ends that it has been given.
+    fn goes_on(&self) -> bool {
+        self.given.is_some_and(|given| !given.echoed)
+    }
+
+    /// The usage of the whole answer: what the provider was given of it counts as written, not as read.
+    fn usage(&self, usage: Usage) -> Usage {
+        let Some(given) = self.given else { return usage };
+        let moved = given.tokens.min(usage.input);
+        let output = usage.output.saturating_add(moved);
+        Usage { input: usage.input - moved, output, native: Extra::NONE, ..usage }
     }
 
     /// Takes note of what has been told.
@@ -65,7 +111,7 @@ impl Resume {
                     self.words.push_str(text);
                 }
             }
-            Event::Delta { choice: 0, delta: Delta::Seal(_), .. } => {}
+            Event::Delta { choice: 0, delta: Delta::Seal(_), .. } => self.plain = false,
             Event::BlockStop { choice: 0, .. } => self.open = None,
             Event::Start { .. } | Event::Usage(_) | Event::Opaque { .. } => {}
             Event::BlockStart { .. }
@@ -79,6 +125,7 @@ impl Resume {
     }
 
     fn begin(&mut self, block: u32, words: bool) {
+        self.plain &= words && block == 0;
         self.blocks = block + 1;
         self.open = Some((block, words));
     }
@@ -99,8 +146,12 @@ pub(super) struct Resumed {
     foreign: bool,
     source: Source,
     told: Resume,
-    /// How many bytes of the words that have been told have come again.
+    /// How many bytes of the words that have been told have come again, or need not.
     repeated: usize,
+    /// What has come as long as it may be a beginning anew, where the answer must go on.
+    doubtful: Option<String>,
+    /// The answer is no part of what has been told.
+    strayed: bool,
     /// The new answer's block under way: its own number, and what becomes of it.
     block: Option<(u32, Fate)>,
     size: usize,
@@ -131,12 +182,16 @@ impl Resumed {
     pub(super) fn new(provider: DialectId, streamed: bool, told: Resume) -> Resumed {
         let (foreign, provider) = (provider != told.caller, provider.dialect());
         let source = if streamed { Source::Stream(provider.reader()) } else { Source::Whole(Vec::new()) };
+        let goes_on = told.goes_on();
+        let given = if goes_on { told.prefill().map_or(0, str::len) } else { 0 };
         Resumed {
             provider,
             foreign,
             source,
             told,
-            repeated: 0,
+            repeated: given,
+            doubtful: goes_on.then(String::new),
+            strayed: false,
             block: None,
             size: 0,
             content: false,
@@ -204,6 +259,10 @@ impl Resumed {
         self.ended
     }
 
+    pub(super) fn strayed(&self) -> bool {
+        self.strayed
+    }
+
     pub(super) fn usage(&self) -> Option<&Usage> {
         self.usage.as_ref()
     }
@@ -233,13 +292,14 @@ impl Resumed {
             Event::Start { .. } | Event::Opaque { .. } | Event::Logprobs { .. } => {}
             Event::Usage(usage) => {
                 self.usage = Some(usage.clone());
-                self.write(Event::Usage(usage), out);
+                let whole = self.told.usage(usage);
+                self.write(Event::Usage(whole), out);
             }
             Event::BlockStart { choice: 0, block, start } => self.start(block, start, out)?,
             Event::Delta { choice: 0, block, delta } => self.delta(block, delta, out)?,
             Event::BlockStop { choice: 0, .. } => self.stop(out),
             Event::Finish { choice: 0, mut stop } => {
-                self.all_repeated()?;
+                self.all_repeated(out)?;
                 self.close(out);
                 self.ended = true;
                 // The writer takes the whole stream for one of its own dialect, and would repeat a foreign word.
@@ -262,7 +322,7 @@ impl Resumed {
             BlockStart::Text => Fate::Words,
             BlockStart::Reasoning if self.told.begun => Fate::LeftOut,
             start => {
-                self.all_repeated()?;
+                self.all_repeated(out)?;
                 self.close(out);
                 Fate::Told(self.begin(start, out))
             }
@@ -283,11 +343,8 @@ impl Resumed {
         match (fate, delta) {
             (Some(Fate::Told(block)), delta) => self.write(Event::Delta { choice: 0, block, delta }, out),
             (Some(Fate::Words), Delta::Text(text)) => {
-                let new = self.new_words(&text)?;
-                if !new.is_empty() {
-                    let block = self.words(out);
-                    let delta = Delta::Text(new.to_owned());
-                    self.write(Event::Delta { choice: 0, block, delta }, out);
+                if let Some(text) = self.beyond_doubt(text)? {
+                    self.go_on(&text, out)?;
                 }
             }
             _ => {}
@@ -295,15 +352,32 @@ impl Resumed {
         Ok(())
     }
 
-    /// The part of `text` that has not been told.
-    fn new_words<'t>(&mut self, text: &'t str) -> Result<&'t str, Fault> {
+    /// What has come, once it is plain that it does not begin the answer anew. As long as it may, it is kept.
+    fn beyond_doubt(&mut self, text: String) -> Result<Option<String>, Fault> {
+        let Some(kept) = &mut self.doubtful else { return Ok(Some(text)) };
+        kept.push_str(&text);
+        let told = self.told.words.as_bytes();
+        let same = told.iter().zip(kept.as_bytes()).take_while(|(old, new)| old == new).count();
+        if same >= BEGUN_ANEW.min(self.told.words.trim_end().len()) {
+            return Err(self.stray("began anew"));
+        }
+        Ok(if same < kept.len() { self.doubtful.take() } else { None })
+    }
+
+    /// Tells what of `text` has not been told.
+    fn go_on(&mut self, text: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
         let rest = self.told.words.as_bytes().get(self.repeated..).unwrap_or_default();
         let same = rest.iter().zip(text.as_bytes()).take_while(|(old, new)| old == new).count();
         if same < rest.len().min(text.len()) {
-            return Err(differs());
+            return Err(self.differs());
         }
         self.repeated += same;
-        Ok(text.get(same..).unwrap_or_default())
+        let new = text.get(same..).unwrap_or_default();
+        if !new.is_empty() {
+            let block = self.words(out);
+            self.write(Event::Delta { choice: 0, block, delta: Delta::Text(new.to_owned()) }, out);
+        }
+        Ok(())
     }
 
     /// The block of words that is open, or a new one.
@@ -329,16 +403,26 @@ impl Resumed {
         }
     }
 
-    fn all_repeated(&self) -> Result<(), Fault> {
-        if self.repeated == self.told.words.len() { Ok(()) } else { Err(differs()) }
+    /// No more words come: what was kept is no beginning anew, and all that has been told must have come again.
+    fn all_repeated(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
+        if let Some(kept) = self.doubtful.take() {
+            self.go_on(&kept, out)?;
+        }
+        if self.repeated == self.told.words.len() { Ok(()) } else { Err(self.differs()) }
     }
 
     fn write(&mut self, event: Event, out: &mut Vec<u8>) {
         self.told.writer.write(&event, out, &mut self.losses);
     }
-}
 
-fn differs() -> Fault {
-    let message = "the provider's answer broke off, and the next provider's answer begins with other words";
-    Fault::new(FaultKind::UpstreamTruncated, message)
+    fn differs(&mut self) -> Fault {
+        let what = if self.told.goes_on() { "goes on" } else { "begins" };
+        self.stray(&format!("{what} with other words"))
+    }
+
+    fn stray(&mut self, how: &str) -> Fault {
+        self.strayed = true;
+        let message = format!("the provider's answer broke off, and the next provider's answer {how}");
+        Fault::new(FaultKind::UpstreamTruncated, message)
+    }
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     limits,
-    plan::{Access, ClientGone, Cors, DEFAULT_LISTEN, Failover, Heartbeat, Plan, Streams, Timeouts},
+    plan::{Access, ClientGone, Cors, DEFAULT_LISTEN, Failover, Heartbeat, Hedge, Plan, Streams, Timeouts},
     secret::Secret,
     time::Span,
 };
@@ -247,13 +247,33 @@ impl<'a> Draft<'a> {
             let what = format!("this must be {}KiB at most", limits::HOLD_MAX >> 10);
             self.wrong(&at("hold_bytes"), Problem::new(what));
         }
+        let race = span(written.race, default.race);
         Failover {
             retries: self.count(&at("retries"), written.retries, 0, default.retries),
-            race: span(written.race, default.race),
+            race,
+            hedge: written.hedge.and_then(|hedge| self.hedge(hedge, race)),
             streams: written.streams.map_or(default.streams, Streams::from),
             hold: (bytes, span(written.hold_time, default.hold.1)),
             content_filter: written.content_filter,
         }
+    }
+
+    fn hedge(&mut self, written: file::Hedge, race: Span) -> Option<Hedge> {
+        let Some(Duration(after)) = written.after else {
+            let path = ["failover", "hedge"];
+            if !self.is_reported(&path) {
+                let problem = Problem::new("this does not say after how long");
+                self.wrong(&path, problem.hint("write `after: 300ms`"));
+            }
+            return None;
+        };
+        let path = ["failover", "hedge", "after"];
+        if race > Span::ZERO && after >= race {
+            let problem = Problem::new("this must be shorter than `race`, or it has no effect");
+            self.wrong(&path, problem.hint("write `300ms`"));
+        }
+        let after = self.span(&path, Some(Duration(after)), race);
+        Some(Hedge { after, share: written.percent.map_or(limits::HEDGE_SHARE, |percent| percent.0) })
     }
 
     /// A number of attempts or retries.

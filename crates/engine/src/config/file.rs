@@ -5,7 +5,7 @@ use super::{
     facts::ModelFacts,
     models::Model,
     rates::{Rate, Waits},
-    values::{Duration, Keys, Names, Size},
+    values::{Duration, Keys, Names, Percent, Size},
 };
 use crate::{
     plan::{self, LogFormat},
@@ -108,6 +108,8 @@ pub struct Failover {
     /// to speak is heard. `0s` for never. Default `10s`, and longer for models that think first; once enough of a
     /// target is known, its own times count.
     pub race: Option<Duration>,
+    /// The same for a stream that is not slow yet, at the price of more requests. Default: never.
+    pub hedge: Option<Hedge>,
     /// What becomes of a stream that breaks off. Default `recover`.
     pub streams: Option<Streams>,
     /// With `streams: hold`, how many bytes are held back at the beginning. Default `2KiB`.
@@ -118,6 +120,16 @@ pub struct Failover {
     pub content_filter: bool,
 }
 
+/// When the next target is asked beside one that is not slow yet. Models that think first are left to think.
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hedge {
+    /// How long a stream's first token may take before that. Shorter than `race`.
+    pub after: Option<Duration>,
+    /// How many of a hundred requests may be asked twice like this, such as `5` or `0.1`. Default `5`.
+    pub percent: Option<Percent>,
+}
+
 /// What becomes of a stream that breaks off.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -126,7 +138,8 @@ pub enum Streams {
     Off,
     /// The same, but its beginning is held back; as long as it is, another target may be asked.
     Hold,
-    /// The next target goes on with it where it repeats what has been told; otherwise it ends with an error.
+    /// The next target goes on with it: it is given what has been told, where its model has the ability `prefill`,
+    /// or repeats it. Where it does neither, the stream ends with an error.
     Recover,
 }
 

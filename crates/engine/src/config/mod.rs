@@ -130,13 +130,15 @@ impl Document {
 fn known_words() -> Vec<&'static str> {
     #[rustfmt::skip]
     const WORDS: &[&str] = &[
-        "$schema", "-", "abilities", "above", "affinity", "answers", "api_version", "attempts", "audio", "audio_in",
+        "$schema", "-", "abilities", "above", "affinity", "after", "answers", "api_version", "attempts", "audio",
+        "audio_in",
         "audio_out", "auth", "base_url", "body", "busy_message", "cache_read", "cache_write",
         "cache_write_1h", "caller", "calls", "client_gone", "concurrent", "connect", "content_filter",
         "content_filter_fallbacks", "context_fallbacks", "context_window", "cors", "default_model",
         "default_provider", "dialect", "documents", "drain", "drops", "embeddings", "enabled",
         "environment", "facts", "failover", "fallbacks", "first_byte", "first_token", "format",
-        "generate_path", "headers", "heartbeat", "hold_bytes", "hold_time", "idle", "input", "json_schema", "key",
+        "generate_path", "headers", "heartbeat", "hedge", "hold_bytes", "hold_time", "idle", "input", "json_schema",
+        "key",
         "keys", "keys_file", "like", "limits", "listen", "log", "max_output", "mirror", "model", "models",
         "models_path", "models_shape", "output", "params", "percent", "prefill", "prices", "priority",
         "project", "provider", "providers", "queue", "race", "rates", "reasoning", "region", "renames",

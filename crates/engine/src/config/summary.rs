@@ -1,7 +1,7 @@
 //! A plan in words, without its secrets.
 
 use crate::{
-    plan::{Aim, Cors, Plan, Provider},
+    plan::{Aim, Cors, Hedge, Plan, Provider},
     rates::Of,
     route::Route,
     tiers::{Tier, When},
@@ -108,6 +108,9 @@ impl Plan {
         let (mine, other) = (self.failover, plain.failover);
         put("failover.retries", mine.retries != other.retries, mine.retries.to_string());
         put("failover.race", mine.race != other.race, span(mine.race));
+        let hedge =
+            |hedge: Hedge| format!("after {}, {} % of the requests", span(hedge.after), hedge.percent());
+        put("failover.hedge", mine.hedge.is_some(), mine.hedge.map(hedge).unwrap_or_default());
         put("failover.streams", mine.streams != other.streams, format!("{:?}", mine.streams).to_lowercase());
         let hold = format!("{} bytes, {}", mine.hold.0, span(mine.hold.1));
         put("failover.hold", mine.hold != other.hold, hold);

@@ -41,7 +41,7 @@ impl Exchange {
             live.phase = Phase::Refused { head, body: Vec::new(), until };
             return self.live.push(live);
         }
-        match self.open(&head, live.turn.aim) {
+        match self.open(&head, live.turn.aim, live.prefill.as_ref()) {
             Ok(way) => {
                 let token = live.asked.after(self.plan.timeouts.first_token);
                 let until = if way.streamed { until.min(token) } else { until };
@@ -197,7 +197,7 @@ impl Exchange {
                 trial.outrun = true;
             }
             // Who was asked first and is heard last was too slow; who was asked beside it was only not needed.
-            let slow = other.attempt < live.attempt;
+            let slow = other.attempt < live.attempt && (!live.turn.hedge || other.race <= now);
             self.cancel(&other, if slow { Verdict::Slow } else { Verdict::Dropped }, now);
         }
         self.trouble = None;
@@ -271,7 +271,8 @@ impl Exchange {
             Some((_, shape)) => shape.read_fault(status, &body),
             None => self.dialect_of(live.turn.aim).dialect().read_fault(status, &body),
         };
-        fault.retry_after_ms = fault.retry_after_ms.or_else(|| later::retry_after(&head.headers));
+        let told = fault.retry_after_ms.or_else(|| later::retry_after(&head.headers));
+        fault.retry_after_ms = told.or_else(|| later::in_words(&fault.message));
         live.phase = Phase::Asked { until };
         self.fail(live, fault, Some((head, body)), now);
     }
@@ -306,7 +307,12 @@ impl Exchange {
         if let Some(trial) = self.trial_of(&live) {
             trial.fault = Some(fault.kind);
         }
-        self.note(&live, Verdict::Bad(fault.kind, fault.retry_after_ms.map(Span::millis)));
+        // Whose answer is another than the one that broke off may have done well.
+        let verdict = match live.strayed() {
+            true => Verdict::Dropped,
+            false => Verdict::Bad(fault.kind, fault.retry_after_ms.map(Span::millis)),
+        };
+        self.note(&live, verdict);
         if !self.speaks(&live) {
             return self.mend(&live, fault, said, now);
         }

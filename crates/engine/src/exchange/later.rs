@@ -31,6 +31,15 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<u64> {
     told.and_then(in_millis).or_else(date).or_else(|| LIMITS.iter().filter_map(used_up).max())
 }
 
+/// The same as a provider says it in words: `try again in 7m12.5s`, `Please retry in 33.5s.`
+pub(super) fn in_words(message: &str) -> Option<u64> {
+    let message = message.to_ascii_lowercase();
+    let (_, wait) = ["try again in ", "retry in "].iter().find_map(|words| message.split_once(words))?;
+    let wait = wait.split_ascii_whitespace().next()?.trim_end_matches(['.', ',']);
+    // Behind a bare number stands its unit, which is written in too many ways.
+    wait.ends_with(|c: char| c.is_ascii_alphabetic()).then(|| duration(wait))?
+}
+
 /// Seconds as milliseconds.
 fn in_millis(seconds: f64) -> Option<u64> {
     // The cast saturates, and a negative number becomes 0.

@@ -2,7 +2,7 @@
 
 use super::{
     Asking, Attempt, Ending, Exchange, Io, Live, Order, Phase, Queued, Reply, Report, Task, Upstream,
-    UpstreamHead, embed, relay, render, reply,
+    UpstreamHead, embed, prefill::Prefill, relay, render, reply,
 };
 use crate::{
     estimate,
@@ -10,7 +10,7 @@ use crate::{
     limits::{PATIENCE_LONG, RACERS_MAX},
     plan::Aim,
     provider::Operation,
-    record::{Outcome, Trial},
+    record::{Manner, Outcome, Trial},
     time::{Instant, Span},
 };
 use bytes::Bytes;
@@ -104,8 +104,9 @@ impl Exchange {
             self.drop_turn(turn);
             return self.tell_estimate(tokens, now);
         }
-        match self.render(turn) {
-            Ok((upstream, losses)) => self.send(turn, upstream, losses, now),
+        let prefill = self.prefill(turn.aim);
+        match self.render(turn, prefill.as_ref()) {
+            Ok((upstream, losses)) => self.send(turn, upstream, (losses, prefill), now),
             Err(fault) => {
                 self.drop_turn(turn);
                 if self.live.is_empty() {
@@ -115,15 +116,30 @@ impl Exchange {
         }
     }
 
-    fn send(&mut self, turn: Turn, upstream: Upstream, losses: Losses, now: Instant) {
+    fn send(
+        &mut self,
+        turn: Turn,
+        upstream: Upstream,
+        (losses, prefill): (Losses, Option<Prefill>),
+        now: Instant,
+    ) {
         let again = self.trouble.as_ref().filter(|trouble| trouble.aim == Some(turn.aim));
         let tries = 1 + again.map_or(0, |trouble| trouble.tries);
         let attempt = Attempt(u32::try_from(self.trials.len()).unwrap_or(u32::MAX));
         let socket = upstream.socket;
-        self.trials.push(self.trial(turn.aim));
+        let manner = match &prefill {
+            Some(_) => Manner::Prefill,
+            None if self.is_told() => Manner::Resume,
+            None if turn.hedge => Manner::Hedge,
+            None if !self.live.is_empty() => Manner::Race,
+            None => Manner::Turn,
+        };
+        self.trials.push(Trial { manner, ..self.trial(turn.aim) });
         self.orders.push_back(Order::Send(attempt, Box::new(upstream)));
         let until = now.after(self.plan.timeouts.first_byte);
-        let race = now.after(self.patience(turn));
+        let never = self.deadline;
+        let race = self.patience(turn).map_or(never, |patience| now.after(patience));
+        let hedge = self.hedge().map_or(never, |after| now.after(after));
         self.live.push(Live {
             attempt,
             turn,
@@ -131,16 +147,29 @@ impl Exchange {
             asked: now,
             socket,
             race,
+            hedge,
             losses,
+            prefill,
             followed: 0,
             phase: Phase::Asked { until },
         });
     }
 
-    /// How long a target may take to its first token before the next is asked beside it.
-    fn patience(&self, turn: Turn) -> Span {
-        let thinks = matches!(&self.task, Task::Call(call) if !call.stream || call.thinks);
-        turn.patience.unwrap_or(if thinks { PATIENCE_LONG } else { self.plan.failover.race })
+    /// How long a target may take to its first token before the next is asked beside it, if that is at all.
+    fn patience(&self, turn: Turn) -> Option<Span> {
+        let usual = Some(self.plan.failover.race).filter(|race| *race > Span::ZERO)?;
+        Some(turn.patience.unwrap_or(if self.takes_its_time() { PATIENCE_LONG } else { usual }))
+    }
+
+    /// The same for a target that need not be slow. For a mirrored request nobody waits.
+    fn hedge(&self) -> Option<Span> {
+        let hedge = self.plan.failover.hedge?;
+        (!self.mirrored && !self.takes_its_time()).then_some(hedge.after)
+    }
+
+    /// The answer comes whole, or the model thinks first.
+    fn takes_its_time(&self) -> bool {
+        matches!(&self.task, Task::Call(call) if !call.stream || call.thinks)
     }
 
     /// The next target may be asked beside a slow one.
@@ -148,7 +177,6 @@ impl Exchange {
         let understood = matches!(&self.task, Task::Call(call)
             if call.relayed.is_none() && !call.operation.embeds());
         understood
-            && self.plan.failover.race > Span::ZERO
             && !self.is_told()
             && !self.left.is_empty()
             && self.trials.len() < usize::try_from(self.plan.attempts).unwrap_or(usize::MAX)
@@ -173,7 +201,11 @@ impl Exchange {
         self.tell_whole(reply, body, Outcome::Whole, now);
     }
 
-    pub(super) fn render(&mut self, turn: Turn) -> Result<(Upstream, Losses), Fault> {
+    pub(super) fn render(
+        &mut self,
+        turn: Turn,
+        prefill: Option<&Prefill>,
+    ) -> Result<(Upstream, Losses), Fault> {
         let missing = || Fault::new(FaultKind::Internal, "the plan does not hold its own target");
         let aim = self.aims.get(turn.aim).ok_or_else(missing)?;
         let provider = self.plan.providers.get(aim.provider).ok_or_else(missing)?;
@@ -189,7 +221,7 @@ impl Exchange {
                 }
                 let (upstream, losses) = match call.operation.embeds() {
                     true => embed::render(provider, aim, call, turn.key, &self.inbound)?,
-                    false => render::call(provider, aim, call, turn.key, &self.inbound)?,
+                    false => render::call(provider, aim, call, (turn.key, prefill), &self.inbound)?,
                 };
                 if call.strict && !losses.is_empty() {
                     return Err(render::strict(&losses));
@@ -213,6 +245,7 @@ impl Exchange {
             ttft: None,
             took: Span::ZERO,
             outrun: false,
+            manner: Manner::Turn,
         }
     }
 
@@ -274,16 +307,28 @@ impl Exchange {
         if let Some(ripe) = self.live.iter().find(ripe).map(|live| live.attempt) {
             return self.with(ripe, |exchange, live| exchange.release(live, now));
         }
-        if self.live.iter().any(|live| live.race <= now) && self.may_race() {
-            // Once for each: the next race begins with whoever is asked now.
-            self.live.iter_mut().for_each(|live| live.race = self.deadline);
-            return self.ask(Asking::Race, Command::Race);
+        if let Some(command) = self.race(now) {
+            return self.ask(Asking::Race, command);
         }
         if self.live.is_empty()
             && self.trouble.as_ref().and_then(|trouble| trouble.pause).is_some_and(|at| at <= now)
         {
             self.again();
         }
+    }
+
+    /// The next target shall be asked beside one that is slow, or that is to be hedged. Once for each: the next
+    /// race begins with whoever is asked now.
+    fn race(&mut self, now: Instant) -> Option<Command> {
+        if !self.may_race() {
+            return None;
+        }
+        let (slow, late) = (|live: &Live| live.race <= now, |live: &Live| live.hedge <= now);
+        let (is_slow, is_late) = (self.live.iter().any(slow), self.live.iter().any(late));
+        let never = self.deadline;
+        self.live.iter_mut().filter(|_| is_slow || is_late).for_each(|live| live.hedge = never);
+        self.live.iter_mut().filter(|_| is_slow).for_each(|live| live.race = never);
+        is_slow.then_some(Command::Race).or(is_late.then_some(Command::Hedge))
     }
 
     /// An attempt has reached a limit of its own.

@@ -13,6 +13,7 @@ mod follow;
 mod later;
 mod machine;
 mod orders;
+mod prefill;
 mod preview;
 mod relay;
 mod remedy;
@@ -37,6 +38,7 @@ use bytes::Bytes;
 use dialect::{Carried, DialectId, Fault, Losses, canon, splice::Outline};
 use http::Uri;
 pub use orders::{Attempt, Inbound, Io, Moved, Named, Order, Reply, Report, Upstream, UpstreamHead};
+use prefill::Prefill;
 pub(crate) use preview::Preview;
 use remedy::Trouble;
 use std::{collections::VecDeque, mem, ops::Range, sync::Arc};
@@ -138,6 +140,8 @@ pub struct Exchange {
     /// What the caller has been sent of a stream that another target could take up.
     sent: Vec<Bytes>,
     sent_len: usize,
+    /// Targets that are asked for the whole answer from here on, since they did not go on with its beginning.
+    unprefilled: Vec<usize>,
     /// What went over a WebSocket.
     carried: Option<(u64, u64)>,
 }
@@ -174,8 +178,12 @@ struct Live {
     socket: bool,
     /// When the next target is asked beside it.
     race: Instant,
+    /// The same where it need not be slow.
+    hedge: Instant,
     /// What could not be carried to it.
     losses: Losses,
+    /// The beginning of the answer that it was given.
+    prefill: Option<Prefill>,
     /// How often its answer was asked for again that was not finished.
     followed: u32,
     phase: Phase,
@@ -329,6 +337,7 @@ impl Exchange {
             heard,
             sent: Vec::new(),
             sent_len: 0,
+            unprefilled: Vec::new(),
             carried: None,
         }
     }
@@ -366,7 +375,7 @@ impl Exchange {
             return None;
         }
         let pause = self.trouble.as_ref().filter(|_| self.live.is_empty()).and_then(|trouble| trouble.pause);
-        let race = self.live.iter().map(|live| live.race).min().filter(|_| self.may_race());
+        let race = self.live.iter().map(|live| live.race.min(live.hedge)).min().filter(|_| self.may_race());
         let queued = self.queued.map(|queued| queued.until);
         let limits = self.live.iter().map(Live::until);
         let hold = self.hold();
@@ -441,6 +450,11 @@ impl Live {
             Phase::Answering(answering) if !answering.held.is_empty() => Some(answering.ripe(hold)),
             _ => None,
         }
+    }
+
+    /// Its answer is not the one that it should go on with.
+    fn strayed(&self) -> bool {
+        matches!(&self.phase, Phase::Answering(answering) if answering.way.pipe.strayed())
     }
 
     fn until(&self) -> Instant {

@@ -54,7 +54,7 @@ impl Preview {
 
     /// What a target would be asked, and what that loses. The headers hold its key.
     pub(crate) fn render(&mut self, aim: usize) -> Result<(Upstream, Losses), Fault> {
-        self.0.render(Turn { aim, key: 0, keys_left: false, patience: None })
+        self.0.render(Turn { aim, key: 0, keys_left: false, patience: None, hedge: false }, None)
     }
 
     /// The dialect in which a target is asked.

@@ -8,6 +8,7 @@
 //! | unreachable | the next target; the same where there is none |
 //! | silent, broken off, not understood, no such model | the next target |
 //! | the prompt is too long | the next target: first those that are there for this |
+//! | the beginning of the answer was refused or not gone on with, of a stream that broke off | the same target for the whole answer, then the next |
 //! | a content filter | none; the targets that are there for this, or any next one where the operator wants that |
 //! | the caller's mistake | none |
 //!
@@ -44,6 +45,8 @@ pub(super) struct Trouble {
 enum Remedy {
     /// Ask the same target with another key.
     Key,
+    /// Ask the same target for the whole answer, which did not go on with its beginning.
+    Whole,
     /// Ask the same target again, after a pause.
     Again(Span),
     /// Ask the next target.
@@ -72,13 +75,15 @@ impl Exchange {
         let (aim, key, tries) = (Some(failed.turn.aim), failed.turn.key, failed.tries);
         self.trouble = Some(Box::new(Trouble { fault, said, aim, key, tries, remedies, pause: None }));
         match self.live.first_mut() {
+            // The other was to be hurried, or to hurry: it has its time.
+            Some(other) if failed.turn.hedge || other.turn.hedge => {}
             // What was to be faster has failed: the next one may be.
             Some(other) => other.race = now,
             None => self.remedy(now),
         }
     }
 
-    fn remedies(&self, failed: &Live, fault: &Fault, brought: bool) -> VecDeque<Remedy> {
+    fn remedies(&mut self, failed: &Live, fault: &Fault, brought: bool) -> VecDeque<Remedy> {
         let mut list = VecDeque::new();
         // Only who could not be reached has taken nothing of a body that can be sent once.
         if self.inbound.more && fault.kind != FaultKind::UpstreamUnreachable {
@@ -86,7 +91,12 @@ impl Exchange {
         }
         let meaning = fault.kind.meaning();
         let filtered = fault.kind == FaultKind::ContentFiltered && self.plan.failover.content_filter;
-        let others = (meaning.next || filtered || brought) && !self.left.is_empty();
+        let whole = failed.prefill.is_some()
+            && self.may_be_asked_whole(failed.turn.aim, fault.kind, failed.strayed());
+        let others = (meaning.next || filtered || brought || whole) && !self.left.is_empty();
+        if whole {
+            list.push_back(Remedy::Whole);
+        }
         if meaning.key && failed.turn.keys_left {
             list.push_back(Remedy::Key);
         }
@@ -130,6 +140,7 @@ impl Exchange {
             (Some(Remedy::Again(pause)), Some(_)) if now.after(pause) < self.deadline => {
                 trouble.pause = Some(now.after(pause));
             }
+            (Some(Remedy::Whole), Some(aim)) => self.ask(Asking::Remedy, Command::Again(aim)),
             (Some(Remedy::Next), _) => {
                 trouble.tries = 0;
                 self.ask(Asking::Remedy, Command::Next);

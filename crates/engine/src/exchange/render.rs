@@ -1,6 +1,9 @@
 //! The caller's request as one provider shall see it.
 
-use super::{Call, Inbound, Upstream};
+use super::{
+    Call, Inbound, Upstream,
+    prefill::{self, Prefill},
+};
 use crate::{
     headers,
     plan::{Aim, Plan, Provider},
@@ -97,7 +100,7 @@ pub(super) fn call(
     provider: &Provider,
     aim: &Aim,
     call: &mut Call,
-    key: usize,
+    (key, prefill): (usize, Option<&Prefill>),
     inbound: &Inbound,
 ) -> Result<(Upstream, Losses), Fault> {
     let none = || Fault::new(FaultKind::NotFound, format!("`{}` has no such operation", provider.name));
@@ -107,13 +110,16 @@ pub(super) fn call(
     let uri = match &call.relayed {
         Some(relayed) if same && !provider.built_in => provider.address(&relayed.path),
         Some(_) => None,
-        None => provider.url(call.operation, speech, &aim.model, call.stream),
+        None => prefill
+            .and_then(|_| provider.address(&prefill::path(provider, &speech.generate)?))
+            .or_else(|| provider.url(call.operation, speech, &aim.model, call.stream)),
     };
     let uri = uri.ok_or_else(none)?;
-    let (body, losses) = if same && target(provider, aim, None).takes(&inbound.body, dialect) {
+    let plain = prefill.is_none() && target(provider, aim, None).takes(&inbound.body, dialect);
+    let (body, losses) = if same && plain {
         splice_body(provider, (speech.names_model(), speech.sets), aim, call)?
     } else {
-        translate_body(provider, speech, aim, call, &inbound.body)?
+        translate_body(provider, speech, aim, (call, prefill), &inbound.body)?
     };
     Ok((json(provider, aim, (uri, speech.auth, key), inbound, (same, body))?, losses))
 }
@@ -247,7 +253,7 @@ fn translate_body(
     provider: &Provider,
     speech: &Speech,
     aim: &Aim,
-    call: &mut Call,
+    (call, prefill): (&mut Call, Option<&Prefill>),
     body: &Bytes,
 ) -> Result<(Vec<Bytes>, Losses), Fault> {
     let dialect = speech.dialect;
@@ -259,12 +265,21 @@ fn translate_body(
     // Whatever the caller asked for, we want to know what the answer cost.
     let asked = read.value.stream_usage;
     read.value.stream_usage = read.value.stream.unwrap_or(false).then_some(true).or(asked);
+    let (turns, limit) = (read.value.turns.len(), read.value.limit);
+    if let Some(prefill) = prefill {
+        prefill.put(&mut read.value, provider, dialect);
+    }
     let max_output = provider.facts(&aim.model).max_output;
     let written = dialect.dialect().write_request(&read.value, &target(provider, aim, max_output));
-    read.value.stream_usage = asked;
+    let rest = read.value.limit;
+    read.value.turns.truncate(turns);
+    (read.value.stream_usage, read.value.limit) = (asked, limit);
     let mut losses = read.losses.clone();
     losses.absorb(written.losses);
-    let body = Bytes::from(written.value);
+    let mut body = Bytes::from(written.value);
+    if prefill.is_some() {
+        body = Prefill::finish(&body, provider, dialect, rest)?;
+    }
     let elsewhere = speech.names_model() && !dialect.dialect().paths().names_model();
     let own = own(aim, call);
     if takes_all(provider, speech.sets) && own == NONE && !elsewhere {

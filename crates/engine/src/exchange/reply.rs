@@ -1,6 +1,6 @@
 //! The head of our answer, and which way its body goes.
 
-use super::{Exchange, Reply, Task, UpstreamHead, beat::Form, render};
+use super::{Exchange, Reply, Task, UpstreamHead, beat::Form, prefill::Prefill, render};
 use crate::{headers, limits, plan::Streams, provider::Operation};
 use bytes::Bytes;
 use dialect::{DialectId, Fault, FaultKind, Losses, pipe::Pipe};
@@ -52,10 +52,19 @@ impl Exchange {
     }
 
     /// Chooses the way of an answer whose head has come.
-    pub(super) fn open(&mut self, head: &UpstreamHead, aim: usize) -> Result<Way, Fault> {
+    pub(super) fn open(
+        &mut self,
+        head: &UpstreamHead,
+        aim: usize,
+        prefill: Option<&Prefill>,
+    ) -> Result<Way, Fault> {
         let provider = self.dialect_of(aim);
         let lost = || Fault::new(FaultKind::UpstreamTruncated, "the provider's answer broke off");
         let resume = if self.is_told() { Some(self.resume().ok_or_else(lost)?) } else { None };
+        let resume = match (resume, prefill) {
+            (Some(resume), Some(prefill)) => Some(resume.given(prefill.tokens, prefill.echoed)),
+            (resume, _) => resume,
+        };
         let others = !self.left.is_empty() && self.plan.failover.streams == Streams::Recover;
         if self.is_relay() {
             let (events, plain) = (is_events(&head.headers, provider), !is_compressed(&head.headers));

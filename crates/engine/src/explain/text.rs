@@ -1,6 +1,6 @@
 //! An explanation in words.
 
-use super::{Asked, Explained, Explanation, Limit, Limited, Settings};
+use super::{Asked, Explained, Explanation, Hedged, Limit, Limited, Settings};
 use std::fmt::{self, Write};
 
 impl fmt::Display for Explained {
@@ -161,6 +161,10 @@ fn put_settings(text: &mut String, settings: &Settings, targets: usize) {
         "  {} attempts in all, retries at one target: {}, a slow one is raced {race}",
         settings.attempts, settings.retries
     );
+    if let Some(Hedged { after_ms, percent }) = &settings.hedge {
+        let after = length(*after_ms);
+        let _ = writeln!(text, "  a stream is hedged after {after}, for {percent} % of the requests at most");
+    }
     let filter =
         if settings.content_filter { "asked of the next target" } else { "final, but for fallbacks" };
     let _ = writeln!(

@@ -3,6 +3,7 @@
 use super::{
     breaker::Breaker,
     choice::{Peak, Recent},
+    savings::Savings,
 };
 use crate::{
     limits::{
@@ -30,14 +31,15 @@ pub enum Verdict {
 }
 
 /// One provider.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Line {
     /// The key whose turn it is.
     turn: usize,
     /// Per key, until when it rests, whatever the model.
     rests: Vec<Instant>,
     models: HashMap<String, Health>,
-    retries: Retries,
+    /// What first attempts have earned for retries.
+    retries: Savings,
 }
 
 /// One model of one provider.
@@ -52,14 +54,10 @@ pub(super) struct Health {
     pub(super) recent: Recent,
 }
 
-/// What retries may cost: each request earns a part of one, so that they can never be more than a share of
-/// the traffic.
-#[derive(Debug)]
-struct Retries(u32);
-
-impl Default for Retries {
+impl Default for Line {
     fn default() -> Self {
-        Retries(RETRY_BUDGET_MIN)
+        let retries = Savings::of(RETRY_BUDGET_MIN);
+        Line { turn: 0, rests: Vec::new(), models: HashMap::new(), retries }
     }
 }
 
@@ -155,14 +153,12 @@ impl Line {
 
     /// A first attempt earns a part of a retry.
     pub(super) fn earn(&mut self) {
-        self.retries.0 = (self.retries.0 + 1).min(RETRY_BUDGET_MAX * RETRY_EARNS);
+        self.retries.earn(1, RETRY_BUDGET_MAX * RETRY_EARNS);
     }
 
     /// Takes a retry, if there is one.
     pub(super) fn spend(&mut self) -> bool {
-        let left = self.retries.0.checked_sub(RETRY_EARNS);
-        self.retries.0 = left.unwrap_or(self.retries.0);
-        left.is_some()
+        self.retries.spend(RETRY_EARNS)
     }
 
     /// Attempts under way, of all models.

@@ -8,6 +8,7 @@ mod gate;
 mod health;
 mod queue;
 mod rates;
+mod savings;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use gate::{Gate, Pass};
 use health::Line;
 pub use health::Verdict;
 pub use queue::Waiting;
+use savings::Savings;
 use std::collections::HashMap;
 
 /// What an exchange asks of the ledger.
@@ -37,6 +39,8 @@ pub enum Command {
     Next,
     /// Which target is asked beside one that is slow? For that nobody waits.
     Race,
+    /// Which target is asked beside one that is not slow yet? For that nobody waits, and few may.
+    Hedge,
     /// May this target (an index into [`Asks::aims`]) be asked once more?
     Again(usize),
     /// May this target be asked with another key than this (an index into its provider's keys)?
@@ -97,6 +101,8 @@ pub struct Turn {
     pub keys_left: bool,
     /// How long its first token may take before it is slow, where that has been learnt.
     pub patience: Option<Span>,
+    /// It is asked beside one that is not slow yet.
+    pub hedge: bool,
 }
 
 /// How an attempt ended.
@@ -120,6 +126,8 @@ pub struct Ledger {
     /// What each target of a tier has saved up, where they take turns, by the tier's number.
     turns: HashMap<u64, Vec<i64>>,
     gate: Gate,
+    /// What requests have earned for hedges.
+    hedges: Savings,
     in_flight: usize,
     settled: u64,
 }
@@ -137,7 +145,7 @@ impl Ledger {
     fn limit(&mut self, asks: &Asks<'_>, command: Command, now: Instant) -> Answer {
         let now = self.gate.time(now);
         let first = matches!(command, Command::Admit(_));
-        let waits = command != Command::Race;
+        let waits = !matches!(command, Command::Race | Command::Hedge);
         let only;
         let aims = match command {
             Command::Again(aim) | Command::Key(aim, _) => {
@@ -169,12 +177,21 @@ impl Ledger {
             }
             Command::Admit(_) => {
                 self.in_flight += 1;
+                let share = asks.plan.failover.hedge.map_or(0, |hedge| hedge.share);
+                self.hedges.earn(share, limits::HEDGES_SAVED * limits::HEDGE_COSTS);
                 let aim = self.best(asks, now);
                 Answer::Admitted(self.begin(asks, aim, (true, None), now))
             }
             Command::Next | Command::Race => {
                 let aim = self.best(asks, now);
                 Answer::Begun(self.begin(asks, aim, (true, None), now))
+            }
+            Command::Hedge => {
+                let aim = self.best(asks, now);
+                match self.opens(asks, aim, now) <= now && self.hedges.spend(limits::HEDGE_COSTS) {
+                    true => Answer::Begun(Turn { hedge: true, ..self.begin(asks, aim, (true, None), now) }),
+                    false => Answer::Spent,
+                }
             }
             Command::Again(aim) => {
                 let provider = asks.aims.get(aim).and_then(|aim| asks.plan.providers.get(aim.provider));
@@ -334,7 +351,7 @@ impl Ledger {
         (first, but): (bool, Option<usize>),
         now: Instant,
     ) -> Turn {
-        let none = Turn { aim: index, key: 0, keys_left: false, patience: None };
+        let none = Turn { aim: index, key: 0, keys_left: false, patience: None, hedge: false };
         let Some(aim) = asks.aims.get(index) else { return none };
         let Some(provider) = asks.plan.providers.get(aim.provider) else { return none };
         if !self.lines.contains_key(&provider.name) {
@@ -354,6 +371,6 @@ impl Ledger {
         health.in_flight += 1;
         health.recent.add(now);
         health.breaker.ask(now);
-        Turn { aim: index, key, keys_left, patience: health.patience() }
+        Turn { aim: index, key, keys_left, patience: health.patience(), hedge: false }
     }
 }

@@ -80,7 +80,8 @@ fn a_correction_wins_where_it_says_something() {
     assert_eq!(facts.context, Some(128_000), "from the table");
     let prefill = |model| find("anthropic", model).unwrap().abilities.has(Ability::Prefill);
     assert_eq!(prefill("claude-opus-4.6"), Some(false), "by another name");
-    assert_eq!(prefill("claude-opus-4-5"), None);
+    assert_eq!(prefill("claude-opus-4-5"), Some(true));
+    assert_eq!(prefill("claude-sonnet-4-5"), None);
     let local = find("llamacpp", "anything").unwrap();
     assert_eq!(local.prices.cost(&Usage { input: 7, ..Usage::default() }), Some(Money(0)));
 }

@@ -92,7 +92,7 @@ pub(super) fn rule(
 pub(super) fn plan(keys: &[usize], callers: usize, rates: Rates) -> PlanHandle {
     let target = |(index, keys): (usize, &usize)| {
         let (act, then, first, pause) = (Act::Answer, Act::Answer, Span::ZERO, Span::ZERO);
-        Target { dialect: DialectId::OpenaiChat, keys: *keys, act, then, first, piece: 1, pause }
+        Target { dialect: DialectId::OpenaiChat, keys: *keys, act, then, first, given: None, piece: 1, pause }
             .provider(index)
     };
     let aims: Vec<Aim> = (0..keys.len()).map(|provider| Aim::new(provider, "served")).collect();

@@ -4,8 +4,10 @@ use super::chance::Chance;
 use crate::{
     access::Caller,
     exchange::{Inbound, Io, Named},
+    limits::HEDGE_COSTS,
+    models::{Ability, Facts},
     path::KeyChoice,
-    plan::{Aim, ClientGone, Failover, Heartbeat, Plan, PlanHandle, Provider, Streams, Timeouts},
+    plan::{Aim, ClientGone, Failover, Heartbeat, Hedge, Plan, PlanHandle, Provider, Streams, Timeouts},
     provider::{Operation, of_dialect},
     route::Route,
     secret::Secret,
@@ -16,7 +18,10 @@ use crate::{
 use bytes::Bytes;
 use dialect::{
     DialectId,
-    canon::{At, Block, Choice, Extra, Kind, Message, Request, Role, Stop, StopReason, Turn, Usage, unfold},
+    canon::{
+        At, Block, Choice, Delta, Event, Extra, Kind, Message, Request, Role, Stop, StopReason, Turn, Usage,
+        unfold,
+    },
 };
 use http::{HeaderMap, Method};
 use std::{rc::Rc, sync::Arc};
@@ -36,6 +41,8 @@ pub(super) struct Scene {
     pub(super) streams: Streams,
     /// What the caller is sent who waits.
     pub(super) heartbeat: Heartbeat,
+    /// The next target is asked beside one that has not spoken for so long.
+    pub(super) hedge: Option<Span>,
     /// How the targets hang together.
     pub(super) shape: Option<Shape>,
     /// What becomes of a stream whose caller leaves.
@@ -56,10 +63,23 @@ pub(super) struct Target {
     pub(super) then: Act,
     /// How long until anything comes.
     pub(super) first: Span,
+    /// What it does when it is given the beginning of an answer, where its model is known to go on with one.
+    pub(super) given: Option<Given>,
     /// Bytes of a body that come at once.
     pub(super) piece: usize,
     /// Time between two pieces.
     pub(super) pause: Span,
+}
+
+/// What a provider does that is given the beginning of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Given {
+    /// It goes on with it.
+    GoesOn,
+    /// It gives the whole answer.
+    BeginsAnew,
+    /// It refuses.
+    Refuses,
 }
 
 /// What a provider does.
@@ -94,19 +114,34 @@ impl Scene {
     pub(super) fn from_seed(seed: u64) -> Scene {
         let mut chance = Chance::new(seed);
         let count = 1 + chance.below(4);
+        let mut given = Chance::new(seed.rotate_left(32));
+        let mut target = |chance: &mut Chance| Target { given: Given::by(&mut given), ..Target::by(chance) };
         Scene {
             seed,
             caller: *chance.pick(&spoken_by_callers()),
             stream: chance.percent(60),
-            targets: (0..count).map(|_| Target::by(&mut chance)).collect(),
+            targets: (0..count).map(|_| target(&mut chance)).collect(),
             attempts: u32::try_from(1 + chance.below(4)).unwrap(),
             heartbeat: heartbeat(Chance::new(seed.rotate_left(32))),
             gone: if seed.count_ones().is_multiple_of(2) { ClientGone::Drain } else { ClientGone::Cancel },
             shape: shape(Chance::new(!seed), usize::try_from(count).unwrap()),
             streams: *chance.pick(&[Streams::Off, Streams::Hold, Streams::Recover, Streams::Recover]),
+            hedge: given.percent(30).then(|| Span::millis(1 + given.below(2_000))),
             leaves: chance.percent(15).then(|| chance.below(40)),
             shut: chance.percent(3).then(|| chance.below(40)),
         }
+        .broken_off(Chance::new(!seed.rotate_left(32)))
+    }
+
+    /// Often a stream breaks off that another target could go on with: by chance alone that is rare.
+    fn broken_off(mut self, mut chance: Chance) -> Scene {
+        if chance.percent(20)
+            && let [first, _, ..] = &mut *self.targets
+        {
+            first.act = Act::Break(300 + chance.below(600));
+            (self.stream, self.streams, self.attempts) = (true, Streams::Recover, 4);
+        }
+        self
     }
 
     /// The plan: one provider a target, and the alias `m` over all of them.
@@ -123,7 +158,11 @@ impl Scene {
             attempts: self.attempts,
             heartbeat: self.heartbeat,
             client_gone: self.gone,
-            failover: Failover { streams: self.streams, ..Failover::default() },
+            failover: Failover {
+                streams: self.streams,
+                hedge: self.hedge.map(always),
+                ..Failover::default()
+            },
             timeouts: Timeouts {
                 connect: Span::secs(3),
                 first_byte: Span::secs(60),
@@ -157,7 +196,7 @@ impl Scene {
         request.stream = Some(self.stream);
         request.limit = Some(100);
         let blocks = vec![Block::new(Kind::Text("why".to_owned()))];
-        let (at, extra) = (At::default(), Extra::NONE);
+        let (at, extra) = (At { turn: Some(0), part: None }, Extra::NONE);
         request.turns.push(Turn { role: Role::User, blocks, plain: true, at, name: None, extra });
         let to = dialect::Target { model: "m", ..dialect::Target::default() };
         let body = dialect.write_request(&request, &to).value;
@@ -217,6 +256,7 @@ impl Target {
             act: Act::by(chance),
             then: Act::by(chance),
             first: Span::millis(if chance.percent(20) { chance.below(30_000) } else { chance.below(2_000) }),
+            given: None,
             piece: usize::try_from(1 + chance.below(400)).unwrap(),
             pause: Span::millis(chance.below(5_000)),
         }
@@ -243,7 +283,7 @@ impl Target {
             default_headers: Vec::new(),
             models: None,
             listed: Vec::new(),
-            facts: Default::default(),
+            facts: [("*".to_owned(), self.facts())].into(),
             drops: Vec::new(),
             renames: Vec::new(),
             quirks: &[],
@@ -252,9 +292,24 @@ impl Target {
         }
     }
 
-    /// The answer's bytes, whole or as a stream.
-    pub(super) fn answer(&self, stream: bool) -> Vec<u8> {
-        let message = message(self.dialect);
+    fn facts(&self) -> Facts {
+        let mut facts = Facts::default();
+        if self.given.is_some() {
+            facts.abilities.set(Ability::Prefill, true);
+        }
+        facts
+    }
+
+    /// The beginning of an answer that it is given in a request.
+    pub(super) fn given_in(&self, body: &[u8]) -> Option<String> {
+        let request = self.dialect.dialect().read_request(body).ok()?.value;
+        let last = request.turns.last().filter(|turn| turn.role == Role::Assistant)?;
+        last.blocks.first().map(|block| block.kind.words().to_owned())
+    }
+
+    /// The bytes of an answer with these words, whole or as a stream.
+    pub(super) fn answer(&self, words: &str, stream: bool) -> Vec<u8> {
+        let message = message(self.dialect, words);
         let dialect = self.dialect.dialect();
         if !stream {
             return dialect.write_response(&message).value;
@@ -264,10 +319,17 @@ impl Target {
         request.stream_usage = Some(true);
         let mut writer = dialect.writer(&request);
         let (mut out, mut losses) = (Vec::new(), dialect::Losses::new());
-        for event in unfold(&message) {
+        for event in unfold(&message).into_iter().flat_map(word_by_word) {
             writer.write(&event, &mut out, &mut losses);
         }
         out
+    }
+}
+
+impl Given {
+    fn by(chance: &mut Chance) -> Option<Given> {
+        let given = *chance.pick(&[Given::GoesOn, Given::GoesOn, Given::BeginsAnew, Given::Refuses]);
+        chance.percent(50).then_some(given)
     }
 }
 
@@ -301,8 +363,21 @@ impl Act {
     }
 }
 
-fn message(from: DialectId) -> Message {
-    let text = Block::new(Kind::Text(WORDS.to_owned()));
+/// Words come one at a time.
+fn word_by_word(event: Event) -> Vec<Event> {
+    let Event::Delta { choice, block, delta: Delta::Text(text) } = &event else { return vec![event] };
+    let delta =
+        |word: &str| Event::Delta { choice: *choice, block: *block, delta: Delta::Text(word.to_owned()) };
+    text.split_inclusive(' ').map(delta).collect()
+}
+
+/// Each request has earned one hedge.
+fn always(after: Span) -> Hedge {
+    Hedge { after, share: HEDGE_COSTS }
+}
+
+fn message(from: DialectId, words: &str) -> Message {
+    let text = Block::new(Kind::Text(words.to_owned()));
     let native = match from {
         DialectId::Anthropic | DialectId::Bedrock => "end_turn",
         DialectId::Gemini => "STOP",

@@ -1,12 +1,12 @@
 //! Plays a scene as a door would, and watches that every rule holds.
 
-use super::scene::{Act, OPERATION, Scene, WORDS};
+use super::scene::{Act, Given, OPERATION, Scene, WORDS};
 use crate::{
     exchange::{Attempt, Exchange, Order, Reply, Report, UpstreamHead},
     ledger::{Command, Ledger},
     limits::{RACERS_MAX, UNHEARD_TIME},
     plan::ClientGone,
-    record::{Outcome, Record, Trial},
+    record::{Manner, Outcome, Record, Trial},
     time::{Instant, Span},
 };
 use bytes::Bytes;
@@ -34,6 +34,10 @@ pub(super) struct Ending {
     asked: Vec<usize>,
     /// Attempts that went on with an answer which had begun.
     resumed: u32,
+    /// Of these, those that were given what had been sent.
+    given: u32,
+    /// Who did not go on with it, and was not asked again yet.
+    missed: Vec<usize>,
     raced: bool,
     cancelled: u32,
     left: bool,
@@ -96,8 +100,9 @@ pub(super) fn play(scene: &Scene) -> Result<Ending, String> {
                 rule(!ending.left, "nothing is asked for who has left")?;
                 rule(ending.body.is_empty() || live.is_empty(), "nobody is asked beside one who speaks")?;
                 rule(live.len() < RACERS_MAX, "few attempts are under way at once")?;
-                let times = ending.send(scene, attempt, upstream.provider)?;
-                live.insert(attempt, Live::of(scene, upstream.provider, times, now));
+                let given = scene.targets[upstream.provider].given_in(&upstream.body.concat());
+                let times = ending.send(scene, attempt, upstream.provider, given.as_deref())?;
+                live.insert(attempt, Live::of(scene, upstream.provider, times, given.as_deref(), now));
                 ending.raced |= live.len() > 1;
             }
             Order::Cancel(attempt) => {
@@ -146,10 +151,14 @@ fn wait(live: &mut BTreeMap<Attempt, Live>, now: Instant, until: Instant) -> (Re
 
 impl Live {
     /// What a provider does that has been asked so many times before.
-    fn of(scene: &Scene, provider: usize, times: usize, now: Instant) -> Live {
+    fn of(scene: &Scene, provider: usize, times: usize, given: Option<&str>, now: Instant) -> Live {
         let target = &scene.targets[provider];
-        let act = target.does(times);
-        let whole = target.answer(scene.stream);
+        let act = match (given, target.given) {
+            (Some(_), Some(Given::Refuses)) => &Act::Refuse(400),
+            _ => target.does(times),
+        };
+        let said = given.filter(|_| target.given == Some(Given::GoesOn)).map_or(0, str::len);
+        let whole = target.answer(&WORDS[said..], scene.stream);
         let part = |thousandths: u64| {
             let end = usize::try_from(whole.len() as u64 * thousandths / 1_000).unwrap();
             whole[..end].to_vec()
@@ -207,15 +216,34 @@ fn error_inside(stream: bool) -> Vec<u8> {
 
 impl Ending {
     /// A provider is asked; tells how often it had been before.
-    fn send(&mut self, scene: &Scene, attempt: Attempt, provider: usize) -> Result<usize, String> {
+    fn send(
+        &mut self,
+        scene: &Scene,
+        attempt: Attempt,
+        provider: usize,
+        given: Option<&str>,
+    ) -> Result<usize, String> {
         rule(attempt.0 == self.sent, "attempts are numbered")?;
         self.sent += 1;
         rule(self.sent <= scene.attempts, "attempts are bounded")?;
         self.resumed += u32::from(!self.body.is_empty());
         let times = self.asked.iter().filter(|asked| **asked == provider).count();
         let before = times.checked_sub(1).map(|last| scene.targets[provider].does(last));
-        rule(before.is_none_or(Act::did_nothing), "what may have been done is not asked for again")?;
+        let missed = self.missed.contains(&provider) && given.is_none();
+        self.missed.retain(|one| *one != provider);
+        let may = missed || before.is_none_or(Act::did_nothing);
+        rule(may, "what may have been done is not asked for again")?;
         self.asked.push(provider);
+        if let Some(given) = given {
+            let able = scene.targets[provider].given;
+            rule(self.head.is_some(), "nothing is handed on before it has been sent")?;
+            rule(able.is_some(), "only who is able is given the beginning of an answer")?;
+            rule(WORDS.starts_with(given) && !given.is_empty(), "what is handed on has been said")?;
+            self.given += 1;
+            if able != Some(Given::GoesOn) {
+                self.missed.push(provider);
+            }
+        }
         Ok(times)
     }
 
@@ -272,6 +300,8 @@ impl Ending {
         let good = record.trials.iter().filter(fine).count();
         rule(record.outcome != Outcome::Whole || good == 1, "one attempt went well")?;
         record.trials.iter().try_for_each(|trial| check_used(trial, record.outcome))?;
+        let earned = usize::from(scene.hedge.is_some());
+        rule(hedges(record) <= earned, "one request has earned one hedge at most")?;
         let told = self.head.as_ref().map(|head| head.status.as_u16());
         rule(self.left || told == record.status, "the record tells the caller's status")?;
         match record.outcome {
@@ -305,6 +335,7 @@ impl Ending {
                     self.aborted || scene.stream || late,
                     "a broken whole answer is aborted, or told as such",
                 )?;
+                rule(WORDS.starts_with(&self.words(scene)), "nothing is told that nobody said")?;
                 for text in [&self.body, &self.raw] {
                     rule(self.read(scene, text).is_none(), "a broken answer does not pass for a whole one")?;
                 }
@@ -326,6 +357,15 @@ impl Ending {
             && scene.shut.is_none();
         let told = record.trials.get(place).is_some_and(|trial| trial.usage.is_some() && !trial.estimated);
         rule(!whole || told, "what is read to its end tells its usage")
+    }
+
+    /// The words of a stream as far as it came.
+    fn words(&self, scene: &Scene) -> String {
+        let (mut reader, mut sink) = (scene.caller.dialect().reader(), Sink::default());
+        if scene.stream {
+            let _ = reader.feed(&self.body, &mut sink);
+        }
+        text(&canon::fold(scene.caller, sink.events))
     }
 
     /// The answer as a client of the caller's dialect would read it; `None` where it would see an error.
@@ -377,7 +417,9 @@ pub(super) struct Tally {
     left: u64,
     cancelled: u64,
     raced: u64,
+    hedged: u64,
     resumed: u64,
+    given: u64,
     again: u64,
     beats: u64,
     /// What failed with nothing but heartbeats before it, and what was answered so by another target.
@@ -386,6 +428,10 @@ pub(super) struct Tally {
     /// Streams that were read on, and those that were cut then.
     read_on: u64,
     read_too_long: u64,
+}
+
+fn hedges(record: &Record) -> usize {
+    record.trials.iter().filter(|trial| trial.manner == Manner::Hedge).count()
 }
 
 impl Tally {
@@ -399,6 +445,7 @@ impl Tally {
         self.left += u64::from(record.outcome == Outcome::ClientGone);
         self.cancelled += u64::from(ending.cancelled > 0);
         self.raced += u64::from(ending.raced);
+        self.hedged += u64::from(hedges(record) > 0);
         self.resumed += u64::from(ending.resumed > 0 && record.outcome == Outcome::Whole);
         let late = ending.beats > 0;
         self.beats += ending.beats;
@@ -406,6 +453,7 @@ impl Tally {
         self.late_failed_over += u64::from(late && record.outcome == Outcome::Whole && ending.sent > 1);
         self.read_on += u64::from(ending.read_on.is_some());
         self.read_too_long += u64::from(ending.read_on == Some(UNHEARD_TIME));
+        self.given += u64::from(ending.given > 0 && record.outcome == Outcome::Whole);
         self.again += u64::from(ending.asked.windows(2).any(|pair| pair[0] == pair[1]));
     }
 

@@ -3,9 +3,13 @@
 mod facts;
 mod fallbacks;
 mod forms;
+mod hand;
+mod hedges;
 mod paths;
+mod prefills;
 mod providers;
 mod relays;
+mod remedies;
 mod routes;
 mod sending;
 mod tiers;

@@ -128,3 +128,54 @@ fn arguments(caller: Api, text: &str) -> String {
     };
     parts.map(piece).collect()
 }
+
+/// What a provider was given as the beginning of its answer.
+fn given(seen: &testkit::provider::Seen) -> Option<String> {
+    let body = seen.json();
+    let last = body["messages"].as_array()?.last()?;
+    let text = last["content"].as_str().or(last["content"][0]["text"].as_str());
+    text.filter(|_| last["role"] == "assistant").map(str::to_owned)
+}
+
+#[test]
+fn a_fallback_that_goes_on_is_given_what_was_said() {
+    let pair = Pair::start_able(SCALED, "cut-token=40 how=rst", "");
+    let cells = Cell::all(&[true]);
+    all_at_once(&cells, cells.len(), |cell| {
+        let run = pair.ask(cell, "");
+        let place = format!("{cell:?}: {}", run.answer.text());
+        assert!(is_sixty(&run.heard.text) && run.heard.ended && run.heard.error.is_none(), "{place}");
+        assert_eq!((run.first.len(), run.second.len()), (1, 1), "{place}");
+        let begun = given(&run.second[0]).expect("a beginning");
+        assert_eq!(begun.split(' ').count(), 40, "{place}");
+        // Twenty words and the space before them are the second one's; of the others about four bytes are a token.
+        assert_eq!(run.heard.output, Some(21 + begun.len().div_ceil(4) as u64), "{place}");
+    });
+}
+
+#[test]
+fn a_fallback_that_does_not_go_on_is_asked_for_the_whole() {
+    for fallback in ["prefill=no", "anew"] {
+        let pair = Pair::start_able(SCALED, "cut-token=40 how=rst", fallback);
+        let cells = Cell::all(&[true]);
+        all_at_once(&cells, cells.len(), |cell| {
+            let run = pair.ask(cell, "");
+            let place = format!("{fallback}, {cell:?}: {}", run.answer.text());
+            assert!(is_sixty(&run.heard.text) && run.heard.ended && run.heard.error.is_none(), "{place}");
+            assert_eq!((run.first.len(), run.second.len(), run.heard.output), (1, 2, Some(60)), "{place}");
+            let given = run.second.iter().map(|seen| given(seen).is_some()).collect::<Vec<_>>();
+            assert_eq!(given, [true, false], "{place}");
+        });
+    }
+    // It refuses, and what it says to the whole is something else.
+    let other = "prefill=no text='the 関所 reads each paper, counts each toll, and opens every door'";
+    let pair = Pair::start_able(SCALED, "cut-token=40 how=rst", other);
+    let cells = Cell::all(&[true]);
+    all_at_once(&cells, cells.len(), |cell| {
+        let run = pair.ask(cell, "");
+        let place = format!("{cell:?}: {}", run.answer.text());
+        assert_eq!((run.first.len(), run.second.len(), run.heard.ended), (1, 2, false), "{place}");
+        assert!(run.heard.error.is_some() && run.answer.whole, "{place}");
+        assert_eq!(run.heard.text.trim_end().split(' ').count(), 40, "{place}");
+    });
+}

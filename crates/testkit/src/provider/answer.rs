@@ -13,8 +13,8 @@ pub(crate) struct Ask {
     pub(crate) stream: bool,
     /// The text of the last message that a user wrote.
     pub(crate) user_text: String,
-    /// The last message is the assistant's: the answer should go on with it.
-    pub(crate) prefilled: bool,
+    /// The last message is the assistant's: the answer goes on with it.
+    pub(crate) prefill: Option<String>,
     /// What a tool said, when that is the last thing in the request.
     pub(crate) tool_result: Option<String>,
     /// Name and schema of each tool.
@@ -93,7 +93,7 @@ pub(crate) fn answer(ask: &Ask, script: &Script) -> Answer {
     let calls = scripted_call(ask, script).map_or_else(|| calls(ask), |call| vec![call]);
     let thought = ask.thinks.then(|| words(THOUGHT));
     let (words, stop) = match calls.is_empty() {
-        true => bounded(text(ask, script), ask),
+        true => bounded(rest(text(ask, script), ask, script), ask),
         false => (Vec::new(), Stop::Tool),
     };
     let reasoning = thought.as_ref().map_or(0, Vec::len) as u64;
@@ -169,6 +169,12 @@ fn text(ask: &Ask, script: &Script) -> String {
         1 => "I see 1 image.".to_owned(),
         several => format!("I see {several} images."),
     }
+}
+
+/// What is left to say behind what the answer begins with.
+fn rest(text: String, ask: &Ask, script: &Script) -> String {
+    let begun = ask.prefill.as_deref().filter(|_| !script.anew).unwrap_or_default();
+    text.strip_prefix(begun).map(str::to_owned).unwrap_or(text)
 }
 
 fn sentence(script: &Script) -> String {

@@ -45,6 +45,11 @@ pub(crate) fn ask_count(given: &Given<'_>) -> Result<Ask, String> {
     let messages = body.get("messages").and_then(Value::as_array).ok_or("messages: Field required")?;
     given.insist(check(body, messages))?;
     given.insist(check_signatures(messages))?;
+    if prefill(messages).is_some_and(|begun| begun.ends_with(char::is_whitespace)) {
+        given.insist(Err(
+            "messages: final assistant content cannot end with trailing whitespace".to_owned()
+        ))?;
+    }
     let last_user = messages.iter().rev().find(|message| role(message) == "user");
     let with_text =
         messages.iter().rev().find(|message| role(message) == "user" && !own_text(message).is_empty());
@@ -56,7 +61,7 @@ pub(crate) fn ask_count(given: &Given<'_>) -> Result<Ask, String> {
         model: text("model").ok_or("model: Field required")?.to_owned(),
         stream: body.get("stream").and_then(Value::as_bool).unwrap_or(false),
         user_text: with_text.map(own_text).unwrap_or_default(),
-        prefilled: messages.last().is_some_and(|last| role(last) == "assistant"),
+        prefill: prefill(messages),
         tool_result: last_user.and_then(tool_result),
         tools: body.get("tools").and_then(Value::as_array).into_iter().flatten().filter_map(tool).collect(),
         choice: choice(body.get("tool_choice")),
@@ -68,6 +73,11 @@ pub(crate) fn ask_count(given: &Given<'_>) -> Result<Ask, String> {
         choices: 1,
         ..Ask::default()
     })
+}
+
+/// What the answer shall begin with: <https://docs.claude.com/en/docs/prefill-claudes-response>
+fn prefill(messages: &[Value]) -> Option<String> {
+    messages.last().filter(|last| role(last) == "assistant").map(own_text)
 }
 
 /// The answer as one JSON object.

@@ -50,7 +50,7 @@ pub(crate) fn ask(given: &Given<'_>) -> Result<Ask, String> {
         model,
         stream: truth("stream"),
         user_text: last_user.map(content_text).unwrap_or_default(),
-        prefilled: messages.last().is_some_and(|last| role(&last, "assistant")),
+        prefill: messages.last().filter(|last| role(last, "assistant")).map(content_text),
         tool_result: messages.last().filter(|message| role(message, "tool")).map(content_text),
         tools: body.get("tools").and_then(Value::as_array).into_iter().flatten().filter_map(tool).collect(),
         choice: choice(body.get("tool_choice")),

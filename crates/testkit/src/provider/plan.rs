@@ -120,7 +120,7 @@ fn content(
     }
     match (route.action, asked) {
         (_, Some(Err(wrong))) => fault(400, &wrong),
-        (Action::Generate, Some(Ok(ask))) if ask.prefilled && !script.prefill => {
+        (Action::Generate, Some(Ok(ask))) if ask.prefill.is_some() && !script.prefill => {
             fault(400, "the last message must be the user's")
         }
         (Action::Count(tell), Some(Ok(ask))) => {

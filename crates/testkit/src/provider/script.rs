@@ -58,6 +58,8 @@ pub struct Script {
     pub refusal: Option<Refusal>,
     /// Whether the last message may be the assistant's.
     pub prefill: bool,
+    /// The answer does not go on with such a message, but begins anew.
+    pub anew: bool,
     /// `Retry-After`, as the date in so many seconds.
     pub retry_date: Option<u64>,
     /// Only so many requests for one model meet with trouble; the others are answered.
@@ -160,6 +162,7 @@ type Set = fn(&mut Script, &str) -> Result<(), String>;
 
 /// Every knob: name, meaning, what it sets. `header.NAME=VALUE` is one more.
 pub const KNOBS: &[(&str, &str, Set)] = &[
+    ("anew", "the answer does not go on with the last message", |s, v| put(&mut s.anew, flag(v)?)),
     ("argument", "`NAME:TEXT`, what the tool of `call` is called with", |s, v| {
         let (name, text) = v.split_once(':').ok_or("it wants `NAME:TEXT`")?;
         put(&mut s.argument, Some((name.to_owned(), text.to_owned())))
@@ -268,6 +271,7 @@ impl Default for Script {
             noise: None,
             refusal: None,
             prefill: true,
+            anew: false,
             retry_date: None,
             times: None,
             lasts: None,

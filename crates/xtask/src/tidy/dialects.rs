@@ -15,7 +15,7 @@ const GROUND: &[(&str, &[&str])] =
 
 /// Folders of cases that are not about dialects: configurations, embeddings, rows of the provider table, seeds
 /// of the simulation, and usages.
-const OTHER_CASES: &[&str] = &["config", "embed", "explain", "provider", "sim", "usage"];
+const OTHER_CASES: &[&str] = &["config", "embed", "explain", "failover", "provider", "sim", "usage"];
 
 /// Each dialect is a folder with the same files, and small.
 pub(super) fn rooms(tree: &Tree) -> Vec<String> {

@@ -1,4 +1,4 @@
-use super::retry_after;
+use super::{in_words, retry_after};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 #[test]
@@ -30,5 +30,23 @@ fn every_form_of_coming_back_is_understood() {
         };
         let headers: HeaderMap = fields.iter().map(field).collect();
         assert_eq!(retry_after(&headers), expected, "{fields:?}");
+    }
+}
+
+#[test]
+fn words_that_tell_when_to_come_back_are_understood() {
+    for (message, expected) in [
+        // Groq, OpenAI, Google.
+        ("Rate limit reached for model `m`. Please try again in 7m12.5s. Need more? Upgrade.", Some(432_500)),
+        ("Limit 3, Used 3, Requested 1. Please try again in 20s.", Some(20_000)),
+        ("Please try again in 6ms, or later", Some(6)),
+        ("You exceeded your current quota. Please retry in 33.561s.", Some(33_561)),
+        ("try again in 5 minutes", None),
+        ("try again in a moment", None),
+        ("try again in ", None),
+        ("try again later", None),
+        ("", None),
+    ] {
+        assert_eq!(in_words(message), expected, "{message}");
     }
 }

@@ -204,7 +204,8 @@ impl Source {
     fn provider(&self, number: usize) -> crate::plan::Provider {
         let (act, then) = (scene::Act::Answer, scene::Act::Answer);
         let (first, pause, piece) = (Span::ZERO, Span::ZERO, 1);
-        Target { dialect: self.dialect, keys: self.keys, act, then, first, piece, pause }.provider(number)
+        let (dialect, keys, given) = (self.dialect, self.keys, None);
+        Target { dialect, keys, act, then, given, first, piece, pause }.provider(number)
     }
 }
 

@@ -174,6 +174,15 @@ impl Pair {
     /// Starts all three: the first provider with trouble, the second with `fallback`'s, `settings` first in
     /// the configuration.
     pub(crate) fn start(settings: &str, trouble: &str, fallback: &str) -> Pair {
+        Pair::start_with(settings, trouble, fallback, "")
+    }
+
+    /// The same with a fallback whose models are known to go on with what is given them.
+    pub(crate) fn start_able(settings: &str, trouble: &str, fallback: &str) -> Pair {
+        Pair::start_with(settings, trouble, fallback, ", facts: {\"*\": {abilities: {prefill: true}}}")
+    }
+
+    fn start_with(settings: &str, trouble: &str, fallback: &str, able: &str) -> Pair {
         let provider = |script: &str| Provider::start(format!("{SIXTY} {script}").as_str());
         let (first, second) = (provider(trouble), provider(fallback));
         let (first, second) = (first.expect("it starts"), second.expect("it starts"));
@@ -182,8 +191,8 @@ impl Pair {
             "{settings}log: {{format: json}}\nproviders:\n  \
              first-chat: {{base_url: \"{0}/v1\", keys: []}}\n  \
              first-messages: {{base_url: \"{0}\", dialect: anthropic, keys: []}}\n  \
-             second-chat: {{base_url: \"{1}/v1\", keys: []}}\n  \
-             second-messages: {{base_url: \"{1}\", dialect: anthropic, keys: []}}\n\
+             second-chat: {{base_url: \"{1}/v1\", keys: []{able}}}\n  \
+             second-messages: {{base_url: \"{1}\", dialect: anthropic, keys: []{able}}}\n\
              models:\n  \"either-*\": [\"first-chat/*\", \"second-chat/*\"]\n{rows}",
             first.url(),
             second.url(),

@@ -440,6 +440,17 @@ fn refusals_are_the_dialect_s_own() {
     prefilled["messages"].as_array_mut().unwrap().push(said);
     assert_eq!(anthropic(&provider, &prefilled).status, 400);
     assert_eq!(anthropic(&provider, &message("[[kit prefill=no]]")).status, 200);
+    for (script, begun, status, text) in [
+        ("", "the", 200, json!(" 関所")),
+        ("", "The", 200, json!("the 関所")),
+        ("anew", "the", 200, json!("the 関所")),
+        ("", "the ", 400, json!(null)),
+    ] {
+        let mut prefilled = message(&format!("[[kit {script}]]"));
+        prefilled["messages"].as_array_mut().unwrap().push(json!({"role": "assistant", "content": begun}));
+        let told = anthropic(&provider, &prefilled);
+        assert_eq!((told.status, &told.json()["content"][0]["text"]), (status, &text), "{script} {begun}");
+    }
 }
 
 #[test]
