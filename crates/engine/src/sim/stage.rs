@@ -324,7 +324,9 @@ impl Ending {
         let whole = matches!((&target.act, &target.then), (Act::Answer, Act::Answer))
             && span < UNHEARD_TIME
             && scene.shut.is_none();
-        let told = record.trials.get(place).is_some_and(|trial| trial.usage.is_some() && !trial.estimated);
+        // One may be too slow even for its first token.
+        let trial = record.trials.get(place).ok_or("who is read on has a trial")?;
+        let told = trial.fault.is_some() || trial.usage.is_some() && !trial.estimated;
         rule(!whole || told, "what is read to its end tells its usage")
     }
 
