@@ -32,8 +32,8 @@ impl Exchange {
         let exact = ended && said.is_some();
         // Who refused or failed before he said anything has asked for nothing, as far as anybody knows.
         let worked = match ending {
-            // Some tell it only to callers who ask.
-            Ending::Whole => self.left_by_caller,
+            // Some tell what a stream has cost only to callers who ask.
+            Ending::Whole => self.left_by_caller || output > 0,
             Ending::Failed => output > 0 || said.is_some(),
             Ending::GivenUp => !matches!(live.phase, Phase::Refused { .. } | Phase::Socket { .. }),
         };

@@ -271,7 +271,9 @@ impl Ending {
         // A space within a whole answer is part of it.
         if span > Span::ZERO && bytes == beat && (scene.stream || self.body.is_empty()) {
             rule(now == self.heard.after(span), "a heartbeat comes after so long a silence")?;
-            let whole = self.body.ends_with(b"\n\n") || self.body.ends_with(b"\r\n\r\n") || scene.listed();
+            // A carriage return ends a line by itself, whatever comes of the line feed behind it.
+            let ends: [&[u8]; 3] = [b"\n\n", b"\r\n\r\n", b"\r\n\r"];
+            let whole = ends.iter().any(|end| self.body.ends_with(end)) || scene.listed();
             rule(self.body.is_empty() || whole, "a heartbeat comes between events")?;
             self.beats += 1;
         } else {
@@ -355,7 +357,9 @@ impl Ending {
         let whole = matches!((&target.act, &target.then), (Act::Answer, Act::Answer))
             && span < UNHEARD_TIME
             && scene.shut.is_none();
-        let told = record.trials.get(place).is_some_and(|trial| trial.usage.is_some() && !trial.estimated);
+        // One may be too slow even for its first token.
+        let trial = record.trials.get(place).ok_or("who is read on has a trial")?;
+        let told = trial.fault.is_some() || trial.usage.is_some() && !trial.estimated;
         rule(!whole || told, "what is read to its end tells its usage")
     }
 
