@@ -61,7 +61,7 @@ pub struct Trial {
     pub fault: Option<FaultKind>,
     /// What it used, where that is known.
     pub usage: Option<Usage>,
-    /// It came to no end, so what it used is an estimate by what had come of it.
+    /// Its provider did not say, at the end or because there was none: what it used is estimated by what had come.
     pub estimated: bool,
     /// What that cost, where the prices are known.
     pub cost: Option<Money>,

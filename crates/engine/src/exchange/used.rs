@@ -1,5 +1,5 @@
-//! What an attempt used, and what that cost. A provider says so at the end of its answer; of one that came to no end
-//! it is estimated by what had come of it.
+//! What an attempt used, and what that cost. A provider says so at the end of its answer. Of a stream at whose end
+//! nothing was said, and of an answer that came to no end, it is estimated by what had come of it.
 
 use super::{Exchange, Live, Phase, Task, render};
 use crate::{estimate, models::Money, provider::Operation, time::Instant};

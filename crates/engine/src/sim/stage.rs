@@ -301,7 +301,7 @@ impl Ending {
         let fine = |trial: &&Trial| trial.fault.is_none() && !trial.outrun;
         let good = record.trials.iter().filter(fine).count();
         rule(record.outcome != Outcome::Whole || good == 1, "one attempt went well")?;
-        record.trials.iter().try_for_each(|trial| check_used(trial, record.outcome))?;
+        record.trials.iter().try_for_each(check_used)?;
         let earned = usize::from(scene.hedge.is_some());
         rule(hedges(record) <= earned, "one request has earned one hedge at most")?;
         let told = self.head.as_ref().map(|head| head.status.as_u16());
@@ -325,7 +325,9 @@ impl Ending {
                 let uncut = matches!((&target.act, &target.then), (Act::Answer, Act::Answer))
                     && record.took < scene.plan().timeouts.total
                     && scene.shut.is_none();
-                rule(!uncut || record.usage.is_some(), "a whole answer tells its usage")
+                let told =
+                    record.trials.get(voice).is_some_and(|trial| trial.usage.is_some() && !trial.estimated);
+                rule(!uncut || told, "a whole answer tells its usage")
             }
             Outcome::Fault(_) if told.is_some_and(|status| status >= 400) => {
                 let fault = scene.caller.dialect().read_fault(told.unwrap_or(500), &self.body);
@@ -389,13 +391,11 @@ impl Ending {
 }
 
 /// What an attempt used is what the provider said, or no more than all of its answer can have cost.
-fn check_used(trial: &Trial, outcome: Outcome) -> Rule {
+fn check_used(trial: &Trial) -> Rule {
     let Some(usage) = &trial.usage else { return rule(!trial.estimated, "an estimate says something") };
     let most = (WORDS.len() as u64).div_ceil(4);
     let possible = !trial.estimated || usage.all_input() > 0 && usage.all_output() <= most;
-    rule(possible, "an estimate is no more than the whole answer")?;
-    let well = outcome == Outcome::Whole && trial.fault.is_none() && !trial.outrun;
-    rule(!(well && trial.estimated), "a whole answer is not estimated")
+    rule(possible, "an estimate is no more than the whole answer")
 }
 
 fn text(message: &canon::Message) -> String {

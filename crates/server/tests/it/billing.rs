@@ -126,6 +126,17 @@ fn what_is_read_on_and_never_tells_is_estimated() {
 }
 
 #[test]
+fn a_stream_that_is_whole_and_never_tells_is_estimated() {
+    let world = World::start(PROVIDERS, Setup::default());
+    let model = format!("openai/{}", tag());
+    let answer = world.ask(&post("/v1/chat/completions", streamed(chat(&model, "why [[kit words=60]]"))));
+    assert!(answer.whole, "{}", answer.text());
+    let row = booked(&world, &model);
+    assert_eq!((&row["outcome"], &row["estimated"]), (&json!("ok"), &json!(true)), "{row}");
+    assert!((54..=66).contains(&row["tokens_out"].as_u64().expect("a number")), "{row}");
+}
+
+#[test]
 fn who_leaves_gives_his_place_free_at_once_under_either_policy() {
     for policy in ["cancel", "drain"] {
         let config = format!(
