@@ -176,8 +176,11 @@ impl Story {
             return rule((slow || failed) && race, "only who is slow is raced");
         }
         let Some((last, end)) = self.last() else { return Ok(()) };
-        let Verdict::Bad(kind, _) = end.verdict else {
-            return Err("what went well is not repeated".to_owned());
+        let kind = match end.verdict {
+            Verdict::Bad(kind, _) => kind,
+            // Whose words were others could not go on with what had been told, and is not to blame.
+            Verdict::Dropped if self.head.is_some() => FaultKind::UpstreamTruncated,
+            _ => return Err("what went well is not repeated".to_owned()),
         };
         let brought = self.name(setup).is_some_and(|name| {
             name.rungs.iter().any(|rung| rung.when.is_for(kind) && rung.targets.contains(&(source, model)))
