@@ -18,6 +18,8 @@ pub enum Action {
     Do(Operation),
     /// A body with a `model` is relayed to the same path of the provider that the model names.
     Relay,
+    /// The same, and a body of JSON without a `model` is refused.
+    RelayModel,
     /// Relayed to the same path of one provider, which keeps what is asked for: there is no `model`.
     Keep,
     /// A WebSocket, whose address has a `model`.
@@ -120,8 +122,8 @@ pub const ROUTES: &[Route] = &[
     relay("/images/{path..}"),
     relay("/v1/audio/{path..}"),
     relay("/v1/images/{path..}"),
-    relay("/v1/responses/compact"),
-    relay("/v1/responses/input_tokens"),
+    post("/v1/responses/compact", DialectId::OpenaiResponses, Action::RelayModel),
+    post("/v1/responses/input_tokens", DialectId::OpenaiResponses, Action::RelayModel),
     keep("/v1/responses/{path..}"),
     keep("/batches"),
     keep("/batches/{path..}"),
@@ -256,7 +258,7 @@ impl Route {
             Action::Do(Operation::Generate) => "generate",
             Action::Do(Operation::CountTokens) => "count_tokens",
             Action::Do(Operation::Embed | Operation::EmbedOne) => "embed",
-            Action::Relay | Action::Keep => "relay",
+            Action::Relay | Action::RelayModel | Action::Keep => "relay",
             Action::Socket => "socket",
             Action::Pass => "pass",
         }

@@ -16,7 +16,7 @@ use std::{
 const REQUESTS: u64 = 1_000_000;
 const BUILD_AND_RUN: &[&str] =
     &["test", "--quiet", "--locked", "--profile", "sim", "--package", "engine", "--lib", "--"];
-const PLAY: &[&str] = &["--exact", "sim::long::plays_until_it_is_enough", "--ignored", "--nocapture"];
+const PLAY: &[&str] = &["--exact", "sim::long::plays_until_it_is_enough", "--nocapture"];
 
 /// What is wanted.
 #[derive(Debug, Default, PartialEq)]

@@ -104,7 +104,7 @@ fn way(plan: &Plan, action: Action, path: &str, inbound: &Inbound) -> Result<Way
         (Action::Socket, _) => model_of_query(path)?.map(|(range, name)| (Place::Query(range), name)),
         (_, Some(field)) => Some((Place::Form(field.range.clone()), field.name.clone())),
         (_, None) if is_form(inbound) => None,
-        (_, None) => return json(plan, path, inbound),
+        (_, None) => return json(plan, action, path, inbound),
     };
     let Some((place, model)) = named else { return plan.relay_provider().map(Way::Provider) };
     let route = plan.resolve(&model)?;
@@ -123,8 +123,8 @@ fn way(plan: &Plan, action: Action, path: &str, inbound: &Inbound) -> Result<Way
 }
 
 /// A body of JSON goes where its `model` says, if it has one.
-fn json(plan: &Plan, path: &str, inbound: &Inbound) -> Result<Way, Fault> {
-    if !Outline::read(&inbound.body, &["model"])?.has("model") {
+fn json(plan: &Plan, action: Action, path: &str, inbound: &Inbound) -> Result<Way, Fault> {
+    if action != Action::RelayModel && !Outline::read(&inbound.body, &["model"])?.has("model") {
         return plan.relay_provider().map(Way::Provider);
     }
     let (call, route) = render::read_call(plan, DialectId::OpenaiChat, Operation::Generate, inbound)?;

@@ -101,6 +101,7 @@ fn a_request_goes_to_the_provider_that_is_meant() {
         (&default, "POST", "/batches", "", "http://second.test/v1/batches"),
         (one, "POST", "/v1/batches", "", "http://only.test/v1/batches"),
         (one, "POST", "/v1/rerank", "", "http://only.test/v1/rerank"),
+        (one, "POST", "/v1/responses/compact", "", "`model` is missing"),
         (one, "GET", "/v1/responses/resp_1", "", "http://only.test/v1/responses/resp_1"),
         (one, "POST", "/v1/uploads/u-1/parts", "", "http://only.test/v1/uploads/u-1/parts"),
         (one, "POST", "/v1/realtime/client_secrets", "", "http://only.test/v1/realtime/client_secrets"),

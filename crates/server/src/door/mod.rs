@@ -180,7 +180,7 @@ async fn route(
         Action::Model => Ok(Box::pin(models::one(worker, client, plan, dialect, model.unwrap_or_default()))
             .await
             .map_err(|fault| (dialect, fault))),
-        Action::Do(_) | Action::Relay | Action::Keep | Action::Socket => {
+        Action::Do(_) | Action::Relay | Action::RelayModel | Action::Keep | Action::Socket => {
             exchange(worker, client, plan, (route, dialect, target, None), asked).await
         }
         Action::Pass => {
