@@ -256,7 +256,7 @@ pub trait Dialect: Sync {
     }
 
     /// Members of a stream's events whose texts are what the model writes, where they are texts: each with its
-    /// quotes and its colon.
+    /// quotes.
     fn words(&self) -> &'static [&'static str] {
         &[]
     }

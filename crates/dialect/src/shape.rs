@@ -69,7 +69,7 @@ macro_rules! dialect {
             }
 
             fn words(&self) -> &'static [&'static str] {
-                &[$(concat!("\"", $word, "\":")),*]
+                &[$(concat!("\"", $word, "\"")),*]
             }
 
             fn read_usage(&self, body: &[u8]) -> Option<crate::canon::Usage> {

@@ -84,7 +84,13 @@ impl<'p> Edit<'p> {
 /// `body` is one JSON object, whole. A cheap way to see that an answer was not cut.
 #[must_use]
 pub fn is_object(body: &[u8]) -> bool {
-    scan::is_object(body)
+    scan::texts(body, &[]).is_some()
+}
+
+/// The bytes of text, about, in the members of these names (with their quotes), wherever they stand in `body`.
+/// `None` where that is not one JSON object, whole.
+pub(crate) fn texts(body: &[u8], names: &[&str]) -> Option<usize> {
+    scan::texts(body, names)
 }
 
 impl Outline {

@@ -1,7 +1,6 @@
 //! How much a provider has said of an answer that came to no end, where nobody tells what it cost: an estimate.
 
 use crate::canon::{Delta, Event, Usage};
-use memchr::{memchr2, memmem::Finder};
 
 /// Most bytes of a piece, on the average, where each is one token: many providers send token by token, and those
 /// are counted. Others send several at once, and those are measured.
@@ -53,45 +52,9 @@ impl Gauge {
     }
 }
 
-/// Finds texts in the events of a stream without reading them.
-pub(super) struct Words(Vec<Finder<'static>>);
-
-impl Words {
-    /// For these beginnings of members.
-    pub(super) fn new(members: &'static [&'static str]) -> Words {
-        Words(members.iter().map(Finder::new).collect())
-    }
-
-    /// The bytes of text in those members, wherever they stand in an event.
-    pub(super) fn size(&self, event: &[u8]) -> usize {
-        let behind = |finder: &Finder<'_>| {
-            let ends = finder.find_iter(event).map(|at| at + finder.needle().len());
-            let texts = ends.filter_map(|end| event.get(end..)?.trim_ascii_start().strip_prefix(b"\""));
-            texts.map(text).sum::<usize>()
-        };
-        self.0.iter().map(behind).sum()
-    }
-}
-
-/// Of what follows a quote: the bytes of its text in UTF-8, about.
-fn text(rest: &[u8]) -> usize {
-    let (mut at, mut escapes) = (0, 0);
-    while let Some(next) = memchr2(b'"', b'\\', rest.get(at..).unwrap_or_default()) {
-        at += next;
-        match (rest.get(at), rest.get(at + 1)) {
-            (Some(b'"'), _) => return at - escapes,
-            // Six bytes that stand for three at most.
-            (_, Some(b'u')) => (escapes, at) = (escapes + 3, at + 6),
-            _ => (escapes, at) = (escapes + 1, at + 2),
-        }
-    }
-    rest.len().saturating_sub(escapes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn gauge(pieces: &[usize]) -> Gauge {
         let mut gauge = Gauge::default();
@@ -119,36 +82,5 @@ mod tests {
         gauge.add(4);
         gauge.told(&said(5));
         assert_eq!(gauge.tokens(), 6);
-    }
-
-    #[test]
-    fn only_the_text_of_these_members_counts() {
-        let words = Words::new(&["\"content\":", "\"arguments\":"]);
-        for (event, size) in [
-            (r#"{"id":"content","choices":[{"delta":{"content":"four"}}]}"#, 4),
-            (r#"{"content": "a\"b\n\u95a2"}"#, 7),
-            (r#"{"content":null,"name":"weather","arguments":"{\"a\":"}"#, 5),
-            (r#"{"content":{"text":"no"},"arguments":["no"]}"#, 0),
-            (r#"{"content":"cut"#, 3),
-            ("[DONE]", 0),
-        ] {
-            assert_eq!(words.size(event.as_bytes()), size, "{event}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn every_text_is_measured_as_it_reads(text: String, other: String) {
-            let event = serde_json::json!({"a": other, "list": [{"content": text}], "z": {"content": 1}});
-            let size = Words::new(&["\"content\":"]).size(event.to_string().as_bytes());
-            // serde_json escapes control characters as six bytes, which stand for one.
-            let control = text.chars().filter(|c| c.is_control()).count();
-            prop_assert!((text.len()..=text.len() + 2 * control).contains(&size), "{size} of {}", text.len());
-        }
-
-        #[test]
-        fn nothing_makes_it_panic(event: Vec<u8>) {
-            Words::new(&["\"content\":"]).size(&event);
-        }
     }
 }

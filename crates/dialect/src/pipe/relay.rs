@@ -1,7 +1,7 @@
 //! Untouched bytes, looked at from the side. An event that holds broken JSON is left out: clients would fall over
 //! it, and most often what follows is whole.
 
-use super::gauge::{Gauge, Words};
+use super::gauge::Gauge;
 use crate::{
     Dialect, Fault, FaultKind, Glance, Seen,
     canon::Usage,
@@ -24,7 +24,6 @@ pub(super) struct Relay {
     held: Vec<u8>,
     failed: Option<Fault>,
     gauge: Gauge,
-    words: Words,
     /// An error is never passed on.
     guarded: bool,
 }
@@ -39,7 +38,6 @@ impl Relay {
             held: Vec::new(),
             failed: None,
             gauge: Gauge::default(),
-            words: Words::new(dialect.words()),
             guarded: false,
         }
     }
@@ -51,15 +49,15 @@ impl Relay {
 
     pub(super) fn feed(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), Fault> {
         let (glance, failed, passes) = (&mut self.glance, &mut self.failed, !self.guarded);
-        let (gauge, words) = (&mut self.gauge, &self.words);
+        let (gauge, words) = (&mut self.gauge, self.dialect.words());
         let mut torn = false;
         self.frames.feed(&chunk, &mut |frame| {
-            if is_torn(&frame) {
+            let Some(size) = text_in(&frame, words) else {
                 torn = true;
                 return Ok(());
-            }
+            };
             look(glance.as_mut(), failed, passes, frame)?;
-            gauge.add(words.size(frame.data));
+            gauge.add(size);
             glance.seen().usage.iter().for_each(|usage| gauge.told(usage));
             Ok(())
         })?;
@@ -125,9 +123,14 @@ impl Relay {
     }
 }
 
-/// An event of JSON that breaks off or breaks its rules.
+/// The bytes of text in the members called `words` of an event. `None` where it is JSON that breaks off or breaks
+/// its rules.
+fn text_in(frame: &Frame<'_>, words: &[&str]) -> Option<usize> {
+    if frame.data.first() == Some(&b'{') { splice::texts(frame.data, words) } else { Some(0) }
+}
+
 fn is_torn(frame: &Frame<'_>) -> bool {
-    frame.data.first() == Some(&b'{') && !splice::is_object(frame.data)
+    text_in(frame, &[]).is_none()
 }
 
 /// The events of `text`, less those that are torn.

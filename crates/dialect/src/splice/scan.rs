@@ -3,6 +3,8 @@
 use super::{Member, Outline, Place};
 use crate::{Fault, FaultKind, limits::JSON_DEPTH_MAX};
 use bytes::Bytes;
+use memchr::memchr;
+use std::mem;
 
 // One bit a level.
 const _: () = assert!(JSON_DEPTH_MAX <= u64::BITS as usize);
@@ -31,9 +33,12 @@ pub(super) fn outline(body: &Bytes) -> Result<Outline, Fault> {
     Ok(Outline { body: body.clone(), open, members })
 }
 
-/// `body` is one JSON object, whole, whatever is in it.
-pub(super) fn is_object(body: &[u8]) -> bool {
-    Scan::new(body).document(|_| ()).is_ok()
+/// The bytes of text, about, in the members of these names (with their quotes), wherever they stand in `body`.
+/// `None` where that is not one JSON object, whole.
+pub(super) fn texts(body: &[u8], names: &[&str]) -> Option<usize> {
+    let mut scan = Scan { names, ..Scan::new(body) };
+    scan.document(|_| ()).ok()?;
+    Some(scan.texts)
 }
 
 struct Scan<'a> {
@@ -45,11 +50,16 @@ struct Scan<'a> {
     /// The name of the last member of the top level, and where its value begins.
     key: Place,
     value: usize,
+    /// Members whose texts are measured, whether the next value is one's, and what there has been of them.
+    names: &'a [&'a str],
+    named: bool,
+    texts: usize,
 }
 
 impl<'a> Scan<'a> {
     fn new(bytes: &'a [u8]) -> Self {
-        Scan { bytes, at: 0, depth: 0, objects: 0, key: Place::default(), value: 0 }
+        let (key, names) = (Place::default(), &[]);
+        Scan { bytes, at: 0, depth: 0, objects: 0, key, value: 0, names, named: false, texts: 0 }
     }
 
     /// Checks the whole text and tells of each member of the top level; the place behind its `{`.
@@ -76,7 +86,9 @@ impl<'a> Scan<'a> {
     /// Takes a value, or the opening of a list or object that is not empty: then `false`, and its first
     /// value is due.
     fn value(&mut self) -> Result<bool, Fault> {
+        let named = mem::take(&mut self.named);
         match self.peek() {
+            Some(b'"') if named => self.text().map(|()| true),
             Some(b'"') => self.string().map(|()| true),
             Some(b'{') => self.open(true, b'}'),
             Some(b'[') => self.open(false, b']'),
@@ -143,6 +155,8 @@ impl<'a> Scan<'a> {
         }
         self.string()?;
         let end = self.at;
+        let name = self.bytes.get(start..end).unwrap_or_default();
+        self.named = self.names.iter().any(|named| named.as_bytes() == name);
         self.white();
         if self.peek() != Some(b':') {
             return Err(self.wrong("`:`"));
@@ -167,6 +181,14 @@ impl<'a> Scan<'a> {
             }
         }
         self.at += 1;
+        Ok(())
+    }
+
+    /// Takes a string and measures it.
+    fn text(&mut self) -> Result<(), Fault> {
+        let start = self.at + 1;
+        self.string()?;
+        self.texts += size(self.bytes.get(start..self.at - 1).unwrap_or_default());
         Ok(())
     }
 
@@ -257,6 +279,17 @@ impl<'a> Scan<'a> {
         let column = 1 + before.iter().rev().take_while(|byte| **byte != b'\n').count();
         (line, column)
     }
+}
+
+/// The bytes that a string stands for in UTF-8, about.
+fn size(text: &[u8]) -> usize {
+    let (mut rest, mut size) = (text, text.len());
+    while let Some(at) = memchr(b'\\', rest) {
+        // Six bytes stand for three at most, and otherwise two for one.
+        size = size.saturating_sub(if rest.get(at + 1) == Some(&b'u') { 3 } else { 1 });
+        rest = rest.get(at + 2..).unwrap_or_default();
+    }
+    size
 }
 
 /// How many bytes from the beginning are plain: no quote, no backslash, no control character. Most strings are

@@ -296,3 +296,28 @@ proptest! {
         agree(format!("{{\"a\":{}}}", words.concat()).as_bytes());
     }
 }
+
+#[test]
+fn only_the_text_of_named_members_is_measured() {
+    for (body, size) in [
+        (r#"{"id":"content","choices":[{"delta":{"content":"four"}}]}"#, Some(4)),
+        (r#"{"content" : "a\"b\n\u95a2"}"#, Some(7)),
+        (r#"{"content":null,"name":"weather","arguments":"{\"a\":"}"#, Some(5)),
+        (r#"{"content":{"text":"no"},"arguments":["no"]}"#, Some(0)),
+        (r#"{"content":"cut"#, None),
+        ("[DONE]", None),
+    ] {
+        assert_eq!(texts(body.as_bytes(), &["\"content\"", "\"arguments\""]), size, "{body}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_text_is_measured_as_it_reads(text: String, other: String) {
+        let body = serde_json::json!({"a": other, "list": [{"content": text}], "z": {"content": 1}});
+        let size = texts(body.to_string().as_bytes(), &["\"content\""]).unwrap();
+        // serde_json escapes control characters as six bytes, which stand for one.
+        let control = text.chars().filter(|c| c.is_control()).count();
+        prop_assert!((text.len()..=text.len() + 2 * control).contains(&size), "{size} of {}", text.len());
+    }
+}
