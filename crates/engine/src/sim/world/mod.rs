@@ -393,7 +393,12 @@ impl<'w> World<'w> {
         if asks.key == KeyChoice::Next {
             let watches = &mut self.watches;
             let mut free: Vec<bool> = vec![true; keys];
-            if !stage.plan.rates.is_empty() {
+            let rates = &stage.plan.rates;
+            // A place with a key may be kept for one who has been called from the queue and has not come yet.
+            let kept = rates.queue.is_some() && rates.of_keys(provider).next().is_some();
+            if kept {
+                free = vec![false; keys];
+            } else if !rates.is_empty() {
                 free = (0..keys).map(|key| !watches.bars(&who, Some((provider, model, key)), now)).collect();
             }
             self.health.used(at, keys, |key| free[key])?;
