@@ -41,6 +41,8 @@ pub(super) struct Gate {
 pub(super) enum Pass {
     /// One of these targets may be asked.
     Go(Vec<usize>),
+    /// This target may be asked, with this key where its keys have limits: the place was kept.
+    Kept(usize, Option<usize>),
     /// Ask again then, or when woken.
     Wait(Instant),
     /// No.
@@ -63,8 +65,8 @@ enum State {
     #[default]
     Going,
     Waiting(Place),
-    /// To this target, whose place is kept.
-    Called(Option<usize>),
+    /// To this target and key, whose place is kept.
+    Called(Option<(usize, Option<usize>)>),
     /// Another needed the place in the queue more.
     Evicted,
 }
@@ -260,7 +262,7 @@ impl Gate {
         &mut self,
         asks: &Asks<'_>,
         aims: &[usize],
-        (first, kept): (bool, Option<usize>),
+        (first, kept): (bool, Option<(usize, Option<usize>)>),
         now: Instant,
     ) -> Pass {
         let Some(ticket) = self.tickets.get_mut(&asks.ticket) else { return Pass::Go(aims.to_vec()) };
@@ -271,11 +273,10 @@ impl Gate {
                 self.waiters.opened(&hold.need.id);
             }
         }
-        let open = self.open(&Demand::of(asks, aims, first), None, now);
-        Pass::Go(match open {
-            Ok(open) => open.into_iter().map(|(aim, _)| aim).collect(),
-            Err(_) => kept.map_or_else(|| aims.to_vec(), |aim| vec![aim]),
-        })
+        match self.open(&Demand::of(asks, aims, first), None, now) {
+            Ok(open) => Pass::Go(open.into_iter().map(|(aim, _)| aim).collect()),
+            Err(_) => kept.map_or_else(|| Pass::Go(aims.to_vec()), |(aim, key)| Pass::Kept(aim, key)),
+        }
     }
 
     fn wait_on(&mut self, asks: &Asks<'_>, aims: &[usize], first: bool, now: Instant) -> Pass {
@@ -361,7 +362,7 @@ impl Gate {
             let tokens = self.meter(&need.id, now).call(&need.rule, tokens);
             self.hold(waiter.ticket, Hold { need, tokens, turn: None, called: true, parted: false });
         }
-        self.set(waiter.ticket, State::Called(to.map(|(aim, _)| aim)));
+        self.set(waiter.ticket, State::Called(to));
         self.wake(waiter.ticket);
     }
 

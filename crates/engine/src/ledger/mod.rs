@@ -155,18 +155,33 @@ impl Ledger {
             _ => asks.left,
         };
         match self.gate.pass(asks, aims, (first, waits), self.in_flight, now) {
-            Pass::Go(free) => {
-                let answer = self.obey(&Asks { left: &free, ..*asks }, command, now);
-                if let Answer::Admitted(turn) | Answer::Begun(turn) = &answer {
-                    self.gate.begin(asks, first, (turn.aim, turn.key), now);
-                }
-                self.gate.go_round(now);
-                answer
+            Pass::Go(free) => self.pass(asks, (&free, asks.key), command, now),
+            Pass::Kept(aim, key) => {
+                let refused = |key: usize| matches!(command, Command::Key(_, but) if but == key);
+                let key = key.filter(|key| !refused(*key)).map_or(asks.key, KeyChoice::One);
+                self.pass(asks, (&[aim], key), command, now)
             }
             Pass::Wait(until) => Answer::Queued(command, until),
             Pass::No(fault) if first => Answer::Refused(*fault),
             Pass::No(_) => Answer::Spent,
         }
+    }
+
+    /// Obeys what limits let pass: with these targets, and that choice of keys.
+    fn pass(
+        &mut self,
+        asks: &Asks<'_>,
+        (left, key): (&[usize], KeyChoice),
+        command: Command,
+        now: Instant,
+    ) -> Answer {
+        let answer = self.obey(&Asks { left, key, ..*asks }, command, now);
+        if let Answer::Admitted(turn) | Answer::Begun(turn) = &answer {
+            let first = matches!(command, Command::Admit(_));
+            self.gate.begin(asks, first, (turn.aim, turn.key), now);
+        }
+        self.gate.go_round(now);
+        answer
     }
 
     fn obey(&mut self, asks: &Asks<'_>, command: Command, now: Instant) -> Answer {

@@ -93,6 +93,8 @@ struct One {
     wakes: Instant,
     set: Instant,
     turn: Option<Turn>,
+    /// It has waited for what it asks.
+    waited: bool,
     /// It holds what its own limits gave it, and what that has cost so far.
     admitted: bool,
     spent: u64,
@@ -362,7 +364,7 @@ impl<'w> World<'w> {
                 rule(barred, &format!("nobody is told `{}` who may go", fault.message))?;
                 self.tally.limited += 1;
             }
-            Answer::Queued(..) => {}
+            Answer::Queued(..) => one.waited = true,
             Answer::Spent => one.story.denied = true,
         }
         one.exchange.report(Report::Answer(answer), now);
@@ -407,7 +409,7 @@ impl<'w> World<'w> {
         let gate = self.gate(stage, aim);
         self.health.asked(at, again, choice, gate)?;
         self.tally.again += u64::from(again);
-        one.turn = Some(turn);
+        (one.turn, one.waited) = (Some(turn), false);
         Ok(())
     }
 
@@ -554,6 +556,7 @@ impl One {
             wakes: never,
             set: never,
             turn: None,
+            waited: false,
             admitted: false,
             spent: 0,
             unknown: false,
@@ -562,7 +565,8 @@ impl One {
     }
 
     fn seeker<'a>(&'a self, plan: &'a Plan) -> Seeker<'a> {
-        Seeker { plan, ticket: self.ticket, caller: self.caller, name: &self.model, tokens: self.tokens }
+        let (ticket, caller, tokens, called) = (self.ticket, self.caller, self.tokens, self.waited);
+        Seeker { plan, ticket, caller, name: &self.model, tokens, called }
     }
 }
 

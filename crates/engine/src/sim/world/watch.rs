@@ -20,6 +20,8 @@ struct Watch {
     costs: Log,
     /// Who is under way, with what is reserved for him.
     running: Vec<(u64, u64)>,
+    /// The most that any configuration has let pass: requests a minute, tokens a minute, requests at once.
+    most: [u64; 3],
 }
 
 /// What came when, in order. What is older than a minute stays where it is and is not looked at.
@@ -37,6 +39,9 @@ pub(super) struct Seeker<'a> {
     pub(super) name: &'a str,
     /// What the request is thought to cost.
     pub(super) tokens: u64,
+    /// It has been called from the queue. Its place was kept, and others, by the larger limits of another
+    /// configuration, may have come since.
+    pub(super) called: bool,
 }
 
 /// What is limited: the request itself, or an attempt at a provider, a model, a key.
@@ -82,13 +87,18 @@ impl Watches {
             watch.running.push((who.ticket, rule.tpm.map_or(0, |most| who.tokens.min(most))));
             let (requests, spent) = (watch.starts.recent(now), watch.costs.recent(now));
             let held: u64 = watch.running.iter().map(|(_, held)| held).sum();
-            let most = |most: Option<u64>, is: u64, what: &str| match most {
-                Some(most) if is > most => Err(format!("`{id}` lets {is} {what} pass, of {most}")),
-                _ => Ok(()),
-            };
-            most(rule.rpm, requests, "requests a minute")?;
-            most(rule.tpm, held + spent, "tokens a minute")?;
-            most(rule.concurrent.map(u64::from), watch.running.len() as u64, "requests at once")?;
+            let limits = [rule.rpm, rule.tpm, rule.concurrent.map(u64::from)];
+            let counts = [requests, held + spent, watch.running.len() as u64];
+            let words = ["requests a minute", "tokens a minute", "requests at once"];
+            for (place, limit) in limits.into_iter().enumerate() {
+                let Some(limit) = limit else { continue };
+                watch.most[place] = watch.most[place].max(limit);
+                let most = if who.called { watch.most[place] } else { limit };
+                let (is, what) = (counts[place], words[place]);
+                if is > most {
+                    return Err(format!("`{id}` lets {is} {what} pass, of {most}"));
+                }
+            }
         }
         Ok(())
     }
