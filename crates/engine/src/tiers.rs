@@ -43,7 +43,8 @@ pub struct Tier {
 }
 
 /// How one of several targets is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Strategy {
     /// The first that may be asked.
     #[default]
@@ -52,13 +53,13 @@ pub enum Strategy {
     Shuffle,
     /// In turns, as often as their weights say.
     RoundRobin,
-    /// The one with the fewest requests under way for its weight.
+    /// The one with the fewest requests under way.
     LeastBusy,
-    /// Of two by chance the one whose first tokens come sooner.
+    /// Of two by chance the one whose streams' first tokens come sooner, as seen lately.
     Fastest,
-    /// The cheapest that may be asked.
+    /// The cheapest, by what is known of prices. Unknown ones come last.
     Cheapest,
-    /// The one that was asked least in the last minute for its weight.
+    /// The one that was asked least in the last minute.
     Usage,
 }
 

@@ -1,7 +1,7 @@
 //! What an operator may write for the name of a model.
 
 use super::values::{Names, Percent};
-use crate::tiers;
+use crate::tiers::Strategy;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
 use std::{borrow::Cow, collections::BTreeMap, fmt};
@@ -69,41 +69,6 @@ pub struct ModelTarget {
     /// Members of a request, as the target's API names them, that are left out. One that stands in `params` too is
     /// always as it stands there.
     pub drops: Names,
-}
-
-/// How one of several targets is chosen.
-#[derive(Clone, Copy, Default, serde::Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Strategy {
-    /// The first that may be asked.
-    #[default]
-    Ordered,
-    /// By chance, as often as their weights say.
-    Shuffle,
-    /// In turns, as often as their weights say.
-    RoundRobin,
-    /// The one with the fewest requests under way.
-    LeastBusy,
-    /// Of two by chance the one whose streams' first tokens come sooner, as seen lately.
-    Fastest,
-    /// The cheapest, by what is known of prices. Unknown ones come last.
-    Cheapest,
-    /// The one that was asked least in the last minute.
-    Usage,
-}
-
-impl From<Strategy> for tiers::Strategy {
-    fn from(strategy: Strategy) -> Self {
-        match strategy {
-            Strategy::Ordered => tiers::Strategy::Ordered,
-            Strategy::Shuffle => tiers::Strategy::Shuffle,
-            Strategy::RoundRobin => tiers::Strategy::RoundRobin,
-            Strategy::LeastBusy => tiers::Strategy::LeastBusy,
-            Strategy::Fastest => tiers::Strategy::Fastest,
-            Strategy::Cheapest => tiers::Strategy::Cheapest,
-            Strategy::Usage => tiers::Strategy::Usage,
-        }
-    }
 }
 
 impl Target {

@@ -72,7 +72,7 @@ impl Draft<'_> {
         if targets.len() > TARGETS_MAX {
             self.wrong(&["models", name], Problem::new(format!("{TARGETS_MAX} targets are the limit")));
         }
-        let strategy = Strategy::from(model.strategy);
+        let strategy = model.strategy;
         if model.affinity && !strategy.spreads() {
             let what = format!("with `{}` all conversations go to one target anyway", strategy.name());
             self.wrong(&["models", name, "affinity"], Problem::new(what).hint("set `strategy: shuffle`"));

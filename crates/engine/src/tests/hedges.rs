@@ -9,9 +9,7 @@ use crate::{
     exchange::Attempt,
     ledger::{Answer, Asks, Command, Ledger, Note, Verdict},
     limits::{BREAKER_STREAK, HEDGES_SAVED},
-    path::KeyChoice,
     plan::Plan,
-    rates::Priority,
     record::Manner,
     time::{Instant, Span},
 };
@@ -137,21 +135,7 @@ fn one_in_so_many_is_hedged() {
 /// A request that asks the ledger for a hedge, with the second of three targets next.
 fn asks(plan: &Plan, run: impl FnOnce(&Asks<'_>)) {
     let route = plan.resolve("m").unwrap();
-    let (key, caller) = (KeyChoice::Next, Caller(None));
-    let (aims, left, shape) = (&route.aims[..], &[1][..], None);
-    run(&Asks {
-        plan,
-        aims,
-        left,
-        shape,
-        key,
-        roll: 0,
-        ticket: 0,
-        caller,
-        priority: Priority::Normal,
-        model: "m",
-        body: b"",
-    });
+    run(&super::asks(plan, &route.aims, &[1]));
 }
 
 const ADMIT: Command = Command::Admit(Caller(None));

@@ -15,8 +15,12 @@ mod sending;
 mod tiers;
 
 use crate::{
+    access::Caller,
     config::{Overrides, Source, World, load},
-    plan::Plan,
+    ledger::Asks,
+    path::KeyChoice,
+    plan::{Aim, Plan},
+    rates::Priority,
 };
 
 /// The plan that an environment and a file make.
@@ -26,4 +30,10 @@ pub(crate) fn plan(environment: &[(&str, &str)], text: &str) -> Plan {
     let source = Source { name: "sekisho.yaml", text: text.as_bytes() };
     let loaded = load(Some(source), &world, &Overrides::default());
     loaded.unwrap_or_else(|problems| panic!("{problems:#?}")).0
+}
+
+/// A request of nobody's that asks the ledger for one of `aims`, of which some are `left`.
+fn asks<'a>(plan: &'a Plan, aims: &'a [Aim], left: &'a [usize]) -> Asks<'a> {
+    let (key, caller, priority) = (KeyChoice::Next, Caller(None), Priority::Normal);
+    Asks { plan, aims, left, shape: None, key, roll: 0, ticket: 0, caller, priority, model: "m", body: b"" }
 }

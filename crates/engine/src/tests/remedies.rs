@@ -2,13 +2,10 @@
 
 use super::{hand::Hand, plan};
 use crate::{
-    access::Caller,
     exchange::{Io, Report, Upstream},
-    ledger::{Answer, Asks, Command, Ledger, Note, Verdict},
+    ledger::{Answer, Command, Ledger, Note, Verdict},
     limits::{BACKOFF, BREAKER_SHARE},
-    path::KeyChoice,
     plan::Plan,
-    rates::Priority,
     tiers::mix,
     time::{Instant, Span},
 };
@@ -209,21 +206,10 @@ fn turn(
     with: Option<Verdict>,
 ) -> (usize, usize) {
     let route = plan.resolve("m").unwrap();
-    let (key, caller) = (KeyChoice::Next, Caller(None));
-    let asks = Asks {
-        plan,
-        aims: &route.aims,
-        left,
-        shape: None,
-        key,
-        roll: 0,
-        ticket: 0,
-        caller,
-        priority: Priority::Normal,
-        model: "m",
-        body: b"",
+    let asks = super::asks(plan, &route.aims, left);
+    let Answer::Admitted(turn) = ledger.apply(&asks, Command::Admit(asks.caller), now) else {
+        panic!("refused")
     };
-    let Answer::Admitted(turn) = ledger.apply(&asks, Command::Admit(caller), now) else { panic!("refused") };
     let verdict = with.unwrap_or(Verdict::Dropped);
     ledger.note(&asks, Note { aim: turn.aim, key: turn.key, verdict, tokens: None }, now);
     (turn.aim, turn.key)

@@ -1,12 +1,10 @@
 //! Which target is chosen, as laws.
 
-use super::plan;
+use super::{asks, plan};
 use crate::{
     access::Caller,
     ledger::{Answer, Asks, Command, Ledger, Note, Turn, Verdict},
-    path::KeyChoice,
     plan::Plan,
-    rates::Priority,
     route::Route,
     tiers::{Mirror, mix},
     time::{Instant, Span},
@@ -36,24 +34,6 @@ fn bench(strategy: &str, targets: &str) -> Bench {
     Bench { plan, route, ledger: Ledger::default(), now: Instant::default(), count: 0 }
 }
 
-fn asks<'a>(plan: &'a Plan, route: &'a Route) -> Asks<'a> {
-    let (key, caller) = (KeyChoice::Next, Caller(None));
-    let (plan, aims, left, shape) = (plan, &route.aims[..], &[][..], None);
-    Asks {
-        plan,
-        aims,
-        left,
-        shape,
-        key,
-        roll: 0,
-        ticket: 0,
-        caller,
-        priority: Priority::Normal,
-        model: "m",
-        body: b"",
-    }
-}
-
 impl Bench {
     /// Begins a request, of a conversation where it has a `key`, of which some targets have failed.
     fn begin(&mut self, key: Option<u64>, failed: &[usize]) -> Turn {
@@ -64,7 +44,7 @@ impl Bench {
         let order = shape.map_or(all, |shape| shape.order(&self.plan, &self.route.aims, key, roll));
         let left: Vec<usize> = order.into_iter().filter(|aim| !failed.contains(aim)).collect();
         let shape = shape.filter(|_| key.is_none());
-        let asks = Asks { left: &left, shape, roll, ..asks(&self.plan, &self.route) };
+        let asks = Asks { left: &left, shape, roll, ..asks(&self.plan, &self.route.aims, &[]) };
         match self.ledger.apply(&asks, Command::Admit(Caller(None)), self.now) {
             Answer::Admitted(turn) => turn,
             other => panic!("{other:?}"),
@@ -72,7 +52,7 @@ impl Bench {
     }
 
     fn end(&mut self, turn: Turn, verdict: Verdict) {
-        let asks = asks(&self.plan, &self.route);
+        let asks = asks(&self.plan, &self.route.aims, &[]);
         let Turn { aim, key, .. } = turn;
         self.ledger.note(&asks, Note { aim, key, verdict, tokens: None }, self.now);
         self.ledger.abandon();
