@@ -223,7 +223,8 @@ impl Exchange {
     /// like everything else.
     #[must_use]
     pub fn call(plan: PlanHandle, dialect: DialectId, operation: Operation, inbound: Inbound) -> Self {
-        let read = render::read_call(&plan, dialect, operation, &inbound);
+        let read = Outline::read(&inbound.body, &[])
+            .and_then(|outline| render::read_call(&plan, dialect, operation, &inbound, outline));
         Exchange::read(plan, dialect, inbound, read)
     }
 
@@ -257,7 +258,9 @@ impl Exchange {
         // A number of its own, and for nobody: it takes nothing from its caller's limits.
         let (roll, caller) = (!self.inbound.roll, Caller(None));
         let inbound = Inbound { id, roll, caller, ..self.inbound.clone() };
-        let (call, _) = render::read_call(&self.plan, call.dialect, call.operation, &inbound).ok()?;
+        let (call, _) =
+            render::read_call(&self.plan, call.dialect, call.operation, &inbound, call.outline.clone())
+                .ok()?;
         let route = self.plan.resolve(&mirror.to).ok()?;
         let mut exchange = Exchange::new(self.plan.clone(), inbound, Task::Call(Box::new(call)), route);
         (exchange.mirrored, exchange.priority) = (true, Priority::Batch);

@@ -8,7 +8,7 @@ use crate::{
     provider::Operation,
     tiers::Shape,
 };
-use dialect::{DialectId, Fault, FaultKind, Losses};
+use dialect::{DialectId, Fault, FaultKind, Losses, splice::Outline};
 
 /// One exchange before it begins.
 pub(crate) struct Preview(Exchange);
@@ -16,7 +16,8 @@ pub(crate) struct Preview(Exchange);
 impl Preview {
     /// A request to generate.
     pub(crate) fn new(plan: PlanHandle, dialect: DialectId, inbound: Inbound) -> Result<Preview, Fault> {
-        let (call, route) = render::read_call(&plan, dialect, Operation::Generate, &inbound)?;
+        let outline = Outline::read(&inbound.body, &[])?;
+        let (call, route) = render::read_call(&plan, dialect, Operation::Generate, &inbound, outline)?;
         let mut exchange = Exchange::new(plan, inbound, Task::Call(Box::new(call)), route);
         exchange.arrange();
         exchange.pass_over();

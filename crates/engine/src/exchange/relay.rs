@@ -124,10 +124,12 @@ fn way(plan: &Plan, action: Action, path: &str, inbound: &Inbound) -> Result<Way
 
 /// A body of JSON goes where its `model` says, if it has one.
 fn json(plan: &Plan, action: Action, path: &str, inbound: &Inbound) -> Result<Way, Fault> {
-    if action != Action::RelayModel && !Outline::read(&inbound.body, &["model"])?.has("model") {
+    let outline = Outline::read(&inbound.body, &["model"])?;
+    if action != Action::RelayModel && !outline.has("model") {
         return plan.relay_provider().map(Way::Provider);
     }
-    let (call, route) = render::read_call(plan, DialectId::OpenaiChat, Operation::Generate, inbound)?;
+    let (call, route) =
+        render::read_call(plan, DialectId::OpenaiChat, Operation::Generate, inbound, outline)?;
     let relayed = Some(Relayed { path: path.to_owned(), model: Place::Json });
     Ok(Way::Model(Box::new(Call { relayed, ..call }), route))
 }

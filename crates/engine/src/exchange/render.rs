@@ -32,14 +32,15 @@ const TWINS: &[[&str; 2]] = &[["max_completion_tokens", "max_tokens"]];
 /// Members that ask a model to think first.
 const THINKING: [&str; 3] = ["reasoning", "reasoning_effort", "thinking"];
 
-/// Reads what must be known of an operation before a provider is chosen.
+/// Reads what must be known of an operation before a provider is chosen. `outline` is its body's.
 pub(super) fn read_call(
     plan: &Plan,
     dialect: DialectId,
     operation: Operation,
     inbound: &Inbound,
+    outline: Outline,
 ) -> Result<(Call, Route), Fault> {
-    let outline = Outline::read(&inbound.body, &[POLICY, &THINKING].concat())?;
+    outline.check(&[POLICY, &THINKING].concat())?;
     let (model, stream) = match &inbound.named {
         Some(named) => (named.model.clone(), named.stream),
         None => {
